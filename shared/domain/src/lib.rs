@@ -1,0 +1,45 @@
+//! What a payment is and what may happen to it: pure types and decisions.
+//!
+//! Nothing here performs I/O, reads a clock or draws randomness. Times, ids and facts about the
+//! chain are handed in; decisions come back as values.
+
+#![deny(
+    missing_docs,
+    clippy::wildcard_enum_match_arm,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing
+)]
+
+mod authorization;
+mod event_type;
+mod failure;
+mod finality;
+mod ids;
+mod money;
+mod network;
+mod payment;
+mod resource;
+mod risk;
+pub mod schedule;
+mod scope;
+mod timestamp;
+mod transition;
+
+pub use alloy_primitives::{Address, B256, U256};
+pub use authorization::{Authorization, AuthorizationKey, Signature};
+pub use event_type::{EventType, UnknownEventType};
+pub use failure::{FailureCode, UnknownFailure};
+pub use finality::{Finality, UnknownFinality};
+pub use ids::{
+    AccountId, ApiKeyId, DeliveryId, EndpointId, EventId, InvalidId, PaymentId, SignerId,
+    TransactionId,
+};
+pub use money::{Amount, InvalidAmount};
+pub use network::{ChainId, InvalidNetwork};
+pub use payment::{Inclusion, Payment, PaymentState, StateName, Submission, UnknownState};
+pub use resource::{PaymentResource, TransactionResource, WebhookBody, WebhookEvent};
+pub use risk::{ChainView, Verdict, judge};
+pub use scope::{Scope, UnknownScope};
+pub use timestamp::Timestamp;
+pub use transition::{Event, Refused, transition};
