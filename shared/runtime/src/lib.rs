@@ -1,0 +1,13 @@
+//! Process plumbing that every role of Quittance shares. Knows nothing of payments.
+
+pub mod clock;
+pub mod coalesce;
+pub mod health;
+pub mod problem;
+pub mod shutdown;
+
+pub use clock::{Clock, ClockHand};
+pub use coalesce::{CoalesceError, Coalescer};
+pub use health::Health;
+pub use problem::{FieldError, Problem, ProblemCode};
+pub use shutdown::{Drained, Shutdown};

@@ -1,0 +1,281 @@
+//! Errors as the API shows them: problem details of RFC 9457.
+
+mod code;
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+pub use self::code::ProblemCode;
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// How long a client should wait after a 429 or 503 when nothing better is known, in seconds.
+const DEFAULT_RETRY_AFTER_SECS: u32 = 1;
+
+/// The most field errors shown in one problem.
+const MAX_FIELD_ERRORS: usize = 32;
+
+/// The answer to a request that is refused. Its texts are shown to the client: no secrets, no internals.
+///
+/// The HTTP layer adds `instance` and `request_id` when they are not set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    code: ProblemCode,
+    detail: Option<Cow<'static, str>>,
+    instance: Option<String>,
+    request_id: Option<String>,
+    errors: Vec<FieldError>,
+    payment_id: Option<String>,
+    x402_reason: Option<Cow<'static, str>>,
+    retry_after_secs: Option<u32>,
+}
+
+/// What is wrong with one field of the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Where the field is, as a JSON pointer (RFC 6901); the empty string is the whole body.
+    pub pointer: String,
+    /// What is wrong, as a stable code.
+    pub code: Cow<'static, str>,
+    /// What is wrong, in words.
+    pub detail: Cow<'static, str>,
+}
+
+impl FieldError {
+    /// An error at `pointer`.
+    pub fn new(
+        pointer: impl Into<String>,
+        code: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            pointer: pointer.into(),
+            code: code.into(),
+            detail: detail.into(),
+        }
+    }
+}
+
+impl Problem {
+    /// A problem with nothing but its code. 429 and 503 ask the client to wait a second.
+    #[must_use]
+    pub fn new(code: ProblemCode) -> Self {
+        let retry_after_secs = match code.status() {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                Some(DEFAULT_RETRY_AFTER_SECS)
+            }
+            _ => None,
+        };
+        Self {
+            code,
+            detail: None,
+            instance: None,
+            request_id: None,
+            errors: Vec::new(),
+            payment_id: None,
+            x402_reason: None,
+            retry_after_secs,
+        }
+    }
+
+    /// Says what is particular about this occurrence.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Points at a wrong field. At most 32 are kept.
+    #[must_use]
+    pub fn field(mut self, error: FieldError) -> Self {
+        if self.errors.len() < MAX_FIELD_ERRORS {
+            self.errors.push(error);
+        }
+        self
+    }
+
+    /// Names the payment in question.
+    #[must_use]
+    pub fn payment_id(mut self, id: impl Into<String>) -> Self {
+        self.payment_id = Some(id.into());
+        self
+    }
+
+    /// Gives the reason in the words of x402 (`errorReason`, `invalidReason`).
+    #[must_use]
+    pub fn x402_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
+        self.x402_reason = Some(reason.into());
+        self
+    }
+
+    /// Asks the client to wait this many whole seconds (`Retry-After`).
+    #[must_use]
+    pub fn retry_after_secs(mut self, seconds: u32) -> Self {
+        self.retry_after_secs = Some(seconds);
+        self
+    }
+
+    /// The path of the request that caused it.
+    #[must_use]
+    pub fn instance(mut self, path: impl Into<String>) -> Self {
+        self.instance = Some(path.into());
+        self
+    }
+
+    /// The id of the request that caused it.
+    #[must_use]
+    pub fn request_id(mut self, id: impl Into<String>) -> Self {
+        self.request_id = Some(id.into());
+        self
+    }
+
+    /// The problem's code.
+    #[must_use]
+    pub const fn code(&self) -> ProblemCode {
+        self.code
+    }
+
+    /// The HTTP status of the answer.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// The wrong fields.
+    #[must_use]
+    pub fn errors(&self) -> &[FieldError] {
+        &self.errors
+    }
+
+    /// Sets path and request id where the handler did not.
+    pub(crate) fn located_at(&mut self, path: &str, request_id: &str) {
+        self.instance.get_or_insert_with(|| path.to_owned());
+        self.request_id.get_or_insert_with(|| request_id.to_owned());
+    }
+
+    /// The body of the answer.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let wire = Wire {
+            r#type: self.code.type_uri(),
+            title: self.code.title(),
+            status: self.status().as_u16(),
+            detail: self.detail.as_deref(),
+            instance: self.instance.as_deref(),
+            code: self.code,
+            retryable: self.code.retryable(),
+            request_id: self.request_id.as_deref(),
+            payment_id: self.payment_id.as_deref(),
+            x402_reason: self.x402_reason.as_deref(),
+            errors: &self.errors,
+        };
+        serde_json::to_vec(&wire).expect("strings, numbers and booleans always serialise")
+    }
+}
+
+impl From<ProblemCode> for Problem {
+    fn from(code: ProblemCode) -> Self {
+        Self::new(code)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.to_json()));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, PROBLEM_JSON);
+        if let Some(seconds) = self.retry_after_secs {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        // The HTTP layer finds it here and adds what only it knows.
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The members in the order in which they are written.
+#[derive(Serialize)]
+struct Wire<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'a str>,
+    code: ProblemCode,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x402_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(problem: &Problem) -> serde_json::Value {
+        serde_json::from_slice(&problem.to_json()).unwrap()
+    }
+
+    #[test]
+    fn a_problem_carries_what_is_known_and_nothing_else() {
+        let problem = Problem::new(ProblemCode::AmountMismatch)
+            .detail("2 authorized, 3 required")
+            .x402_reason("invalid_exact_evm_payload_authorization_value")
+            .field(FieldError::new(
+                "/paymentRequirements/amount",
+                "differs",
+                "is 3",
+            ));
+        assert_eq!(
+            json(&problem),
+            serde_json::json!({
+                "type": "https://quittance.dev/problems/amount_mismatch",
+                "title": "The authorized amount is not the required one",
+                "status": 422,
+                "detail": "2 authorized, 3 required",
+                "code": "amount_mismatch",
+                "retryable": false,
+                "x402_reason": "invalid_exact_evm_payload_authorization_value",
+                "errors": [{"pointer": "/paymentRequirements/amount", "code": "differs", "detail": "is 3"}],
+            })
+        );
+    }
+
+    #[test]
+    fn an_unavailable_service_asks_to_wait() {
+        let response = Problem::new(ProblemCode::AcceptUnavailable)
+            .retry_after_secs(7)
+            .into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[RETRY_AFTER], "7");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[test]
+    fn a_missing_key_is_answered_with_a_bearer_challenge() {
+        let response = Problem::new(ProblemCode::Unauthorized).into_response();
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer");
+    }
+
+    #[test]
+    fn the_number_of_field_errors_is_bounded() {
+        let wrong = (0..1_000).map(|n| FieldError::new(format!("/{n}"), "wrong", "wrong"));
+        let problem = wrong.fold(Problem::new(ProblemCode::InvalidRequest), Problem::field);
+        assert_eq!(problem.errors().len(), MAX_FIELD_ERRORS);
+    }
+}
