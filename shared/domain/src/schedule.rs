@@ -16,7 +16,7 @@ pub fn due_at(state: &PaymentState, rings: u32, now: Timestamp) -> Option<Timest
         PaymentState::Accepted => Duration::from_secs(3),
         PaymentState::Approved { .. } => Duration::from_secs(5),
         PaymentState::Submitted(_) | PaymentState::Confirmed { .. } => Duration::from_secs(15),
-        PaymentState::Held { until } => return Some(*until),
+        PaymentState::Held { .. } => Duration::from_secs(3),
         PaymentState::Settled { .. }
         | PaymentState::Rejected(_)
         | PaymentState::Canceled
@@ -24,7 +24,20 @@ pub fn due_at(state: &PaymentState, rings: u32, now: Timestamp) -> Option<Timest
         | PaymentState::Failed(_) => return None,
     };
     let factor = 1u32.checked_shl(rings).unwrap_or(u32::MAX);
-    Some(now.plus(first.saturating_mul(factor).min(LONGEST_WAIT)))
+    let next = now.plus(first.saturating_mul(factor).min(LONGEST_WAIT));
+    match state {
+        // Nothing but an operator ends a hold before its time.
+        PaymentState::Held { until } => Some(next.max(*until)),
+        PaymentState::Accepted
+        | PaymentState::Approved { .. }
+        | PaymentState::Submitted(_)
+        | PaymentState::Confirmed { .. }
+        | PaymentState::Settled { .. }
+        | PaymentState::Rejected(_)
+        | PaymentState::Canceled
+        | PaymentState::Expired
+        | PaymentState::Failed(_) => Some(next),
+    }
 }
 
 /// Delays before each delivery attempt after the first, counted from the failure before it.
@@ -52,11 +65,13 @@ pub const DELIVERY_DELAYS: [Duration; 11] = [
 pub fn delivery_delay(failures: u32, jitter: u16) -> Option<Duration> {
     let index = usize::try_from(failures).ok()?.checked_sub(1)?;
     let base = u64::try_from(DELIVERY_DELAYS.get(index)?.as_millis()).ok()?;
-    // 80 % plus an even share of 40 %.
-    let spread = base.saturating_mul(2).saturating_mul(u64::from(jitter)) / 5 / u64::from(u16::MAX);
-    Some(Duration::from_millis(
-        (base.saturating_mul(4) / 5).saturating_add(spread),
-    ))
+    // 80 % plus an even share of 40 %, in parts of 65,535 fifths.
+    let parts = 4u64.saturating_mul(u64::from(u16::MAX));
+    let share = parts.saturating_add(u64::from(jitter).saturating_mul(2));
+    let whole = 5u64.saturating_mul(u64::from(u16::MAX));
+    base.saturating_mul(share)
+        .checked_div(whole)
+        .map(Duration::from_millis)
 }
 
 #[cfg(test)]

@@ -1,0 +1,99 @@
+//! The ledger in PostgreSQL. It decides; everything else only delivers.
+//!
+//! One file per aggregate, concrete functions, checked SQL. Every change of a payment goes
+//! through [`Store::advance`] or a function built on it, so that the state, its event and what
+//! follows from it commit together or not at all.
+
+mod account;
+mod advance;
+mod control;
+mod delivery;
+mod due;
+mod endpoint;
+mod error;
+mod intake;
+mod payment;
+mod row;
+mod signer;
+mod timeline;
+mod transaction;
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+
+pub use account::{ApiKey, ApiKeyListing, NewApiKey};
+pub use advance::{Advance, Advanced, Change};
+pub use control::PauseScope;
+pub use delivery::{
+    AttemptRecord, Delivery, DeliveryFilter, DeliveryListing, DeliveryNext, LoggedAttempt,
+};
+pub use due::Due;
+pub use endpoint::{Endpoint, EndpointState, NewEndpoint};
+pub use error::StoreError;
+pub use intake::{Acceptance, Idempotency, Intake};
+pub use payment::{PaymentFilter, SignedPayment};
+pub use signer::{Lane, LaneRequest, SignerRow};
+pub use timeline::TimelineEntry;
+pub use transaction::{
+    AttemptKind, FollowUp, NewAttempt, OpenTransaction, Round, Stored, StoredAttempt,
+    TransactionState,
+};
+
+/// The schema, in order.
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+/// A handle on the ledger; clones share one pool of connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// A handle that connects when it is first used, so that a process can start, and say that it
+    /// is not ready, while the database is away.
+    ///
+    /// # Errors
+    /// [`StoreError`] when `url` is not a PostgreSQL URL.
+    pub fn connect(
+        url: &str,
+        max_connections: u32,
+        acquire_timeout: Duration,
+    ) -> Result<Self, StoreError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(max_connections)
+            .acquire_timeout(acquire_timeout)
+            .connect_lazy(url)?;
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to date; concurrent callers wait for each other.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the database cannot be reached or a migration does not apply.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        Ok(MIGRATIONS.run(&self.pool).await?)
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query_scalar!("select 1 as one")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The pool itself, for tests that look behind the ledger's functions.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// Gives the connections back; nothing can be asked afterwards.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,207 @@
+//! Where sellers want to be told.
+
+use domain::{AccountId, EndpointId, EventType, Timestamp};
+
+use crate::row::{moment, parse, unreadable};
+use crate::{Store, StoreError};
+
+/// Whether an endpoint is told anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndpointState {
+    /// It is.
+    Enabled,
+    /// It is not, for this reason, until it is enabled again.
+    Disabled(String),
+}
+
+/// A seller's endpoint, without its secret.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Its name.
+    pub id: EndpointId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Where it is.
+    pub url: String,
+    /// What it hears of.
+    pub event_types: Vec<EventType>,
+    /// Whether it is told anything.
+    pub state: EndpointState,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An endpoint to be made.
+pub struct NewEndpoint {
+    /// Its name.
+    pub id: EndpointId,
+    /// Whose it is.
+    pub account: AccountId,
+    /// Where it is.
+    pub url: String,
+    /// What it hears of; at least one.
+    pub event_types: Vec<EventType>,
+    /// What its deliveries are signed with: 24 to 64 random bytes.
+    pub secret: Vec<u8>,
+}
+
+impl std::fmt::Debug for NewEndpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewEndpoint")
+            .field("id", &self.id)
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Makes an endpoint, unless the account has `most` of them already: then false.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot take it.
+    pub async fn create_endpoint(
+        &self,
+        new: &NewEndpoint,
+        most: i64,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let types: Vec<String> = new
+            .event_types
+            .iter()
+            .map(|kind| kind.as_str().to_owned())
+            .collect();
+        let mut tx = self.pool.begin().await?;
+        // The account's row is the lock that makes counting and inserting one step.
+        sqlx::query!(
+            "select id from accounts where id = $1 for update",
+            new.account.uuid()
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let done = sqlx::query!(
+            "insert into webhook_endpoints (
+                 id, account_id, url, event_types, secret, state, created_at, updated_at
+             )
+             select $1, $2, $3, $4, $5, 'enabled', $6, $6
+             where (
+                 select count(*) from webhook_endpoints where account_id = $2 and state <> 'deleted'
+             ) < $7",
+            new.id.uuid(),
+            new.account.uuid(),
+            new.url,
+            &types,
+            new.secret,
+            now.to_datetime(),
+            most,
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// The account's endpoints, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn list_endpoints(&self, account: AccountId) -> Result<Vec<Endpoint>, StoreError> {
+        let rows = sqlx::query!(
+            "select id, account_id, url, event_types, state, disabled_reason, created_at
+             from webhook_endpoints where account_id = $1 and state <> 'deleted' order by id",
+            account.uuid(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let state = match row.state.as_str() {
+                    "enabled" => EndpointState::Enabled,
+                    "disabled" => EndpointState::Disabled(row.disabled_reason.unwrap_or_default()),
+                    _ => return Err(unreadable("endpoint state")),
+                };
+                let event_types = row
+                    .event_types
+                    .iter()
+                    .map(|name| parse(name, "event type"))
+                    .collect::<Result<_, _>>()?;
+                Ok(Endpoint {
+                    id: EndpointId::new(row.id),
+                    account: AccountId::new(row.account_id),
+                    url: row.url,
+                    event_types,
+                    state,
+                    created_at: moment(row.created_at),
+                })
+            })
+            .collect()
+    }
+
+    /// Deletes the account's endpoint and cancels what is on its way to it, in one step; false
+    /// when the account has no such endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing was deleted.
+    pub async fn delete_endpoint(
+        &self,
+        account: AccountId,
+        id: EndpointId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let done = sqlx::query!(
+            "update webhook_endpoints
+             set state = 'deleted', disabled_reason = null, updated_at = $3
+             where id = $1 and account_id = $2 and state <> 'deleted'",
+            id.uuid(),
+            account.uuid(),
+            now.to_datetime(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "update webhook_deliveries
+             set state = 'canceled', due_at = null, lease_until = null, finished_at = $2
+             where endpoint_id = $1 and state in ('pending', 'held') and exists (
+                 select 1 from webhook_endpoints where id = $1 and account_id = $3
+             )",
+            id.uuid(),
+            now.to_datetime(),
+            account.uuid(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Stops telling an endpoint anything; what is on its way is held until it is enabled.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing changed.
+    pub async fn disable_endpoint(
+        &self,
+        id: EndpointId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        sqlx::query!(
+            "update webhook_endpoints set state = 'disabled', disabled_reason = $2, updated_at = $3
+             where id = $1 and state = 'enabled'",
+            id.uuid(),
+            reason,
+            now.to_datetime(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            "update webhook_deliveries set state = 'held', due_at = null, lease_until = null
+             where endpoint_id = $1 and state = 'pending'",
+            id.uuid(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,264 @@
+//! Reading payments.
+
+use domain::{
+    AccountId, Address, Amount, Authorization, FailureCode, Inclusion, Payment, PaymentId,
+    PaymentState, Signature, StateName, Submission, TransactionId,
+};
+use sqlx::PgExecutor;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::row::{address, chain, count, hash, moment, parse, unreadable, unsigned};
+use crate::{Store, StoreError};
+
+/// A payment with the signature that can move its money; for settlement alone.
+#[derive(Clone, Debug)]
+pub struct SignedPayment {
+    /// The payment.
+    pub payment: Payment,
+    /// The buyer's signature.
+    pub signature: Signature,
+}
+
+/// Which payments of an account to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct PaymentFilter {
+    /// In this state.
+    pub state: Option<StateName>,
+    /// From this payer.
+    pub payer: Option<Address>,
+    /// On this network.
+    pub chain: Option<domain::ChainId>,
+    /// With this reference.
+    pub reference: Option<String>,
+    /// Paid by this transaction.
+    pub tx_hash: Option<domain::B256>,
+    /// Submitted before this one: the keyset of the page.
+    pub before: Option<PaymentId>,
+}
+
+/// A row of `payments` without its signature.
+pub(crate) struct PaymentRow {
+    id: Uuid,
+    account_id: Uuid,
+    chain_id: i64,
+    asset: Vec<u8>,
+    payer: Vec<u8>,
+    nonce: Vec<u8>,
+    pay_to: Vec<u8>,
+    amount: String,
+    valid_after: i64,
+    valid_before: i64,
+    finality: String,
+    reference: Option<String>,
+    metadata: Option<serde_json::Value>,
+    request_id: String,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+    version: i32,
+    state: String,
+    held_until: Option<OffsetDateTime>,
+    approved_until: Option<OffsetDateTime>,
+    transaction_id: Option<Uuid>,
+    tx_hash: Option<Vec<u8>>,
+    log_index: Option<i64>,
+    block_number: Option<i64>,
+    block_hash: Option<Vec<u8>>,
+    failure_code: Option<String>,
+}
+
+impl PaymentRow {
+    pub(crate) fn into_payment(self) -> Result<Payment, StoreError> {
+        Ok(Payment {
+            id: PaymentId::new(self.id),
+            account: AccountId::new(self.account_id),
+            authorization: Authorization {
+                chain: chain(self.chain_id)?,
+                asset: address(&self.asset)?,
+                payer: address(&self.payer)?,
+                pay_to: address(&self.pay_to)?,
+                amount: parse::<Amount>(&self.amount, "amount")?,
+                valid_after: self.valid_after,
+                valid_before: self.valid_before,
+                nonce: hash(&self.nonce)?,
+            },
+            finality: parse(&self.finality, "finality")?,
+            created_at: moment(self.created_at),
+            updated_at: moment(self.updated_at),
+            version: count(self.version)?,
+            state: self.state()?,
+            reference: self.reference,
+            metadata: self.metadata,
+            request_id: self.request_id,
+        })
+    }
+
+    fn state(&self) -> Result<PaymentState, StoreError> {
+        Ok(match parse::<StateName>(&self.state, "state")? {
+            StateName::Accepted => PaymentState::Accepted,
+            StateName::Held => PaymentState::Held {
+                until: self
+                    .held_until
+                    .map(moment)
+                    .ok_or_else(|| unreadable("hold"))?,
+            },
+            StateName::Approved => PaymentState::Approved {
+                until: self
+                    .approved_until
+                    .map(moment)
+                    .ok_or_else(|| unreadable("approval"))?,
+            },
+            StateName::Submitted => {
+                PaymentState::Submitted(self.submission().ok_or_else(|| unreadable("submission"))?)
+            }
+            StateName::Confirmed => PaymentState::Confirmed {
+                inclusion: self.inclusion()?,
+                submission: self.submission(),
+            },
+            StateName::Settled => PaymentState::Settled {
+                inclusion: self.inclusion()?,
+            },
+            StateName::Rejected => PaymentState::Rejected(self.failure()?),
+            StateName::Canceled => PaymentState::Canceled,
+            StateName::Expired => PaymentState::Expired,
+            StateName::Failed => PaymentState::Failed(self.failure()?),
+        })
+    }
+
+    fn submission(&self) -> Option<Submission> {
+        Some(Submission {
+            transaction: TransactionId::new(self.transaction_id?),
+            approved_until: moment(self.approved_until?),
+        })
+    }
+
+    fn inclusion(&self) -> Result<Inclusion, StoreError> {
+        let missing = || unreadable("inclusion");
+        Ok(Inclusion {
+            tx_hash: hash(self.tx_hash.as_ref().ok_or_else(missing)?)?,
+            log_index: unsigned(self.log_index.ok_or_else(missing)?)?,
+            block_number: unsigned(self.block_number.ok_or_else(missing)?)?,
+            block_hash: hash(self.block_hash.as_ref().ok_or_else(missing)?)?,
+        })
+    }
+
+    fn failure(&self) -> Result<FailureCode, StoreError> {
+        let code = self
+            .failure_code
+            .as_deref()
+            .ok_or_else(|| unreadable("failure"))?;
+        parse(code, "failure code")
+    }
+}
+
+/// The payments of these ids that there are, in no particular order.
+pub(crate) async fn load(
+    executor: impl PgExecutor<'_>,
+    ids: &[Uuid],
+) -> Result<Vec<Payment>, StoreError> {
+    let rows = sqlx::query_as!(
+        PaymentRow,
+        r#"select id, account_id, chain_id, asset, payer, nonce, pay_to, amount::text as "amount!",
+                  valid_after, valid_before, finality, reference, metadata, request_id,
+                  created_at, updated_at, version, state, held_until, approved_until,
+                  transaction_id, tx_hash, log_index, block_number, block_hash, failure_code
+           from payments where id = any($1)"#,
+        ids,
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(PaymentRow::into_payment).collect()
+}
+
+pub(crate) fn uuids(ids: &[PaymentId]) -> Vec<Uuid> {
+    ids.iter().map(|id| id.uuid()).collect()
+}
+
+impl Store {
+    /// The payments of these ids that there are, in no particular order.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn load(&self, ids: &[PaymentId]) -> Result<Vec<Payment>, StoreError> {
+        load(&self.pool, &uuids(ids)).await
+    }
+
+    /// The payment of this id, if it belongs to this account.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn find_payment(
+        &self,
+        account: AccountId,
+        id: PaymentId,
+    ) -> Result<Option<Payment>, StoreError> {
+        let found = self.load(&[id]).await?.pop();
+        Ok(found.filter(|payment| payment.account == account))
+    }
+
+    /// The payments of these ids that there are, with their signatures.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn load_signed(&self, ids: &[PaymentId]) -> Result<Vec<SignedPayment>, StoreError> {
+        let payments = self.load(ids).await?;
+        let signatures = sqlx::query!(
+            "select id, signature from payments where id = any($1)",
+            &uuids(ids),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut by_id: std::collections::HashMap<Uuid, Vec<u8>> = signatures
+            .into_iter()
+            .map(|row| (row.id, row.signature))
+            .collect();
+        payments
+            .into_iter()
+            .map(|payment| {
+                let bytes = by_id
+                    .remove(&payment.id.uuid())
+                    .ok_or_else(|| unreadable("signature"))?;
+                Ok(SignedPayment {
+                    payment,
+                    signature: Signature::new(bytes),
+                })
+            })
+            .collect()
+    }
+
+    /// A page of an account's payments, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn list_payments(
+        &self,
+        account: AccountId,
+        filter: &PaymentFilter,
+        limit: i64,
+    ) -> Result<Vec<Payment>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            "select id from payments
+             where account_id = $1
+               and ($2::text is null or state = $2)
+               and ($3::bytea is null or payer = $3)
+               and ($4::bigint is null or chain_id = $4)
+               and ($5::text is null or reference = $5)
+               and ($6::bytea is null or tx_hash = $6)
+               and ($7::uuid is null or id < $7)
+             order by id desc limit $8",
+            account.uuid(),
+            filter.state.map(StateName::as_str),
+            filter.payer.as_ref().map(|payer| payer.as_slice()),
+            filter.chain.map(domain::ChainId::as_i64),
+            filter.reference,
+            filter.tx_hash.as_ref().map(|hash| hash.as_slice()),
+            filter.before.map(PaymentId::uuid),
+            limit,
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut payments = load(&self.pool, &ids).await?;
+        payments.sort_by_key(|payment| std::cmp::Reverse(payment.id));
+        Ok(payments)
+    }
+}
