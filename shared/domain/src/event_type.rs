@@ -7,10 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What happened to a payment; the `type` of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(
-    missing_docs,
-    reason = "each is named after the state that the payment came to"
-)]
+#[expect(missing_docs, reason = "each is named after the state that the payment came to")]
 pub enum EventType {
     Accepted,
     Held,
@@ -54,14 +51,8 @@ impl EventType {
     ];
 
     /// What an endpoint hears that names no types: every end, and a reorganisation.
-    pub const DEFAULT: [Self; 6] = [
-        Self::Settled,
-        Self::Rejected,
-        Self::Canceled,
-        Self::Expired,
-        Self::Failed,
-        Self::Reorged,
-    ];
+    pub const DEFAULT: [Self; 6] =
+        [Self::Settled, Self::Rejected, Self::Canceled, Self::Expired, Self::Failed, Self::Reorged];
 
     /// The name on the wire and in the ledger.
     pub const fn as_str(self) -> &'static str {
@@ -93,10 +84,7 @@ impl FromStr for EventType {
     type Err = UnknownEventType;
 
     fn from_str(text: &str) -> Result<Self, UnknownEventType> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or(UnknownEventType)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownEventType)
     }
 }
 

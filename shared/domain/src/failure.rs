@@ -97,9 +97,6 @@ impl FromStr for FailureCode {
     type Err = UnknownFailure;
 
     fn from_str(text: &str) -> Result<Self, UnknownFailure> {
-        Self::ALL
-            .into_iter()
-            .find(|code| code.as_str() == text)
-            .ok_or(UnknownFailure)
+        Self::ALL.into_iter().find(|code| code.as_str() == text).ok_or(UnknownFailure)
     }
 }

@@ -25,10 +25,7 @@ fn encode(value: u128) -> String {
         let index = usize::try_from((value >> shift) & 31).unwrap_or_default();
         char::from(ALPHABET.get(index).copied().unwrap_or(b'0'))
     };
-    (0..26u32)
-        .rev()
-        .map(|place| digit(place.saturating_mul(5)))
-        .collect()
+    (0..26u32).rev().map(|place| digit(place.saturating_mul(5))).collect()
 }
 
 fn decode(text: &str) -> Option<u128> {
@@ -37,9 +34,7 @@ fn decode(text: &str) -> Option<u128> {
     }
     text.bytes().try_fold(0u128, |value, byte| {
         let digit = ALPHABET.iter().position(|&letter| letter == byte)?;
-        value
-            .checked_mul(32)?
-            .checked_add(u128::try_from(digit).ok()?)
+        value.checked_mul(32)?.checked_add(u128::try_from(digit).ok()?)
     })
 }
 
@@ -143,14 +138,7 @@ mod tests {
     fn text_that_is_not_an_id_is_refused() {
         let good = PaymentId::new(Uuid::from_u128(5)).to_string();
         let too_big = format!("pay_8{}", "0".repeat(25));
-        for bad in [
-            "",
-            "pay_",
-            "pay_é",
-            &good.to_uppercase(),
-            &good[4..],
-            &too_big,
-        ] {
+        for bad in ["", "pay_", "pay_é", &good.to_uppercase(), &good[4..], &too_big] {
             assert!(bad.parse::<PaymentId>().is_err(), "{bad:?} was taken");
         }
         assert!(good.parse::<AccountId>().is_err());

@@ -6,11 +6,7 @@
 #![deny(missing_docs, clippy::wildcard_enum_match_arm)]
 #![cfg_attr(
     not(test),
-    deny(
-        clippy::arithmetic_side_effects,
-        clippy::as_conversions,
-        clippy::indexing_slicing
-    )
+    deny(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::indexing_slicing)
 )]
 
 mod authorization;

@@ -20,11 +20,7 @@ impl ChainId {
 
     /// The chain of this id, unless it is 0 or above [`ChainId::MAX`].
     pub const fn new(id: u64) -> Option<Self> {
-        if id == 0 || id > Self::MAX {
-            None
-        } else {
-            Some(Self(id))
-        }
+        if id == 0 || id > Self::MAX { None } else { Some(Self(id)) }
     }
 
     /// The EIP-155 id.
@@ -59,11 +55,7 @@ impl FromStr for ChainId {
         if !plain {
             return Err(InvalidNetwork);
         }
-        digits
-            .parse()
-            .ok()
-            .and_then(Self::new)
-            .ok_or(InvalidNetwork)
+        digits.parse().ok().and_then(Self::new).ok_or(InvalidNetwork)
     }
 }
 
@@ -86,10 +78,7 @@ mod tests {
 
     #[test]
     fn a_network_reads_back_as_it_was_written() {
-        assert_eq!(
-            "eip155:8453".parse::<ChainId>().unwrap().to_string(),
-            "eip155:8453"
-        );
+        assert_eq!("eip155:8453".parse::<ChainId>().unwrap().to_string(), "eip155:8453");
     }
 
     #[test]
@@ -107,11 +96,7 @@ mod tests {
             "eip155:18446744073709551616",
             "eip155:9223372036854775808",
         ] {
-            assert_eq!(
-                bad.parse::<ChainId>(),
-                Err(InvalidNetwork),
-                "{bad:?} was taken"
-            );
+            assert_eq!(bad.parse::<ChainId>(), Err(InvalidNetwork), "{bad:?} was taken");
         }
     }
 }

@@ -66,20 +66,13 @@ impl<'a> PaymentResource<'a> {
     pub fn new(payment: &'a Payment, carrier: Option<B256>) -> Self {
         let authorization = &payment.authorization;
         let status = payment.state.name();
-        let mined = payment
-            .state
-            .inclusion()
-            .map(|inclusion| TransactionResource {
-                hash: inclusion.tx_hash,
-                block_number: Some(inclusion.block_number),
-                log_index: Some(inclusion.log_index),
-            });
+        let mined = payment.state.inclusion().map(|inclusion| TransactionResource {
+            hash: inclusion.tx_hash,
+            block_number: Some(inclusion.block_number),
+            log_index: Some(inclusion.log_index),
+        });
         let pending = || {
-            carrier.map(|hash| TransactionResource {
-                hash,
-                block_number: None,
-                log_index: None,
-            })
+            carrier.map(|hash| TransactionResource { hash, block_number: None, log_index: None })
         };
         Self {
             id: payment.id,

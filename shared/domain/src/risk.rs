@@ -77,11 +77,7 @@ mod tests {
 
     fn verdict(used: bool, balance: u64, final_block_time: i64, now: i64) -> Verdict {
         let balance = Amount::from(balance);
-        let view = ChainView {
-            authorization_used: used,
-            balance,
-            final_block_time,
-        };
+        let view = ChainView { authorization_used: used, balance, final_block_time };
         judge(&authorization(), &view, Timestamp::from_unix_secs(now), 6)
     }
 
@@ -103,11 +99,7 @@ mod tests {
             (true, 0, 1_000, 1_005, FindUse),
         ] {
             let row = (used, balance, final_block_time, now);
-            assert_eq!(
-                verdict(used, balance, final_block_time, now),
-                expected,
-                "{row:?}"
-            );
+            assert_eq!(verdict(used, balance, final_block_time, now), expected, "{row:?}");
         }
     }
 }

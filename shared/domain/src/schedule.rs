@@ -69,9 +69,7 @@ pub fn delivery_delay(failures: u32, jitter: u16) -> Option<Duration> {
     let parts = 4u64.saturating_mul(u64::from(u16::MAX));
     let share = parts.saturating_add(u64::from(jitter).saturating_mul(2));
     let whole = 5u64.saturating_mul(u64::from(u16::MAX));
-    base.saturating_mul(share)
-        .checked_div(whole)
-        .map(Duration::from_millis)
+    base.saturating_mul(share).checked_div(whole).map(Duration::from_millis)
 }
 
 #[cfg(test)]

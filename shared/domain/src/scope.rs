@@ -23,12 +23,7 @@ pub struct UnknownScope;
 
 impl Scope {
     /// Every scope there is.
-    pub const ALL: [Self; 4] = [
-        Self::PaymentsWrite,
-        Self::PaymentsRead,
-        Self::Webhooks,
-        Self::Ops,
-    ];
+    pub const ALL: [Self; 4] = [Self::PaymentsWrite, Self::PaymentsRead, Self::Webhooks, Self::Ops];
 
     /// The name on the wire and in the ledger.
     pub const fn as_str(self) -> &'static str {
@@ -51,9 +46,6 @@ impl FromStr for Scope {
     type Err = UnknownScope;
 
     fn from_str(text: &str) -> Result<Self, UnknownScope> {
-        Self::ALL
-            .into_iter()
-            .find(|scope| scope.as_str() == text)
-            .ok_or(UnknownScope)
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(UnknownScope)
     }
 }

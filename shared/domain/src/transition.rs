@@ -73,10 +73,7 @@ impl Event {
 /// [`Refused`] when the event does not fit the state; every terminal state refuses everything.
 pub fn transition(state: PaymentState, event: Event) -> Result<PaymentState, Refused> {
     use {Event as E, PaymentState as S};
-    let refused = Refused {
-        from: state.name(),
-        event: event.event_type(),
-    };
+    let refused = Refused { from: state.name(), event: event.event_type() };
     match (state, event) {
         (S::Accepted, E::Held { until }) => Ok(S::Held { until }),
         (S::Accepted | S::Held { .. }, E::Approved { until }) => Ok(S::Approved { until }),
@@ -87,35 +84,22 @@ pub fn transition(state: PaymentState, event: Event) -> Result<PaymentState, Ref
         (S::Accepted | S::Held { .. } | S::Approved { .. }, E::Canceled) => Ok(S::Canceled),
 
         (S::Approved { .. }, E::Submitted(submission)) => Ok(S::Submitted(submission)),
-        (S::Submitted(submission), E::Returned) => Ok(S::Approved {
-            until: submission.approved_until,
-        }),
+        (S::Submitted(submission), E::Returned) => {
+            Ok(S::Approved { until: submission.approved_until })
+        }
 
         // Paid by anyone's transaction is paid, whatever we had planned.
         (S::Accepted | S::Held { .. } | S::Approved { .. }, E::Included(inclusion)) => {
-            Ok(S::Confirmed {
-                inclusion,
-                submission: None,
-            })
+            Ok(S::Confirmed { inclusion, submission: None })
         }
-        (S::Submitted(submission), E::Included(inclusion)) => Ok(S::Confirmed {
-            inclusion,
-            submission: Some(submission),
-        }),
-        (
-            S::Confirmed {
-                submission: Some(submission),
-                ..
-            },
-            E::Reorged,
-        ) => Ok(S::Submitted(submission)),
+        (S::Submitted(submission), E::Included(inclusion)) => {
+            Ok(S::Confirmed { inclusion, submission: Some(submission) })
+        }
+        (S::Confirmed { submission: Some(submission), .. }, E::Reorged) => {
+            Ok(S::Submitted(submission))
+        }
         // Nothing of ours can bring it back into a block, so it starts over.
-        (
-            S::Confirmed {
-                submission: None, ..
-            },
-            E::Reorged,
-        ) => Ok(S::Accepted),
+        (S::Confirmed { submission: None, .. }, E::Reorged) => Ok(S::Accepted),
         (S::Confirmed { inclusion, .. }, E::Finalized) => Ok(S::Settled { inclusion }),
 
         // A confirmed payment must first leave its block before it can expire or fail.

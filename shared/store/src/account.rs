@@ -94,11 +94,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the ledger cannot take it.
     pub async fn create_api_key(&self, key: &NewApiKey, now: Timestamp) -> Result<(), StoreError> {
-        let scopes: Vec<String> = key
-            .scopes
-            .iter()
-            .map(|scope| scope.as_str().to_owned())
-            .collect();
+        let scopes: Vec<String> =
+            key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
         sqlx::query!(
             "insert into api_keys (id, account_id, token_sha256, last_four, scopes, created_at)
              values ($1, $2, $3, $4, $5, $6)",

@@ -90,14 +90,9 @@ pub(crate) async fn advance(
     changes: Vec<Change>,
     now: Timestamp,
 ) -> Result<Advance, StoreError> {
-    let planned: Vec<Result<Step, Refused>> = changes
-        .into_iter()
-        .map(|change| plan(change, now))
-        .collect();
-    let steps: Vec<&Step> = planned
-        .iter()
-        .filter_map(|step| step.as_ref().ok())
-        .collect();
+    let planned: Vec<Result<Step, Refused>> =
+        changes.into_iter().map(|change| plan(change, now)).collect();
+    let steps: Vec<&Step> = planned.iter().filter_map(|step| step.as_ref().ok()).collect();
     let moved = move_payments(tx, &steps).await?;
     let events: Vec<NewEvent<'_>> = steps
         .iter()
@@ -121,18 +116,11 @@ pub(crate) async fn advance(
             Ok(_) => Advanced::Overtaken,
         })
         .collect();
-    Ok(Advance {
-        outcomes,
-        deliveries,
-    })
+    Ok(Advance { outcomes, deliveries })
 }
 
 fn plan(change: Change, now: Timestamp) -> Result<Step, Refused> {
-    let Change {
-        payment,
-        event,
-        carrier,
-    } = change;
+    let Change { payment, event, carrier } = change;
     let state = transition(payment.state, event)?;
     let next = Payment {
         version: payment.version.saturating_add(1),
@@ -140,12 +128,7 @@ fn plan(change: Change, now: Timestamp) -> Result<Step, Refused> {
         state,
         ..payment
     };
-    Ok(Step {
-        next,
-        event: EventId::new(Uuid::now_v7()),
-        kind: event.event_type(),
-        carrier,
-    })
+    Ok(Step { next, event: EventId::new(Uuid::now_v7()), kind: event.event_type(), carrier })
 }
 
 /// The columns that hold what is known in a state.
@@ -162,36 +145,23 @@ impl StateColumns {
     fn of(state: &PaymentState) -> Self {
         let none = Self::default();
         match *state {
-            PaymentState::Held { until } => Self {
-                held_until: Some(until),
-                ..none
-            },
-            PaymentState::Approved { until } => Self {
-                approved_until: Some(until),
-                ..none
-            },
+            PaymentState::Held { until } => Self { held_until: Some(until), ..none },
+            PaymentState::Approved { until } => Self { approved_until: Some(until), ..none },
             PaymentState::Submitted(submission) => Self {
                 approved_until: Some(submission.approved_until),
                 transaction: Some(submission.transaction.uuid()),
                 ..none
             },
-            PaymentState::Confirmed {
-                inclusion,
-                submission,
-            } => Self {
+            PaymentState::Confirmed { inclusion, submission } => Self {
                 inclusion: Some(inclusion),
                 approved_until: submission.map(|submission| submission.approved_until),
                 transaction: submission.map(|submission| submission.transaction.uuid()),
                 ..none
             },
-            PaymentState::Settled { inclusion } => Self {
-                inclusion: Some(inclusion),
-                ..none
-            },
-            PaymentState::Rejected(code) | PaymentState::Failed(code) => Self {
-                failure: Some(code.as_str()),
-                ..none
-            },
+            PaymentState::Settled { inclusion } => Self { inclusion: Some(inclusion), ..none },
+            PaymentState::Rejected(code) | PaymentState::Failed(code) => {
+                Self { failure: Some(code.as_str()), ..none }
+            }
             PaymentState::Accepted | PaymentState::Canceled | PaymentState::Expired => none,
         }
     }
@@ -300,22 +270,11 @@ pub(crate) async fn record_events(
         .map(|event| i32::try_from(event.payment.version).unwrap_or(i32::MAX))
         .collect();
     let ids: Vec<Uuid> = events.iter().map(|event| event.id.uuid()).collect();
-    let accounts: Vec<Uuid> = events
-        .iter()
-        .map(|event| event.payment.account.uuid())
-        .collect();
-    let types: Vec<String> = events
-        .iter()
-        .map(|event| event.kind.as_str().to_owned())
-        .collect();
-    let states: Vec<String> = events
-        .iter()
-        .map(|event| event.payment.state.name().as_str().to_owned())
-        .collect();
-    let times: Vec<_> = events
-        .iter()
-        .map(|event| event.payment.updated_at.to_datetime())
-        .collect();
+    let accounts: Vec<Uuid> = events.iter().map(|event| event.payment.account.uuid()).collect();
+    let types: Vec<String> = events.iter().map(|event| event.kind.as_str().to_owned()).collect();
+    let states: Vec<String> =
+        events.iter().map(|event| event.payment.state.name().as_str().to_owned()).collect();
+    let times: Vec<_> = events.iter().map(|event| event.payment.updated_at.to_datetime()).collect();
     let details: Vec<Value> = events.iter().map(NewEvent::detail).collect();
     sqlx::query!(
         "insert into payment_events (payment_id, version, id, account_id, type, state, at, detail)
@@ -342,10 +301,7 @@ pub(crate) async fn announce(
     tx: &mut PgTransaction<'_>,
     events: &[NewEvent<'_>],
 ) -> Result<Vec<DeliveryId>, StoreError> {
-    let accounts: HashSet<Uuid> = events
-        .iter()
-        .map(|event| event.payment.account.uuid())
-        .collect();
+    let accounts: HashSet<Uuid> = events.iter().map(|event| event.payment.account.uuid()).collect();
     if accounts.is_empty() {
         return Ok(Vec::new());
     }
@@ -360,10 +316,7 @@ pub(crate) async fn announce(
     for event in events {
         let wanting = endpoints.iter().filter(|endpoint| {
             AccountId::new(endpoint.account_id) == event.payment.account
-                && endpoint
-                    .event_types
-                    .iter()
-                    .any(|wanted| wanted == event.kind.as_str())
+                && endpoint.event_types.iter().any(|wanted| wanted == event.kind.as_str())
         });
         for endpoint in wanting {
             rows.push(event, endpoint.id);

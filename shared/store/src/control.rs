@@ -64,10 +64,6 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(scopes
-            .iter()
-            .copied()
-            .filter(|scope| paused.contains(&scope.key()))
-            .collect())
+        Ok(scopes.iter().copied().filter(|scope| paused.contains(&scope.key())).collect())
     }
 }

@@ -285,17 +285,11 @@ impl Store {
 }
 
 fn deliveries(records: &[&AttemptRecord]) -> Vec<Uuid> {
-    records
-        .iter()
-        .map(|record| record.delivery.uuid())
-        .collect()
+    records.iter().map(|record| record.delivery.uuid()).collect()
 }
 
 fn numbers(records: &[&AttemptRecord]) -> Vec<i32> {
-    records
-        .iter()
-        .map(|record| i32::try_from(record.number).unwrap_or(i32::MAX))
-        .collect()
+    records.iter().map(|record| i32::try_from(record.number).unwrap_or(i32::MAX)).collect()
 }
 
 /// Moves the deliveries on whose claim still holds.
@@ -304,14 +298,9 @@ async fn move_deliveries(
     records: &[&AttemptRecord],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let leases: Vec<_> = records
-        .iter()
-        .map(|record| record.lease_until.to_datetime())
-        .collect();
-    let nexts: Vec<NextColumns> = records
-        .iter()
-        .map(|record| NextColumns::of(record.next, now))
-        .collect();
+    let leases: Vec<_> = records.iter().map(|record| record.lease_until.to_datetime()).collect();
+    let nexts: Vec<NextColumns> =
+        records.iter().map(|record| NextColumns::of(record.next, now)).collect();
     let states: Vec<String> = nexts.iter().map(|next| next.state.to_owned()).collect();
     let dues: Vec<_> = nexts.iter().map(|next| next.due_at).collect();
     let finished: Vec<_> = nexts.iter().map(|next| next.finished_at).collect();
@@ -347,27 +336,19 @@ async fn log_attempts(
     tx: &mut PgTransaction<'_>,
     records: &[&AttemptRecord],
 ) -> Result<(), StoreError> {
-    let times: Vec<_> = records
-        .iter()
-        .map(|record| record.at.to_datetime())
-        .collect();
+    let times: Vec<_> = records.iter().map(|record| record.at.to_datetime()).collect();
     let durations: Vec<i32> = records
         .iter()
         .map(|record| i32::try_from(record.duration_ms).unwrap_or(i32::MAX))
         .collect();
-    let outcomes: Vec<String> = records
-        .iter()
-        .map(|record| record.outcome.to_owned())
-        .collect();
+    let outcomes: Vec<String> = records.iter().map(|record| record.outcome.to_owned()).collect();
     let statuses: Vec<Option<i16>> = records
         .iter()
         .map(|record| record.status.and_then(|status| i16::try_from(status).ok()))
         .collect();
     let errors: Vec<Option<String>> = records.iter().map(|record| record.error.clone()).collect();
-    let responses: Vec<Option<String>> = records
-        .iter()
-        .map(|record| record.response.clone())
-        .collect();
+    let responses: Vec<Option<String>> =
+        records.iter().map(|record| record.response.clone()).collect();
     sqlx::query!(
         "insert into webhook_attempts (
              delivery_id, number, at, duration_ms, outcome, status, error, response
@@ -399,20 +380,14 @@ struct NextColumns {
 
 impl NextColumns {
     fn of(next: DeliveryNext, now: Timestamp) -> Self {
-        let finished = |state| Self {
-            state,
-            due_at: None,
-            finished_at: Some(now.to_datetime()),
-        };
+        let finished = |state| Self { state, due_at: None, finished_at: Some(now.to_datetime()) };
         match next {
             DeliveryNext::Delivered => finished("delivered"),
             DeliveryNext::Exhausted => finished("exhausted"),
             DeliveryNext::Aborted => finished("aborted"),
-            DeliveryNext::RetryAt(at) => Self {
-                state: "pending",
-                due_at: Some(at.to_datetime()),
-                finished_at: None,
-            },
+            DeliveryNext::RetryAt(at) => {
+                Self { state: "pending", due_at: Some(at.to_datetime()), finished_at: None }
+            }
         }
     }
 }

@@ -39,10 +39,8 @@ impl Store {
         let mut due = Vec::with_capacity(rows.len());
         let (mut put_off, mut rings, mut times) = (Vec::new(), Vec::new(), Vec::new());
         for payment in load(&mut *tx, &ids).await? {
-            let before = rows
-                .iter()
-                .find(|row| row.id == payment.id.uuid())
-                .map_or(0, |row| row.rings);
+            let before =
+                rows.iter().find(|row| row.id == payment.id.uuid()).map_or(0, |row| row.rings);
             let rung = before.saturating_add(1);
             let next =
                 schedule::due_at(&payment.state, u32::try_from(rung).unwrap_or_default(), now);

@@ -65,19 +65,13 @@ impl Store {
         most: i64,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let types: Vec<String> = new
-            .event_types
-            .iter()
-            .map(|kind| kind.as_str().to_owned())
-            .collect();
+        let types: Vec<String> =
+            new.event_types.iter().map(|kind| kind.as_str().to_owned()).collect();
         let mut tx = self.pool.begin().await?;
         // The account's row is the lock that makes counting and inserting one step.
-        sqlx::query!(
-            "select id from accounts where id = $1 for update",
-            new.account.uuid()
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
+        sqlx::query!("select id from accounts where id = $1 for update", new.account.uuid())
+            .fetch_optional(&mut *tx)
+            .await?;
         let done = sqlx::query!(
             "insert into webhook_endpoints (
                  id, account_id, url, event_types, secret, state, created_at, updated_at

@@ -42,10 +42,7 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if let sqlx::Error::Database(database) = &error {
             let code = database.code().unwrap_or_default();
-            if UNAVAILABLE_CLASSES
-                .iter()
-                .any(|class| code.starts_with(class))
-            {
+            if UNAVAILABLE_CLASSES.iter().any(|class| code.starts_with(class)) {
                 return Self::Unavailable(error);
             }
             if CONFLICTS.contains(&code.as_ref()) {

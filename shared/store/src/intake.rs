@@ -82,10 +82,7 @@ enum Claim {
 
 enum KeyAnswer {
     Same(Uuid),
-    Other {
-        payment: Uuid,
-        first_used_at: Timestamp,
-    },
+    Other { payment: Uuid, first_used_at: Timestamp },
 }
 
 impl Store {
@@ -146,15 +143,8 @@ async fn claim_keys(
             } else if row.body_sha256 == key.body_digest {
                 Claim::Answered(KeyAnswer::Same(row.payment))
             } else {
-                let KeyRow {
-                    payment,
-                    first_used_at,
-                    ..
-                } = *row;
-                Claim::Answered(KeyAnswer::Other {
-                    payment,
-                    first_used_at,
-                })
+                let KeyRow { payment, first_used_at, .. } = *row;
+                Claim::Answered(KeyAnswer::Other { payment, first_used_at })
             })
         })
         .collect()
@@ -164,20 +154,11 @@ async fn insert_keys(
     tx: &mut PgTransaction<'_>,
     keyed: &[(&Intake, &Idempotency)],
 ) -> Result<(), StoreError> {
-    let accounts: Vec<Uuid> = keyed
-        .iter()
-        .map(|(intake, _)| intake.account.uuid())
-        .collect();
+    let accounts: Vec<Uuid> = keyed.iter().map(|(intake, _)| intake.account.uuid()).collect();
     let keys: Vec<String> = keyed.iter().map(|(_, key)| key.key.clone()).collect();
-    let digests: Vec<Vec<u8>> = keyed
-        .iter()
-        .map(|(_, key)| key.body_digest.to_vec())
-        .collect();
+    let digests: Vec<Vec<u8>> = keyed.iter().map(|(_, key)| key.body_digest.to_vec()).collect();
     let payments: Vec<Uuid> = keyed.iter().map(|(intake, _)| intake.id.uuid()).collect();
-    let times: Vec<_> = keyed
-        .iter()
-        .map(|(intake, _)| intake.accepted_at.to_datetime())
-        .collect();
+    let times: Vec<_> = keyed.iter().map(|(intake, _)| intake.accepted_at.to_datetime()).collect();
     sqlx::query!(
         "insert into idempotency_keys (account_id, key, body_sha256, payment_id, created_at)
          select * from unnest($1::uuid[], $2::text[], $3::bytea[], $4::uuid[], $5::timestamptz[])
@@ -205,10 +186,7 @@ async fn read_keys(
     tx: &mut PgTransaction<'_>,
     keyed: &[(&Intake, &Idempotency)],
 ) -> Result<HashMap<(Uuid, String), KeyRow>, StoreError> {
-    let accounts: Vec<Uuid> = keyed
-        .iter()
-        .map(|(intake, _)| intake.account.uuid())
-        .collect();
+    let accounts: Vec<Uuid> = keyed.iter().map(|(intake, _)| intake.account.uuid()).collect();
     let keys: Vec<String> = keyed.iter().map(|(_, key)| key.key.clone()).collect();
     let rows = sqlx::query!(
         "select k.account_id, k.key, k.body_sha256, k.payment_id, k.created_at
@@ -224,11 +202,8 @@ async fn read_keys(
         .into_iter()
         .map(|row| {
             let first_used_at = moment(row.created_at);
-            let stored = KeyRow {
-                payment: row.payment_id,
-                body_sha256: row.body_sha256,
-                first_used_at,
-            };
+            let stored =
+                KeyRow { payment: row.payment_id, body_sha256: row.body_sha256, first_used_at };
             ((row.account_id, row.key), stored)
         })
         .collect())
@@ -437,23 +412,16 @@ async fn answer(
         HashMap::new()
     } else {
         let payments = load(&mut **tx, &known).await?;
-        payments
-            .into_iter()
-            .map(|payment| (payment.id.uuid(), payment))
-            .collect()
+        payments.into_iter().map(|payment| (payment.id.uuid(), payment)).collect()
     };
     let find = |id: &Uuid| loaded.get(id).cloned().ok_or_else(|| unreadable("payment"));
     batch
         .iter()
         .zip(claims)
         .map(|(intake, claim)| match claim {
-            Claim::Answered(KeyAnswer::Other {
-                payment,
-                first_used_at,
-            }) => Ok(Acceptance::KeyReused {
-                payment: PaymentId::new(payment),
-                first_used_at,
-            }),
+            Claim::Answered(KeyAnswer::Other { payment, first_used_at }) => {
+                Ok(Acceptance::KeyReused { payment: PaymentId::new(payment), first_used_at })
+            }
             Claim::Answered(KeyAnswer::Same(payment)) => {
                 // The key may have been claimed in this very batch, by an intake that found its
                 // authorization taken: then it stands for the payment that has it.

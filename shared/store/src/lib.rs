@@ -81,9 +81,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query_scalar!("select 1 as one")
-            .fetch_one(&self.pool)
-            .await?;
+        sqlx::query_scalar!("select 1 as one").fetch_one(&self.pool).await?;
         Ok(())
     }
 

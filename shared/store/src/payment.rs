@@ -97,16 +97,10 @@ impl PaymentRow {
         Ok(match parse::<StateName>(&self.state, "state")? {
             StateName::Accepted => PaymentState::Accepted,
             StateName::Held => PaymentState::Held {
-                until: self
-                    .held_until
-                    .map(moment)
-                    .ok_or_else(|| unreadable("hold"))?,
+                until: self.held_until.map(moment).ok_or_else(|| unreadable("hold"))?,
             },
             StateName::Approved => PaymentState::Approved {
-                until: self
-                    .approved_until
-                    .map(moment)
-                    .ok_or_else(|| unreadable("approval"))?,
+                until: self.approved_until.map(moment).ok_or_else(|| unreadable("approval"))?,
             },
             StateName::Submitted => {
                 PaymentState::Submitted(self.submission().ok_or_else(|| unreadable("submission"))?)
@@ -115,9 +109,7 @@ impl PaymentRow {
                 inclusion: self.inclusion()?,
                 submission: self.submission(),
             },
-            StateName::Settled => PaymentState::Settled {
-                inclusion: self.inclusion()?,
-            },
+            StateName::Settled => PaymentState::Settled { inclusion: self.inclusion()? },
             StateName::Rejected => PaymentState::Rejected(self.failure()?),
             StateName::Canceled => PaymentState::Canceled,
             StateName::Expired => PaymentState::Expired,
@@ -143,10 +135,7 @@ impl PaymentRow {
     }
 
     fn failure(&self) -> Result<FailureCode, StoreError> {
-        let code = self
-            .failure_code
-            .as_deref()
-            .ok_or_else(|| unreadable("failure"))?;
+        let code = self.failure_code.as_deref().ok_or_else(|| unreadable("failure"))?;
         parse(code, "failure code")
     }
 }
@@ -202,26 +191,18 @@ impl Store {
     /// [`StoreError`] when the ledger cannot answer.
     pub async fn load_signed(&self, ids: &[PaymentId]) -> Result<Vec<SignedPayment>, StoreError> {
         let payments = self.load(ids).await?;
-        let signatures = sqlx::query!(
-            "select id, signature from payments where id = any($1)",
-            &uuids(ids),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut by_id: std::collections::HashMap<Uuid, Vec<u8>> = signatures
-            .into_iter()
-            .map(|row| (row.id, row.signature))
-            .collect();
+        let signatures =
+            sqlx::query!("select id, signature from payments where id = any($1)", &uuids(ids),)
+                .fetch_all(&self.pool)
+                .await?;
+        let mut by_id: std::collections::HashMap<Uuid, Vec<u8>> =
+            signatures.into_iter().map(|row| (row.id, row.signature)).collect();
         payments
             .into_iter()
             .map(|payment| {
-                let bytes = by_id
-                    .remove(&payment.id.uuid())
-                    .ok_or_else(|| unreadable("signature"))?;
-                Ok(SignedPayment {
-                    payment,
-                    signature: Signature::new(bytes),
-                })
+                let bytes =
+                    by_id.remove(&payment.id.uuid()).ok_or_else(|| unreadable("signature"))?;
+                Ok(SignedPayment { payment, signature: Signature::new(bytes) })
             })
             .collect()
     }

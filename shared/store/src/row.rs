@@ -18,10 +18,7 @@ pub(crate) fn hash(bytes: &[u8]) -> Result<B256, StoreError> {
 }
 
 pub(crate) fn chain(id: i64) -> Result<ChainId, StoreError> {
-    u64::try_from(id)
-        .ok()
-        .and_then(ChainId::new)
-        .ok_or_else(|| unreadable("chain id"))
+    u64::try_from(id).ok().and_then(ChainId::new).ok_or_else(|| unreadable("chain id"))
 }
 
 pub(crate) fn unsigned(number: i64) -> Result<u64, StoreError> {

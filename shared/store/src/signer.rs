@@ -90,11 +90,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when nothing was leased, or that is unknown: the leases then run out.
     pub async fn take_lanes(&self, wanted: &LaneRequest) -> Result<Vec<Lane>, StoreError> {
-        let addresses: Vec<Vec<u8>> = wanted
-            .addresses
-            .iter()
-            .map(|address| address.to_vec())
-            .collect();
+        let addresses: Vec<Vec<u8>> =
+            wanted.addresses.iter().map(|address| address.to_vec()).collect();
         let rows = sqlx::query!(
             "update signers
              set lease_owner = $1, lease_epoch = lease_epoch + 1,
@@ -196,13 +193,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when nothing changed.
     pub async fn pause_signer(&self, id: SignerId, reason: &str) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update signers set paused_reason = $2 where id = $1",
-            id.uuid(),
-            reason
-        )
-        .execute(&self.pool)
-        .await?;
+        sqlx::query!("update signers set paused_reason = $2 where id = $1", id.uuid(), reason)
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -211,12 +204,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when nothing changed.
     pub async fn resume_signer(&self, id: SignerId) -> Result<(), StoreError> {
-        sqlx::query!(
-            "update signers set paused_reason = null where id = $1",
-            id.uuid()
-        )
-        .execute(&self.pool)
-        .await?;
+        sqlx::query!("update signers set paused_reason = null where id = $1", id.uuid())
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 

@@ -170,16 +170,10 @@ impl TransactionState {
     const fn block(&self) -> Option<(B256, u64, B256)> {
         match *self {
             Self::Open => None,
-            Self::Mined {
-                hash,
-                block_number,
-                block_hash,
+            Self::Mined { hash, block_number, block_hash }
+            | Self::Final { hash, block_number, block_hash } => {
+                Some((hash, block_number, block_hash))
             }
-            | Self::Final {
-                hash,
-                block_number,
-                block_hash,
-            } => Some((hash, block_number, block_hash)),
         }
     }
 }
@@ -212,11 +206,8 @@ impl Store {
         .await?;
         insert_transaction(&mut tx, lane, &round, now).await?;
         insert_attempt(&mut tx, round.transaction, 1, &round.attempt, now).await?;
-        let payments: Vec<PaymentId> = round
-            .changes
-            .iter()
-            .map(|change| change.payment.id)
-            .collect();
+        let payments: Vec<PaymentId> =
+            round.changes.iter().map(|change| change.payment.id).collect();
         let advance = advance(&mut tx, round.changes, now).await?;
         let overtaken: Vec<PaymentId> = payments
             .iter()
@@ -388,22 +379,19 @@ impl Store {
         .await?;
         let mut attempts: HashMap<Uuid, Vec<StoredAttempt>> = HashMap::new();
         for row in rows {
-            attempts
-                .entry(row.transaction_id)
-                .or_default()
-                .push(StoredAttempt {
-                    number: crate::row::count(row.number)?,
-                    kind: match row.kind.as_str() {
-                        "payload" => AttemptKind::Payload,
-                        "filler" => AttemptKind::Filler,
-                        _ => return Err(unreadable("kind of attempt")),
-                    },
-                    hash: hash(&row.hash)?,
-                    raw: row.raw,
-                    max_fee_per_gas: parse(&row.max_fee, "fee")?,
-                    max_priority_fee_per_gas: parse(&row.priority_fee, "fee")?,
-                    signed_at_block: unsigned(row.signed_at_block)?,
-                });
+            attempts.entry(row.transaction_id).or_default().push(StoredAttempt {
+                number: crate::row::count(row.number)?,
+                kind: match row.kind.as_str() {
+                    "payload" => AttemptKind::Payload,
+                    "filler" => AttemptKind::Filler,
+                    _ => return Err(unreadable("kind of attempt")),
+                },
+                hash: hash(&row.hash)?,
+                raw: row.raw,
+                max_fee_per_gas: parse(&row.max_fee, "fee")?,
+                max_priority_fee_per_gas: parse(&row.priority_fee, "fee")?,
+                signed_at_block: unsigned(row.signed_at_block)?,
+            });
         }
         Ok(attempts)
     }
@@ -421,10 +409,7 @@ impl Store {
         .await?;
         let mut items: HashMap<Uuid, Vec<PaymentId>> = HashMap::new();
         for row in rows {
-            items
-                .entry(row.transaction_id)
-                .or_default()
-                .push(PaymentId::new(row.payment_id));
+            items.entry(row.transaction_id).or_default().push(PaymentId::new(row.payment_id));
         }
         Ok(items)
     }
@@ -440,12 +425,7 @@ impl Store {
         follow_up: FollowUp,
         now: Timestamp,
     ) -> Result<Option<Advance>, StoreError> {
-        let FollowUp {
-            transaction,
-            from,
-            to,
-            changes,
-        } = follow_up;
+        let FollowUp { transaction, from, to, changes } = follow_up;
         let mut tx = self.pool.begin().await?;
         let block = to.block();
         let done = sqlx::query!(
@@ -506,16 +486,12 @@ impl Store {
 fn state(name: &str, block: Option<(B256, u64, B256)>) -> Result<TransactionState, StoreError> {
     match (name, block) {
         ("open", None) => Ok(TransactionState::Open),
-        ("mined", Some((hash, block_number, block_hash))) => Ok(TransactionState::Mined {
-            hash,
-            block_number,
-            block_hash,
-        }),
-        ("final", Some((hash, block_number, block_hash))) => Ok(TransactionState::Final {
-            hash,
-            block_number,
-            block_hash,
-        }),
+        ("mined", Some((hash, block_number, block_hash))) => {
+            Ok(TransactionState::Mined { hash, block_number, block_hash })
+        }
+        ("final", Some((hash, block_number, block_hash))) => {
+            Ok(TransactionState::Final { hash, block_number, block_hash })
+        }
         _ => Err(unreadable("transaction state")),
     }
 }
@@ -581,9 +557,8 @@ async fn insert_items(
     payments: &[PaymentId],
 ) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = payments.iter().map(|id| id.uuid()).collect();
-    let positions: Vec<i32> = (0..payments.len())
-        .map(|at| i32::try_from(at).unwrap_or(i32::MAX))
-        .collect();
+    let positions: Vec<i32> =
+        (0..payments.len()).map(|at| i32::try_from(at).unwrap_or(i32::MAX)).collect();
     sqlx::query!(
         "insert into transaction_items (transaction_id, position, payment_id, open)
          select $1, position, payment_id, true

@@ -7,10 +7,7 @@ use crate::TransactionId;
 const UNTIL: Timestamp = Timestamp::from_unix_secs(1_000);
 
 fn submission() -> Submission {
-    Submission {
-        transaction: TransactionId::new(Uuid::from_u128(1)),
-        approved_until: UNTIL,
-    }
+    Submission { transaction: TransactionId::new(Uuid::from_u128(1)), approved_until: UNTIL }
 }
 
 fn inclusion() -> Inclusion {
@@ -29,26 +26,9 @@ fn states() -> Vec<(&'static str, PaymentState)> {
         ("held", S::Held { until: UNTIL }),
         ("approved", S::Approved { until: UNTIL }),
         ("submitted", S::Submitted(submission())),
-        (
-            "confirmed",
-            S::Confirmed {
-                inclusion: inclusion(),
-                submission: Some(submission()),
-            },
-        ),
-        (
-            "confirmed by others",
-            S::Confirmed {
-                inclusion: inclusion(),
-                submission: None,
-            },
-        ),
-        (
-            "settled",
-            S::Settled {
-                inclusion: inclusion(),
-            },
-        ),
+        ("confirmed", S::Confirmed { inclusion: inclusion(), submission: Some(submission()) }),
+        ("confirmed by others", S::Confirmed { inclusion: inclusion(), submission: None }),
+        ("settled", S::Settled { inclusion: inclusion() }),
         ("rejected", S::Rejected(FailureCode::Denied)),
         ("canceled", S::Canceled),
         ("expired", S::Expired),
@@ -86,11 +66,7 @@ fn table() -> String {
             table += &format!("{to:10}");
         }
     }
-    table
-        .lines()
-        .map(str::trim_end)
-        .collect::<Vec<_>>()
-        .join("\n")
+    table.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -100,15 +76,9 @@ fn the_state_machine_on_one_page() {
 
 #[test]
 fn a_terminal_state_takes_nothing_more() {
-    for (_, state) in states()
-        .into_iter()
-        .filter(|(_, state)| state.is_terminal())
-    {
+    for (_, state) in states().into_iter().filter(|(_, state)| state.is_terminal()) {
         for event in events() {
-            assert!(
-                transition(state, event).is_err(),
-                "{state:?} took {event:?}"
-            );
+            assert!(transition(state, event).is_err(), "{state:?} took {event:?}");
         }
     }
 }
@@ -116,10 +86,7 @@ fn a_terminal_state_takes_nothing_more() {
 #[test]
 fn a_payment_in_a_block_or_a_transaction_is_never_rejected_or_canceled() {
     for (_, state) in states() {
-        let sent = matches!(
-            state,
-            PaymentState::Submitted(_) | PaymentState::Confirmed { .. }
-        );
+        let sent = matches!(state, PaymentState::Submitted(_) | PaymentState::Confirmed { .. });
         for event in [Event::Rejected(FailureCode::Denied), Event::Canceled] {
             assert!(!sent || transition(state, event).is_err());
         }
@@ -134,12 +101,7 @@ fn a_returned_payment_keeps_the_validity_of_its_approval() {
 
 #[test]
 fn a_reorganisation_returns_a_payment_to_the_transaction_that_carried_it() {
-    let confirmed = PaymentState::Confirmed {
-        inclusion: inclusion(),
-        submission: Some(submission()),
-    };
-    assert_eq!(
-        transition(confirmed, Event::Reorged),
-        Ok(PaymentState::Submitted(submission()))
-    );
+    let confirmed =
+        PaymentState::Confirmed { inclusion: inclusion(), submission: Some(submission()) };
+    assert_eq!(transition(confirmed, Event::Reorged), Ok(PaymentState::Submitted(submission())));
 }
