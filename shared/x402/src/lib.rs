@@ -1,0 +1,35 @@
+//! The x402 protocol as a facilitator speaks it: pure types and checks, versions 1 and 2.
+//!
+//! Nothing here performs I/O or reads a clock. [`check`] takes a settle request as it came and
+//! gives back either an authorization that its payer provably signed, or a [`Refusal`] that names
+//! the wrong field.
+
+#![deny(
+    missing_docs,
+    clippy::wildcard_enum_match_arm,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing
+)]
+
+mod assets;
+mod check;
+mod eip712;
+mod header;
+mod network;
+mod part;
+mod reason;
+mod refusal;
+mod signature;
+mod terms;
+mod transfer;
+mod version;
+
+pub use assets::{Asset, Assets};
+pub use check::{Limits, Proven, SettleRequest, check};
+pub use eip712::TokenDomain;
+pub use network::{from_v1_name, v1_name};
+pub use reason::{Reason, UnknownReason};
+pub use refusal::{Refusal, RefusalKind};
+pub use signature::{PayerSignature, SignatureFault};
+pub use version::Version;

@@ -1,0 +1,58 @@
+//! The tokens that payments may be made in.
+
+use std::collections::{HashMap, HashSet};
+
+use domain::{Address, ChainId};
+
+use crate::TokenDomain;
+
+/// A token with EIP-3009, as the operator lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asset {
+    /// The network it lives on.
+    pub chain: ChainId,
+    /// The token contract.
+    pub address: Address,
+    /// `name` of its EIP-712 domain; not always its ERC-20 name.
+    pub name: String,
+    /// `version` of its EIP-712 domain.
+    pub version: String,
+}
+
+/// A listed token with what is computed from it once.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) domain: TokenDomain,
+}
+
+/// The allow list: the networks that we settle on, and their tokens.
+#[derive(Clone, Debug, Default)]
+pub struct Assets {
+    chains: HashSet<ChainId>,
+    listed: HashMap<(ChainId, Address), Listed>,
+}
+
+impl Assets {
+    /// Lists these tokens; the last of two with the same address on the same network counts.
+    pub fn new(assets: impl IntoIterator<Item = Asset>) -> Self {
+        let mut all = Self::default();
+        for asset in assets {
+            let domain = TokenDomain::new(&asset);
+            let listed = Listed { name: asset.name, version: asset.version, domain };
+            all.chains.insert(asset.chain);
+            all.listed.insert((asset.chain, asset.address), listed);
+        }
+        all
+    }
+
+    /// Whether any token of this network is listed.
+    pub fn serves(&self, chain: ChainId) -> bool {
+        self.chains.contains(&chain)
+    }
+
+    pub(crate) fn find(&self, chain: ChainId, address: Address) -> Option<&Listed> {
+        self.listed.get(&(chain, address))
+    }
+}

@@ -1,0 +1,150 @@
+//! Everything that can be known about a settle request without asking the chain.
+
+use domain::{Authorization, ChainId, Signature};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::part::Part;
+use crate::terms::Terms;
+use crate::transfer::Transfer;
+use crate::{Assets, Reason, Refusal, RefusalKind, Version, header, network};
+
+/// The one scheme that we settle.
+const EXACT: &str = "exact";
+
+/// The body of a settle request, as received.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SettleRequest {
+    /// The version of the protocol.
+    pub x402_version: u64,
+    /// The payment: an object, or the base64 text of the header that carried it.
+    pub payment_payload: Value,
+    /// What the seller asks.
+    pub payment_requirements: Value,
+}
+
+/// For how long an authorization must and may be valid, counted from now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// At least this many seconds, so that there is time to settle it.
+    pub min_validity_secs: i64,
+    /// At most this many seconds, so that a payment comes to an end.
+    pub max_validity_secs: i64,
+}
+
+/// An authorization that meets the seller's terms and that its payer signed.
+///
+/// Whether the payer has the money, and has not used the authorization, only the chain knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// The version it came in.
+    pub version: Version,
+    /// What was signed.
+    pub authorization: Authorization,
+    /// The signature as the token takes it.
+    pub signature: Signature,
+}
+
+/// Checks a settle request at a time, in Unix seconds. The first thing that is wrong is told.
+///
+/// What is compared is always `paymentRequirements`; what the buyer says to have accepted must be
+/// the same in scheme, network, asset, amount and recipient. Fields that decide nothing here
+/// (`resource`, `maxTimeoutSeconds`, `extensions`, …) are passed over.
+///
+/// # Errors
+/// [`Refusal`] with the field that is wrong. The same request is refused again, except when it
+/// was too early.
+pub fn check(
+    request: &SettleRequest,
+    assets: &Assets,
+    limits: &Limits,
+    now: i64,
+) -> Result<Proven, Refusal> {
+    let version = spoken(request.x402_version)?;
+    let payload = header::payment_payload(&request.payment_payload)?;
+    let payment = Part::new(header::POINTER, &payload, Reason::InvalidPayload)?;
+    let requirements = Part::new(
+        "/paymentRequirements",
+        &request.payment_requirements,
+        Reason::InvalidPaymentRequirements,
+    )?;
+    same_version(version, &payment)?;
+    let accepted = match version {
+        Version::V1 => payment,
+        Version::V2 => payment.part("/accepted", "/paymentPayload/accepted")?,
+    };
+    same_scheme(&accepted, &requirements)?;
+    let chain = same_network(version, &accepted, &requirements, assets)?;
+    let terms = Terms::read(version, &requirements)?;
+    let token = assets.find(chain, terms.asset).ok_or_else(|| {
+        let detail = format!("is not a token that is settled on {chain}");
+        let reason = Reason::InvalidPaymentRequirements;
+        requirements.refuse(RefusalKind::UnsupportedAsset, "/asset", detail, reason)
+    })?;
+    terms.name_token(token, &requirements)?;
+    match version {
+        Version::V1 => {}
+        Version::V2 => Terms::read(version, &accepted)?.accept(&terms, &accepted)?,
+    }
+    let transfer = Transfer::read(&payment)?;
+    transfer.meets(&terms, version)?;
+    let window = transfer.window(limits, now)?;
+    let authorization = transfer.authorization(chain, terms.asset, window);
+    let signature = transfer.signed(token.domain.digest(&authorization))?.normalized();
+    Ok(Proven { version, authorization, signature })
+}
+
+fn spoken(number: u64) -> Result<Version, Refusal> {
+    Version::from_number(number).ok_or_else(|| Refusal {
+        kind: RefusalKind::UnsupportedVersion,
+        pointer: "/x402Version".to_owned(),
+        detail: "must be 1 or 2".to_owned(),
+        reason: Reason::InvalidX402Version,
+    })
+}
+
+fn same_version(version: Version, payment: &Part<'_>) -> Result<(), Refusal> {
+    if payment.number("/x402Version")? == u64::from(version.number()) {
+        return Ok(());
+    }
+    let detail = format!("must be {}, as in the request around it", version.number());
+    let kind = RefusalKind::UnsupportedVersion;
+    Err(payment.refuse(kind, "/x402Version", detail, Reason::InvalidX402Version))
+}
+
+fn same_scheme(accepted: &Part<'_>, requirements: &Part<'_>) -> Result<(), Refusal> {
+    let refuse =
+        |part: &Part<'_>, kind, detail, reason| Err(part.refuse(kind, "/scheme", detail, reason));
+    if requirements.text("/scheme")? != EXACT {
+        let (kind, reason) = (RefusalKind::UnsupportedScheme, Reason::UnsupportedScheme);
+        return refuse(requirements, kind, "must be exact", reason);
+    }
+    if accepted.text("/scheme")? != EXACT {
+        let (kind, reason) = (RefusalKind::SchemeMismatch, Reason::SchemeMismatch);
+        return refuse(accepted, kind, "is not exact, as required", reason);
+    }
+    Ok(())
+}
+
+fn same_network(
+    version: Version,
+    accepted: &Part<'_>,
+    requirements: &Part<'_>,
+    assets: &Assets,
+) -> Result<ChainId, Refusal> {
+    let required = requirements.text("/network")?;
+    let chain = network::parse(version, required)
+        .filter(|chain| assets.serves(*chain))
+        .ok_or_else(|| {
+            let detail = "is not a network that is settled on, as this version writes it";
+            let kind = RefusalKind::UnsupportedNetwork;
+            requirements.refuse(kind, "/network", detail, Reason::InvalidNetwork)
+        })?;
+    if accepted.text("/network")? != required {
+        let detail = format!("is not {required}, as required");
+        let kind = RefusalKind::NetworkMismatch;
+        return Err(accepted.refuse(kind, "/network", detail, Reason::NetworkMismatch));
+    }
+    Ok(chain)
+}

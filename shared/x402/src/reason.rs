@@ -1,0 +1,133 @@
+//! The reason codes of x402: what clients match on in `invalidReason` and `errorReason`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// Text that is none of the codes we use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a reason code of x402 that we use")]
+pub struct UnknownReason;
+
+/// Writes the enum and its texts from one list.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal,)+) => {
+        /// Why a payment is refused or not settled, in the words of x402.
+        ///
+        /// Where the specification (section 9) and its reference implementation (2.27.0) differ,
+        /// the implementation's word is used, because that is what deployed clients know.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)+
+        }
+
+        impl Reason {
+            /// Every code there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The code on the wire.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Neither 1 nor 2, or not the same in both places.
+    InvalidX402Version = "invalid_x402_version",
+    /// `paymentPayload` has the wrong shape.
+    InvalidPayload = "invalid_payload",
+    /// `paymentRequirements` have the wrong shape, or ask for what we do not settle.
+    InvalidPaymentRequirements = "invalid_payment_requirements",
+    /// A scheme other than `exact`.
+    UnsupportedScheme = "unsupported_scheme",
+    /// Payload and requirements name different schemes.
+    SchemeMismatch = "invalid_exact_evm_scheme",
+    /// `exact`, but not by EIP-3009.
+    UnsupportedPayloadType = "unsupported_payload_type",
+    /// A network that we do not settle on.
+    InvalidNetwork = "invalid_network",
+    /// Payload and requirements name different networks.
+    NetworkMismatch = "invalid_exact_evm_network_mismatch",
+    /// `extra.name` is not the token's.
+    TokenNameMismatch = "invalid_exact_evm_token_name_mismatch",
+    /// `extra.version` is not the token's.
+    TokenVersionMismatch = "invalid_exact_evm_token_version_mismatch",
+    /// The authorization pays somebody else.
+    RecipientMismatch = "invalid_exact_evm_recipient_mismatch",
+    /// The authorized amount is not the required one (version 1).
+    AmountMismatchV1 = "invalid_exact_evm_authorization_value",
+    /// The authorized amount is not the required one (version 2).
+    AmountMismatchV2 = "invalid_exact_evm_payload_authorization_value_mismatch",
+    /// Not valid yet.
+    ValidAfter = "invalid_exact_evm_payload_authorization_valid_after",
+    /// Valid for too short or too long a time, or no more.
+    ValidBefore = "invalid_exact_evm_payload_authorization_valid_before",
+    /// The signature is not the payer's.
+    InvalidSignature = "invalid_exact_evm_signature",
+    /// The signature is not one that can be read.
+    UnreadableSignature = "invalid_exact_evm_failed_to_parse_signature",
+    /// The signature of a wallet that is yet to be deployed, by a factory that we do not call.
+    Eip6492FactoryNotAllowed = "eip6492_factory_not_allowed",
+    /// The payer has too little of the token.
+    InsufficientFunds = "insufficient_funds",
+    /// The authorization was used or canceled before.
+    NonceAlreadyUsed = "invalid_exact_evm_nonce_already_used",
+    /// The token refuses the transfer when asked beforehand.
+    SimulationFailed = "invalid_exact_evm_transaction_simulation_failed",
+    /// The token refused the transfer.
+    TransactionFailed = "invalid_exact_evm_transaction_failed",
+    /// The payment is in a state in which this cannot be done.
+    InvalidTransactionState = "invalid_transaction_state",
+    /// Broadcast, not final: ask again. Comes with the transaction's hash.
+    SettlementPending = "settlement_pending",
+    /// The payment was submitted before, by somebody else or on other terms.
+    DuplicateSettlement = "duplicate_settlement",
+    /// Verifying failed on our side.
+    UnexpectedVerifyError = "unexpected_verify_error",
+    /// Settling failed on our side, or was refused for a reason that is not the buyer's business.
+    UnexpectedSettleError = "unexpected_settle_error",
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Reason {
+    type Err = UnknownReason;
+
+    fn from_str(text: &str) -> Result<Self, UnknownReason> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == text).ok_or(UnknownReason)
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::FailureCode;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_reads_back_as_it_was_written() {
+        for reason in Reason::ALL {
+            assert_eq!(reason.as_str().parse(), Ok(*reason));
+        }
+    }
+
+    #[test]
+    fn every_way_to_fail_has_a_reason_of_x402() {
+        for code in FailureCode::ALL {
+            assert!(code.x402_reason().parse::<Reason>().is_ok(), "{code}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! What is to be paid, to whom, in which token.
+
+use domain::{Address, Amount};
+
+use crate::assets::Listed;
+use crate::part::Part;
+use crate::{Reason, Refusal, RefusalKind, Version};
+
+/// The one way to transfer that we settle, and what an absent `assetTransferMethod` means.
+const EIP3009: &str = "eip3009";
+
+/// The part of `PaymentRequirements` that decides what is settled. Version 2 has it twice: as the
+/// seller's `paymentRequirements` and as what the buyer `accepted`.
+pub(crate) struct Terms<'a> {
+    pub(crate) asset: Address,
+    pub(crate) amount: Amount,
+    pub(crate) pay_to: Address,
+    token_name: Option<&'a str>,
+    token_version: Option<&'a str>,
+}
+
+impl<'a> Terms<'a> {
+    /// Reads the terms; scheme and network have been read before.
+    pub(crate) fn read(version: Version, part: &Part<'a>) -> Result<Self, Refusal> {
+        let method = part.optional_text("/extra/assetTransferMethod")?;
+        if method.is_some_and(|method| method != EIP3009) {
+            return Err(part.refuse(
+                RefusalKind::UnsupportedScheme,
+                "/extra/assetTransferMethod",
+                "must be eip3009 or absent",
+                Reason::UnsupportedPayloadType,
+            ));
+        }
+        let terms = Self {
+            asset: part.address("/asset")?,
+            amount: part.amount(amount_path(version))?,
+            pay_to: part.address("/payTo")?,
+            token_name: part.optional_text("/extra/name")?,
+            token_version: part.optional_text("/extra/version")?,
+        };
+        if terms.amount == Amount::ZERO {
+            return Err(part.malformed(amount_path(version), "must be more than zero"));
+        }
+        if terms.pay_to == Address::ZERO {
+            return Err(part.malformed("/payTo", "must not be the zero address"));
+        }
+        Ok(terms)
+    }
+
+    /// Refuses terms that call the token otherwise than it calls itself: what the buyer was shown
+    /// would not be what the token checks.
+    pub(crate) fn name_token(&self, token: &Listed, part: &Part<'_>) -> Result<(), Refusal> {
+        let said = [
+            ("/extra/name", self.token_name, &token.name, Reason::TokenNameMismatch),
+            ("/extra/version", self.token_version, &token.version, Reason::TokenVersionMismatch),
+        ];
+        for (path, given, actual, reason) in said {
+            if given.is_some_and(|given| given != actual) {
+                let detail = format!("must be {actual:?}, as in the token's EIP-712 domain");
+                return Err(part.refuse(RefusalKind::AssetMismatch, path, detail, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses an acceptance, standing at `part`, of other terms than the required ones.
+    pub(crate) fn accept(&self, required: &Self, part: &Part<'_>) -> Result<(), Refusal> {
+        let differs = |kind, path, detail: String, reason| {
+            Err(part.refuse(kind, path, format!("is not {detail}, as required"), reason))
+        };
+        if self.asset != required.asset {
+            let detail = required.asset.to_string();
+            return differs(RefusalKind::AssetMismatch, "/asset", detail, Reason::InvalidPayload);
+        }
+        if self.amount != required.amount {
+            let (detail, reason) = (required.amount.to_string(), Reason::AmountMismatchV2);
+            return differs(RefusalKind::AmountMismatch, "/amount", detail, reason);
+        }
+        if self.pay_to != required.pay_to {
+            let (detail, reason) = (required.pay_to.to_string(), Reason::RecipientMismatch);
+            return differs(RefusalKind::RecipientMismatch, "/payTo", detail, reason);
+        }
+        Ok(())
+    }
+}
+
+const fn amount_path(version: Version) -> &'static str {
+    match version {
+        Version::V1 => "/maxAmountRequired",
+        Version::V2 => "/amount",
+    }
+}
