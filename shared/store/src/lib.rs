@@ -44,6 +44,11 @@ pub use transaction::{
 /// The schema, in order.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
+/// The checksum of each migration, in order: together they tell one schema from another.
+pub fn migration_checksums() -> impl Iterator<Item = &'static [u8]> {
+    MIGRATIONS.iter().map(|migration| migration.checksum.as_ref())
+}
+
 /// A handle on the ledger; clones share one pool of connections.
 #[derive(Clone, Debug)]
 pub struct Store {

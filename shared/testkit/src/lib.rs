@@ -1,0 +1,14 @@
+//! What tests stand on: real databases, queues, chains, buyers and receivers. A dev-dependency only.
+//!
+//! Every server is the caller's own and ends with the value that started it, every database is the
+//! caller's own and is dropped with it, and nothing sleeps: tests wait for conditions with
+//! [`eventually`]. A test that cannot be arranged panics and says what is missing.
+
+#![deny(missing_docs)]
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+mod database;
+mod eventually;
+
+pub use database::Database;
+pub use eventually::eventually;
