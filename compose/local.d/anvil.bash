@@ -1,0 +1,109 @@
+# A private development chain with the test token. Sourced by compose/local.
+#
+# anvil keeps its chain in memory, and its own dumps rewrite their file in place: killed in the middle, it would leave
+# half a chain. So a keeper process beside it asks for the state again and again, and puts each whole answer in the
+# place of the one before.
+
+readonly CHAIN_ID=84532
+readonly TOKEN_ADDRESS=0x036CbD53842c5426634e7929541eC2318f3dCF7e
+readonly MULTICALL_ADDRESS=0xcA11bde05977b3631167028862bE2a173976CA11
+
+# States of this many past blocks can be called; transactions and receipts of this many can be read.
+readonly STATES_KEPT=16 BLOCKS_KEPT=8192
+
+# The keeper rests this many times as long as a save took, so that saving costs at most a twentieth of a core.
+readonly KEEPER_RESTS=20
+
+# The file "chain" is anvil's state as compressed JSON.
+prepare_anvil() { mkdir -p "$STATE_DIR/anvil"; }
+
+launch_anvil() {
+    local options=(
+        --host 127.0.0.1 --port "${SETTINGS[anvil_port]}" --chain-id "$CHAIN_ID" --block-time 1 --gas-limit 300000000
+        --prune-history "$STATES_KEPT" --transaction-block-keeper "$BLOCKS_KEPT" --quiet
+    )
+    if [[ -f $STATE_DIR/anvil/chain ]]; then
+        gzip -dc <"$STATE_DIR/anvil/chain" >"$STATE_DIR/anvil/chain.json" || die "$STATE_DIR/anvil/chain is damaged; remove it to begin a new chain"
+        options+=(--load-state "$STATE_DIR/anvil/chain.json")
+    fi
+    HOME=$STATE_DIR/anvil start_process anvil anvil_answers "$ANVIL" "${options[@]}" || return 1
+    rm -f "$STATE_DIR/anvil/chain.json"
+    install_contract TestUsdc "$TOKEN_ADDRESS"
+    install_contract Multicall3 "$MULTICALL_ADDRESS"
+    save_chain || die "the chain could not be saved"
+    launch_keeper
+}
+
+# ask_anvil METHOD PARAMS: prints the answer's JSON; the parameters may be long, so they go in by a pipe.
+ask_anvil() {
+    printf '{"jsonrpc":"2.0","id":1,"method":"%s","params":%s}' "$1" "$2" |
+        curl --silent --fail --max-time "${3:-10}" --header 'content-type: application/json' --data-binary @- \
+            "http://127.0.0.1:${SETTINGS[anvil_port]}"
+}
+
+anvil_answers() {
+    local answer
+    answer=$(ask_anvil eth_chainId '[]' 2>/dev/null) || return 1
+    [[ $answer == *"\"$(printf '0x%x' "$CHAIN_ID")\""* ]]
+}
+
+# install_contract NAME ADDRESS: puts the code at the address unless it is there.
+install_contract() {
+    local artefact=$CHECKOUT/contracts/artifacts/$1.json code answer
+    code=$(sed -nE 's/^ *"runtimeBytecode": "(0x[0-9a-f]+)",?$/\1/p' "$artefact")
+    [[ -n $code ]] || die "no bytecode in $artefact"
+    answer=$(ask_anvil eth_getCode "[\"$2\",\"latest\"]") || die "anvil does not say what code is at $2"
+    [[ $answer != *"\"$code\""* ]] || return 0
+    answer=$(ask_anvil anvil_setCode "[\"$2\",\"$code\"]") || die "anvil does not take the code of $1"
+    [[ $answer == *'"result"'* ]] || die "anvil does not take the code of $1: $answer"
+}
+
+# Writes the whole state beside the last one and then takes its place; half an answer is told by its checksum.
+save_chain() {
+    local new=$STATE_DIR/anvil/chain.new.$BASHPID
+    if ask_anvil anvil_dumpState '[]' 120 | perl -ne 'BEGIN { $/ = undef } print pack("H*", $1) if /"result":"0x([0-9a-f]+)"/' >"$new" &&
+        [[ -s $new ]] && gzip -t <"$new" 2>/dev/null; then
+        mv -f "$new" "$STATE_DIR/anvil/chain"
+    else
+        rm -f "$new"
+        return 1
+    fi
+}
+
+launch_keeper() {
+    setsid "$0" keep-chain >>"$LOG_DIR/anvil-keeper.log" 2>&1 </dev/null 9>&- &
+    record_pid anvil-keeper $! || true
+}
+
+# The keeper's life: as long as its anvil's.
+keep_chain() {
+    local began took
+    while is_running anvil; do
+        began=${EPOCHREALTIME/[.,]/}
+        save_chain || say "$(date -u +%FT%TZ) the chain was not saved"
+        took=$((${EPOCHREALTIME/[.,]/} - began))
+        sleep_microseconds $((took * KEEPER_RESTS > 1000000 ? took * KEEPER_RESTS : 1000000))
+    done
+}
+
+sleep_microseconds() { sleep "$(($1 / 1000000)).$(printf '%06d' $(($1 % 1000000)))"; }
+
+# Saves the chain when no block can follow: nothing that was mined is lost.
+save_last_block() {
+    kill_process anvil-keeper
+    ask_anvil evm_setIntervalMining '[0]' 5 >/dev/null 2>&1 || return 1
+    local before after
+    for _ in 1 2 3; do
+        before=$(ask_anvil eth_blockNumber '[]') && save_chain && after=$(ask_anvil eth_blockNumber '[]') || return 1
+        [[ $before != "$after" ]] || return 0
+    done
+    return 1
+}
+
+stop_anvil() {
+    if is_running anvil; then
+        save_last_block || say "the chain's newest blocks could not be saved"
+    fi
+    kill_process anvil-keeper
+    end_process anvil TERM 10
+}
