@@ -22,29 +22,20 @@ impl Clock {
     /// The operating system's clock.
     #[must_use]
     pub fn system() -> Self {
-        Self {
-            source: Source::System,
-        }
+        Self { source: Source::System }
     }
 
     /// A clock that stands still at `unix_ms` milliseconds since the epoch.
     #[must_use]
     pub fn fixed(unix_ms: i64) -> Self {
-        Self {
-            source: Source::Manual(Arc::new(AtomicI64::new(unix_ms))),
-        }
+        Self { source: Source::Manual(Arc::new(AtomicI64::new(unix_ms))) }
     }
 
     /// A clock that starts at `unix_ms` and moves only when its hand is moved.
     #[must_use]
     pub fn manual(unix_ms: i64) -> (Self, ClockHand) {
         let time = Arc::new(AtomicI64::new(unix_ms));
-        (
-            Self {
-                source: Source::Manual(Arc::clone(&time)),
-            },
-            ClockHand { time },
-        )
+        (Self { source: Source::Manual(Arc::clone(&time)) }, ClockHand { time })
     }
 
     /// Milliseconds since the Unix epoch; negative before 1970.
@@ -72,8 +63,7 @@ pub struct ClockHand {
 impl ClockHand {
     /// Moves the clock forward by whole milliseconds of `duration`.
     pub fn advance(&self, duration: Duration) {
-        self.time
-            .fetch_add(saturating_ms(duration), Ordering::SeqCst);
+        self.time.fetch_add(saturating_ms(duration), Ordering::SeqCst);
     }
 
     /// Sets the clock to `unix_ms`, forward or back.
@@ -82,10 +72,7 @@ impl ClockHand {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this module is the one reader of the clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "this module is the one reader of the clock")]
 fn system_unix_ms() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => saturating_ms(since),

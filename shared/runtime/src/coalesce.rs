@@ -113,12 +113,7 @@ where
             driver.run().await;
             drop(on_end);
         });
-        Self {
-            name,
-            queue: sender,
-            closing,
-            drained,
-        }
+        Self { name, queue: sender, closing, drained }
     }
 
     /// Joins the next batch and waits for this item's result. A caller may go away while it waits: the item is
@@ -128,16 +123,13 @@ where
     /// At once when the queue is full or closed; later when the flush fails. See [`CoalesceError`].
     pub async fn submit(&self, item: In) -> Result<Out, CoalesceError> {
         let (reply, result) = oneshot::channel();
-        self.queue
-            .try_send(Pending { item, reply })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => {
-                    metrics::counter!("coalesce_overloaded_total", "name" => self.name)
-                        .increment(1);
-                    CoalesceError::Overloaded
-                }
-                mpsc::error::TrySendError::Closed(_) => CoalesceError::Closed,
-            })?;
+        self.queue.try_send(Pending { item, reply }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => {
+                ::metrics::counter!("coalesce_overloaded_total", "name" => self.name).increment(1);
+                CoalesceError::Overloaded
+            }
+            mpsc::error::TrySendError::Closed(_) => CoalesceError::Closed,
+        })?;
         // A dropped reply means that the flush was torn down half way: its effect is unknown.
         result.await.unwrap_or(Err(CoalesceError::Panicked))
     }
@@ -162,9 +154,7 @@ impl<In, Out> Clone for Coalescer<In, Out> {
 
 impl<In, Out> fmt::Debug for Coalescer<In, Out> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Coalescer")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Coalescer").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -215,14 +205,10 @@ where
         let (name, flush) = (self.name, Arc::clone(&self.flush));
         record_batch_size(name, batch.len());
         tokio::spawn(async move {
-            let (items, replies): (Vec<_>, Vec<_>) = batch
-                .into_iter()
-                .map(|pending| (pending.item, pending.reply))
-                .unzip();
+            let (items, replies): (Vec<_>, Vec<_>) =
+                batch.into_iter().map(|pending| (pending.item, pending.reply)).unzip();
             // The call is inside the guarded future: a panic before its first await counts too.
-            let outcome = AssertUnwindSafe(async { flush(items).await })
-                .catch_unwind()
-                .await;
+            let outcome = AssertUnwindSafe(async { flush(items).await }).catch_unwind().await;
             answer(name, replies, outcome.ok());
             drop(slot);
         });
@@ -249,12 +235,7 @@ fn answer<Out>(
         }
         other => {
             let results = other.as_ref().map(Vec::len);
-            tracing::error!(
-                coalescer = name,
-                items = replies.len(),
-                ?results,
-                "a flush failed"
-            );
+            tracing::error!(coalescer = name, items = replies.len(), ?results, "a flush failed");
             for reply in replies {
                 let _gone = reply.send(Err(CoalesceError::Panicked));
             }
@@ -264,7 +245,7 @@ fn answer<Out>(
 
 fn record_batch_size(name: &'static str, size: usize) {
     let size = u32::try_from(size).unwrap_or(u32::MAX);
-    metrics::histogram!("coalesce_batch_size", "name" => name).record(f64::from(size));
+    ::metrics::histogram!("coalesce_batch_size", "name" => name).record(f64::from(size));
 }
 
 fn at_least_one(count: usize) -> NonZeroUsize {

@@ -108,11 +108,7 @@ impl Config {
         let signers = signer::resolve(&settings.signers, environment, read_file)?;
         let config = settings.with_signers(signers);
         let errors = check::errors(&config);
-        if errors.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigError::Invalid(errors))
-        }
+        if errors.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(errors)) }
     }
 
     /// Settings that are allowed and probably not meant; to be logged at start-up.
@@ -124,9 +120,7 @@ impl Config {
     /// The network with this chain id.
     #[must_use]
     pub fn network(&self, chain_id: u64) -> Option<&NetworkConfig> {
-        self.networks
-            .iter()
-            .find(|network| network.chain_id == chain_id)
+        self.networks.iter().find(|network| network.chain_id == chain_id)
     }
 }
 

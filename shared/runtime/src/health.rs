@@ -12,6 +12,8 @@ use futures::future::{BoxFuture, FutureExt, join_all};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::MetricsHandle;
+
 /// The longest a single check may take before it counts as failed.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -19,6 +21,11 @@ pub const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ERROR_CHARS: usize = 200;
 
 type CheckFn = dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync;
+
+/// Everything the operator's listener serves: `/healthz`, `/readyz` and `/metrics`.
+pub fn router(health: Health, metrics: MetricsHandle) -> Router {
+    health.router().merge(metrics.router())
+}
 
 /// The dependencies without which this process cannot do its work, each with a check.
 #[derive(Clone, Default)]
@@ -49,15 +56,8 @@ impl Health {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: fmt::Display,
     {
-        let run = move || {
-            check()
-                .map(|result| result.map_err(|error| shown(&error)))
-                .boxed()
-        };
-        self.checks.push(Check {
-            name,
-            run: Arc::new(run),
-        });
+        let run = move || check().map(|result| result.map_err(|error| shown(&error))).boxed();
+        self.checks.push(Check { name, run: Arc::new(run) });
         self
     }
 
@@ -70,23 +70,12 @@ impl Health {
 
     /// Runs all checks at once.
     pub async fn report(&self) -> Report {
-        if self
-            .stopping
-            .as_ref()
-            .is_some_and(CancellationToken::is_cancelled)
-        {
-            return Report {
-                status: Readiness::Stopping,
-                checks: Vec::new(),
-            };
+        if self.stopping.as_ref().is_some_and(CancellationToken::is_cancelled) {
+            return Report { status: Readiness::Stopping, checks: Vec::new() };
         }
         let checks = join_all(self.checks.iter().map(Check::perform)).await;
         let ready = checks.iter().all(|check| check.error.is_none());
-        let status = if ready {
-            Readiness::Ok
-        } else {
-            Readiness::Error
-        };
+        let status = if ready { Readiness::Ok } else { Readiness::Error };
         Report { status, checks }
     }
 
@@ -102,9 +91,7 @@ impl Health {
 
 impl fmt::Debug for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.checks.iter().map(|check| check.name))
-            .finish()
+        f.debug_list().entries(self.checks.iter().map(|check| check.name)).finish()
     }
 }
 
@@ -116,12 +103,7 @@ impl Check {
             Err(_) => Some(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())),
         };
         let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        CheckReport {
-            name: self.name,
-            ok: error.is_none(),
-            latency_ms,
-            error,
-        }
+        CheckReport { name: self.name, ok: error.is_none(), latency_ms, error }
     }
 }
 
@@ -194,16 +176,12 @@ mod tests {
 
     #[tokio::test]
     async fn one_failing_dependency_makes_the_process_unready_and_is_named() {
-        let health = Health::new()
-            .check("postgres", fine)
-            .check("redis", || async { Err("refused") });
+        let health =
+            Health::new().check("postgres", fine).check("redis", || async { Err("refused") });
         let report = health.report().await;
         assert_eq!(report.status, Readiness::Error);
         let failed: Vec<_> = report.checks.iter().filter(|check| !check.ok).collect();
-        assert_eq!(
-            (failed[0].name, failed[0].error.as_deref()),
-            ("redis", Some("refused"))
-        );
+        assert_eq!((failed[0].name, failed[0].error.as_deref()), ("redis", Some("refused")));
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,7 +24,11 @@ const MAX_FIELD_ERRORS: usize = 32;
 ///
 /// The HTTP layer adds `instance` and `request_id` when they are not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+/// Boxed, so that a `Result` with a problem in it stays small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Parts {
     code: ProblemCode,
     detail: Option<Cow<'static, str>>,
     instance: Option<String>,
@@ -53,11 +57,7 @@ impl FieldError {
         code: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            pointer: pointer.into(),
-            code: code.into(),
-            detail: detail.into(),
-        }
+        Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
     }
 }
 
@@ -71,7 +71,7 @@ impl Problem {
             }
             _ => None,
         };
-        Self {
+        Self(Box::new(Parts {
             code,
             detail: None,
             instance: None,
@@ -80,21 +80,21 @@ impl Problem {
             payment_id: None,
             x402_reason: None,
             retry_after_secs,
-        }
+        }))
     }
 
     /// Says what is particular about this occurrence.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
-        self.detail = Some(detail.into());
+        self.0.detail = Some(detail.into());
         self
     }
 
     /// Points at a wrong field. At most 32 are kept.
     #[must_use]
     pub fn field(mut self, error: FieldError) -> Self {
-        if self.errors.len() < MAX_FIELD_ERRORS {
-            self.errors.push(error);
+        if self.0.errors.len() < MAX_FIELD_ERRORS {
+            self.0.errors.push(error);
         }
         self
     }
@@ -102,76 +102,76 @@ impl Problem {
     /// Names the payment in question.
     #[must_use]
     pub fn payment_id(mut self, id: impl Into<String>) -> Self {
-        self.payment_id = Some(id.into());
+        self.0.payment_id = Some(id.into());
         self
     }
 
     /// Gives the reason in the words of x402 (`errorReason`, `invalidReason`).
     #[must_use]
     pub fn x402_reason(mut self, reason: impl Into<Cow<'static, str>>) -> Self {
-        self.x402_reason = Some(reason.into());
+        self.0.x402_reason = Some(reason.into());
         self
     }
 
     /// Asks the client to wait this many whole seconds (`Retry-After`).
     #[must_use]
     pub fn retry_after_secs(mut self, seconds: u32) -> Self {
-        self.retry_after_secs = Some(seconds);
+        self.0.retry_after_secs = Some(seconds);
         self
     }
 
     /// The path of the request that caused it.
     #[must_use]
     pub fn instance(mut self, path: impl Into<String>) -> Self {
-        self.instance = Some(path.into());
+        self.0.instance = Some(path.into());
         self
     }
 
     /// The id of the request that caused it.
     #[must_use]
     pub fn request_id(mut self, id: impl Into<String>) -> Self {
-        self.request_id = Some(id.into());
+        self.0.request_id = Some(id.into());
         self
     }
 
     /// The problem's code.
     #[must_use]
     pub const fn code(&self) -> ProblemCode {
-        self.code
+        self.0.code
     }
 
     /// The HTTP status of the answer.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
-        self.code.status()
+        self.0.code.status()
     }
 
     /// The wrong fields.
     #[must_use]
     pub fn errors(&self) -> &[FieldError] {
-        &self.errors
+        &self.0.errors
     }
 
     /// Sets path and request id where the handler did not.
     pub(crate) fn located_at(&mut self, path: &str, request_id: &str) {
-        self.instance.get_or_insert_with(|| path.to_owned());
-        self.request_id.get_or_insert_with(|| request_id.to_owned());
+        self.0.instance.get_or_insert_with(|| path.to_owned());
+        self.0.request_id.get_or_insert_with(|| request_id.to_owned());
     }
 
     /// The body of the answer.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let wire = Wire {
-            r#type: self.code.type_uri(),
-            title: self.code.title(),
+            r#type: self.0.code.type_uri(),
+            title: self.0.code.title(),
             status: self.status().as_u16(),
-            detail: self.detail.as_deref(),
-            instance: self.instance.as_deref(),
-            code: self.code,
-            retryable: self.code.retryable(),
-            request_id: self.request_id.as_deref(),
-            payment_id: self.payment_id.as_deref(),
-            x402_reason: self.x402_reason.as_deref(),
-            errors: &self.errors,
+            detail: self.0.detail.as_deref(),
+            instance: self.0.instance.as_deref(),
+            code: self.0.code,
+            retryable: self.0.code.retryable(),
+            request_id: self.0.request_id.as_deref(),
+            payment_id: self.0.payment_id.as_deref(),
+            x402_reason: self.0.x402_reason.as_deref(),
+            errors: &self.0.errors,
         };
         serde_json::to_vec(&wire).expect("strings, numbers and booleans always serialise")
     }
@@ -189,7 +189,7 @@ impl IntoResponse for Problem {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);
-        if let Some(seconds) = self.retry_after_secs {
+        if let Some(seconds) = self.0.retry_after_secs {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         if self.status() == StatusCode::UNAUTHORIZED {
@@ -236,11 +236,7 @@ mod tests {
         let problem = Problem::new(ProblemCode::AmountMismatch)
             .detail("2 authorized, 3 required")
             .x402_reason("invalid_exact_evm_payload_authorization_value")
-            .field(FieldError::new(
-                "/paymentRequirements/amount",
-                "differs",
-                "is 3",
-            ));
+            .field(FieldError::new("/paymentRequirements/amount", "differs", "is 3"));
         assert_eq!(
             json(&problem),
             serde_json::json!({
@@ -258,9 +254,8 @@ mod tests {
 
     #[test]
     fn an_unavailable_service_asks_to_wait() {
-        let response = Problem::new(ProblemCode::AcceptUnavailable)
-            .retry_after_secs(7)
-            .into_response();
+        let response =
+            Problem::new(ProblemCode::AcceptUnavailable).retry_after_secs(7).into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[RETRY_AFTER], "7");
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");

@@ -45,50 +45,29 @@ impl Mismatch {
                 with_expected("has a value out of range", rest),
             );
         }
-        Self::of_value(
-            "invalid_value",
-            message.chars().take(MAX_CUSTOM_CHARS).collect(),
-        )
+        Self::of_value("invalid_value", message.chars().take(MAX_CUSTOM_CHARS).collect())
     }
 
     fn of_field(code: &'static str, detail: String, rest: &str) -> Self {
-        let name = rest
-            .trim_start_matches('`')
-            .split('`')
-            .next()
-            .unwrap_or_default();
+        let name = rest.trim_start_matches('`').split('`').next().unwrap_or_default();
         let field = Some(name.chars().take(MAX_NAME_CHARS).collect());
-        Self {
-            code,
-            detail,
-            field,
-        }
+        Self { code, detail, field }
     }
 
     fn of_value(code: &'static str, detail: String) -> Self {
-        Self {
-            code,
-            detail,
-            field: None,
-        }
+        Self { code, detail, field: None }
     }
 }
 
 /// Cuts the position that `serde_json` appends.
 fn without_position(message: &str) -> &str {
-    message
-        .rfind(" at line ")
-        .map_or(message, |end| &message[..end])
+    message.rfind(" at line ").map_or(message, |end| &message[..end])
 }
 
 /// `string "abc", expected u64` becomes `must be u64, not string`.
 fn type_detail(rest: &str) -> String {
     // The quoted value is whatever the sender wrote; only what stands before it is serde's.
-    let kind = rest
-        .split(['"', '`', ','])
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let kind = rest.split(['"', '`', ',']).next().unwrap_or_default().trim();
     match expected(rest) {
         Some(expected) => format!("must be {expected}, not {kind}"),
         None => format!("must not be {kind}"),
@@ -104,8 +83,7 @@ fn with_expected(what: &str, rest: &str) -> String {
 
 /// What the type wanted: the part after the last `, expected`, which no value can follow.
 fn expected(rest: &str) -> Option<&str> {
-    rest.rsplit_once(", expected ")
-        .map(|(_, expected)| expected)
+    rest.rsplit_once(", expected ").map(|(_, expected)| expected)
 }
 
 #[cfg(test)]
@@ -130,30 +108,20 @@ mod tests {
     }
 
     fn mismatch(json: &str) -> Mismatch {
-        Mismatch::from_message(
-            &serde_json::from_str::<Sample>(json)
-                .unwrap_err()
-                .to_string(),
-        )
+        Mismatch::from_message(&serde_json::from_str::<Sample>(json).unwrap_err().to_string())
     }
 
     #[test]
     fn a_missing_field_is_named() {
         let found = mismatch("{}");
-        assert_eq!(
-            (found.code, found.field.as_deref()),
-            ("missing", Some("amount"))
-        );
+        assert_eq!((found.code, found.field.as_deref()), ("missing", Some("amount")));
     }
 
     #[test]
     fn an_unknown_field_is_named_with_the_known_ones() {
         let found = mismatch(r#"{"amuont": 1}"#);
         assert_eq!(found.field.as_deref(), Some("amuont"));
-        assert_eq!(
-            found.detail,
-            "is not known here; expected `amount` or `kind`"
-        );
+        assert_eq!(found.detail, "is not known here; expected `amount` or `kind`");
     }
 
     #[test]
@@ -164,27 +132,18 @@ mod tests {
 
     #[test]
     fn a_value_out_of_range_is_not_repeated() {
-        assert_eq!(
-            mismatch(r#"{"amount": -7}"#).detail,
-            "has a value out of range; expected u64"
-        );
+        assert_eq!(mismatch(r#"{"amount": -7}"#).detail, "has a value out of range; expected u64");
     }
 
     #[test]
     fn an_unknown_variant_is_not_repeated() {
         let found = mismatch(r#"{"amount": 1, "kind": "0xsecret"}"#);
-        assert_eq!(
-            found.detail,
-            "is not a known value; expected `exact` or `upto`"
-        );
+        assert_eq!(found.detail, "is not a known value; expected `exact` or `upto`");
     }
 
     #[test]
     fn a_field_given_twice_is_named() {
         let found = mismatch(r#"{"amount": 1, "amount": 2}"#);
-        assert_eq!(
-            (found.code, found.field.as_deref()),
-            ("duplicate_field", Some("amount"))
-        );
+        assert_eq!((found.code, found.field.as_deref()), ("duplicate_field", Some("amount")));
     }
 }

@@ -114,18 +114,9 @@ impl Shutdown {
     pub async fn drain(&self, deadline: Duration) -> Drained {
         self.token.cancelled().await;
         self.tracker.close();
-        let in_time = tokio::time::timeout(deadline, self.tracker.wait())
-            .await
-            .is_ok();
-        let aborted = if in_time {
-            Vec::new()
-        } else {
-            self.abort_stragglers()
-        };
-        Drained {
-            aborted,
-            failed: self.lock().failed.clone(),
-        }
+        let in_time = tokio::time::timeout(deadline, self.tracker.wait()).await.is_ok();
+        let aborted = if in_time { Vec::new() } else { self.abort_stragglers() };
+        Drained { aborted, failed: self.lock().failed.clone() }
     }
 
     fn track(
@@ -143,13 +134,7 @@ impl Shutdown {
             let outcome = AssertUnwindSafe(task).catch_unwind().await;
             shutdown.ended(number, name, role, outcome.is_err());
         });
-        tasks.running.insert(
-            number,
-            RunningTask {
-                name,
-                abort: handle.abort_handle(),
-            },
-        );
+        tasks.running.insert(number, RunningTask { name, abort: handle.abort_handle() });
     }
 
     fn ended(&self, number: u64, name: &'static str, role: Role, panicked: bool) {
@@ -171,10 +156,7 @@ impl Shutdown {
         running
             .into_values()
             .map(|task| {
-                tracing::warn!(
-                    task = task.name,
-                    "a task did not finish in time and is aborted"
-                );
+                tracing::warn!(task = task.name, "a task did not finish in time and is aborted");
                 task.abort.abort();
                 task.name
             })

@@ -1,8 +1,5 @@
 //! The configuration as operators meet it: layers, refusals, secrets.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a failed arrangement should stop the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
 use std::collections::HashMap;
 use std::io;
@@ -35,13 +32,9 @@ struct Sources {
 
 impl Sources {
     fn new() -> Self {
-        Self {
-            file: String::new(),
-            environment: HashMap::new(),
-            files: HashMap::new(),
-        }
-        .set("DATABASE_URL", "postgres://app:hunter2@db/quittance")
-        .set("REDIS_URL", "redis://:hunter3@cache:6379")
+        Self { file: String::new(), environment: HashMap::new(), files: HashMap::new() }
+            .set("DATABASE_URL", "postgres://app:hunter2@db/quittance")
+            .set("REDIS_URL", "redis://:hunter3@cache:6379")
     }
 
     fn file(mut self, text: &str) -> Self {
@@ -76,11 +69,7 @@ impl Sources {
 #[test]
 fn the_defaults_are_complete_and_raise_no_doubt_but_the_missing_network() {
     let config = Sources::new().read().unwrap();
-    let warned: Vec<_> = config
-        .warnings()
-        .into_iter()
-        .map(|issue| issue.setting)
-        .collect();
+    let warned: Vec<_> = config.warnings().into_iter().map(|issue| issue.setting).collect();
     assert_eq!(warned, ["networks"]);
     assert_eq!(config.ingress.listen.to_string(), "127.0.0.1:4020");
 }
@@ -94,20 +83,14 @@ fn the_file_goes_over_the_defaults_and_the_environment_over_the_file() {
         .unwrap();
     let settlement = config.settlement;
     assert_eq!(
-        (
-            settlement.max_lanes,
-            settlement.max_batch,
-            settlement.max_in_flight
-        ),
+        (settlement.max_lanes, settlement.max_batch, settlement.max_in_flight),
         (9, 100, 16)
     );
 }
 
 #[test]
 fn an_unknown_setting_in_the_file_is_refused_with_the_known_ones() {
-    let refusal = Sources::new()
-        .file("[settlement]\nmax_lane = 8\n")
-        .refusal();
+    let refusal = Sources::new().file("[settlement]\nmax_lane = 8\n").refusal();
     assert!(
         refusal.starts_with("settlement.max_lane (in the configuration file): is not known"),
         "{refusal}"
@@ -117,9 +100,7 @@ fn an_unknown_setting_in_the_file_is_refused_with_the_known_ones() {
 
 #[test]
 fn an_unknown_section_in_the_file_is_refused() {
-    let refusal = Sources::new()
-        .file("[setlement]\nmax_lanes = 8\n")
-        .refusal();
+    let refusal = Sources::new().file("[setlement]\nmax_lanes = 8\n").refusal();
     assert!(
         refusal.starts_with("setlement (in the configuration file): is not known"),
         "{refusal}"
@@ -145,46 +126,30 @@ fn every_stray_variable_is_named() {
 #[test]
 fn what_the_local_stack_exports_is_passed_by() {
     let sources = runtime::config::PASSED_BY;
-    let all = sources.iter().fold(Sources::new(), |sources, name| {
-        sources.set(name, "whatever")
-    });
+    let all = sources.iter().fold(Sources::new(), |sources, name| sources.set(name, "whatever"));
     assert!(all.read().is_ok());
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_refused_with_its_origin() {
-    let in_file = Sources::new()
-        .file("[results]\nmax_wait_secs = \"soon\"\n")
-        .refusal();
+    let in_file = Sources::new().file("[results]\nmax_wait_secs = \"soon\"\n").refusal();
     assert_eq!(
         in_file,
         "results.max_wait_secs (in the configuration file): must be u64, not string"
     );
-    let in_variable = Sources::new()
-        .set("QUITTANCE_RESULTS__MAX_WAIT_SECS", "soon")
-        .refusal();
-    assert_eq!(
-        in_variable,
-        "QUITTANCE_RESULTS__MAX_WAIT_SECS: must be a whole number"
-    );
+    let in_variable = Sources::new().set("QUITTANCE_RESULTS__MAX_WAIT_SECS", "soon").refusal();
+    assert_eq!(in_variable, "QUITTANCE_RESULTS__MAX_WAIT_SECS: must be a whole number");
 }
 
 #[test]
 fn a_malformed_value_from_a_variable_is_refused_with_its_origin() {
-    let refusal = Sources::new()
-        .set("QUITTANCE_INGRESS__LISTEN", "everywhere")
-        .refusal();
-    assert!(
-        refusal.starts_with("ingress.listen (from QUITTANCE_INGRESS__LISTEN): "),
-        "{refusal}"
-    );
+    let refusal = Sources::new().set("QUITTANCE_INGRESS__LISTEN", "everywhere").refusal();
+    assert!(refusal.starts_with("ingress.listen (from QUITTANCE_INGRESS__LISTEN): "), "{refusal}");
 }
 
 #[test]
 fn a_syntax_error_tells_the_place_and_quotes_nothing() {
-    let refusal = Sources::new()
-        .file("[database]\nurl = \"postgres://app:hunter2@db\n")
-        .refusal();
+    let refusal = Sources::new().file("[database]\nurl = \"postgres://app:hunter2@db\n").refusal();
     assert!(refusal.contains("line 2"), "{refusal}");
     assert!(!refusal.contains("hunter2"), "{refusal}");
 }
@@ -193,38 +158,23 @@ fn a_syntax_error_tells_the_place_and_quotes_nothing() {
 fn secrets_are_read_from_files_without_the_line_end() {
     let mut sources = Sources::new().set("DATABASE_URL_FILE", "/run/db");
     sources.environment.remove("DATABASE_URL");
-    let config = sources
-        .secret_file("/run/db", "postgresql://app@db/q\n")
-        .read()
-        .unwrap();
+    let config = sources.secret_file("/run/db", "postgresql://app@db/q\n").read().unwrap();
     assert_eq!(config.database.url.expose_secret(), "postgresql://app@db/q");
 }
 
 #[test]
 fn a_secret_that_is_given_twice_is_refused() {
     let by_file = Sources::new().set("DATABASE_URL_FILE", "/run/db").refusal();
-    assert_eq!(
-        by_file,
-        "DATABASE_URL: is set together with DATABASE_URL_FILE"
-    );
-    let by_setting = Sources::new()
-        .set("QUITTANCE_REDIS__URL", "redis://other")
-        .refusal();
-    assert_eq!(
-        by_setting,
-        "REDIS_URL: is set together with QUITTANCE_REDIS__URL"
-    );
+    assert_eq!(by_file, "DATABASE_URL: is set together with DATABASE_URL_FILE");
+    let by_setting = Sources::new().set("QUITTANCE_REDIS__URL", "redis://other").refusal();
+    assert_eq!(by_setting, "REDIS_URL: is set together with QUITTANCE_REDIS__URL");
 }
 
 #[test]
 fn an_unreadable_secret_file_is_named() {
     let mut sources = Sources::new().set("DATABASE_URL_FILE", "/run/absent");
     sources.environment.remove("DATABASE_URL");
-    assert!(
-        sources
-            .refusal()
-            .starts_with("DATABASE_URL_FILE: cannot read /run/absent")
-    );
+    assert!(sources.refusal().starts_with("DATABASE_URL_FILE: cannot read /run/absent"));
 }
 
 #[test]
@@ -256,51 +206,32 @@ fn a_network_needs_little_and_has_sensible_defaults() {
     let network = config.network(84_532).unwrap();
     assert_eq!(network.caip2(), "eip155:84532");
     assert_eq!((network.confirmations, network.block_time_ms), (1, 2_000));
-    assert_eq!(
-        network.multicall.as_str(),
-        "0xcA11bde05977b3631167028862bE2a173976CA11"
-    );
+    assert_eq!(network.multicall.as_str(), "0xcA11bde05977b3631167028862bE2a173976CA11");
 }
 
 #[test]
 fn the_nodes_of_a_network_can_come_from_the_environment() {
     let config = Sources::new()
         .file(NETWORK)
-        .set(
-            "QUITTANCE_NETWORKS__84532__RPC_URLS",
-            "https://a.example/k, wss://b.example:8546",
-        )
+        .set("QUITTANCE_NETWORKS__84532__RPC_URLS", "https://a.example/k, wss://b.example:8546")
         .set("QUITTANCE_NETWORKS__84532__CONFIRMATIONS", "3")
         .read()
         .unwrap();
     let network = config.network(84_532).unwrap();
-    let hosts: Vec<_> = network
-        .rpc_urls
-        .iter()
-        .map(runtime::config::RpcUrl::host)
-        .collect();
-    assert_eq!(
-        (hosts.join(" ").as_str(), network.confirmations),
-        ("a.example b.example:8546", 3)
-    );
+    let hosts: Vec<_> = network.rpc_urls.iter().map(runtime::config::RpcUrl::host).collect();
+    assert_eq!((hosts.join(" ").as_str(), network.confirmations), ("a.example b.example:8546", 3));
 }
 
 #[test]
 fn a_network_that_is_not_in_the_file_cannot_be_set_from_the_environment() {
-    let refusal = Sources::new()
-        .set("QUITTANCE_NETWORKS__1__RPC_URLS", "https://a.example")
-        .refusal();
-    assert_eq!(
-        refusal,
-        "QUITTANCE_NETWORKS__1__RPC_URLS: there is no such network in the file"
-    );
+    let refusal =
+        Sources::new().set("QUITTANCE_NETWORKS__1__RPC_URLS", "https://a.example").refusal();
+    assert_eq!(refusal, "QUITTANCE_NETWORKS__1__RPC_URLS: there is no such network in the file");
 }
 
 #[test]
 fn an_address_that_is_none_is_refused_without_repeating_it() {
-    let refusal = Sources::new()
-        .file(&NETWORK.replace("0x036CbD", "036CbD"))
-        .refusal();
+    let refusal = Sources::new().file(&NETWORK.replace("0x036CbD", "036CbD")).refusal();
     assert_eq!(
         refusal,
         "networks[0].assets[0].address (in the configuration file): must be an address: 0x and 40 hexadecimal digits"
@@ -316,16 +247,8 @@ fn a_network_that_is_given_twice_is_refused() {
 #[test]
 fn signers_come_from_one_variable() {
     let list = format!("eip155:84532={KEY},\n {}", &OTHER_KEY[2..]);
-    let config = Sources::new()
-        .file(NETWORK)
-        .set("QUITTANCE_SIGNER_KEYS", &list)
-        .read()
-        .unwrap();
-    let keys: Vec<_> = config
-        .signers
-        .iter()
-        .map(|signer| signer.key.expose_secret())
-        .collect();
+    let config = Sources::new().file(NETWORK).set("QUITTANCE_SIGNER_KEYS", &list).read().unwrap();
+    let keys: Vec<_> = config.signers.iter().map(|signer| signer.key.expose_secret()).collect();
     assert_eq!(keys, [KEY, OTHER_KEY]);
 }
 
@@ -343,37 +266,22 @@ fn signers_come_from_files() {
 #[test]
 fn a_malformed_key_is_refused_without_repeating_it() {
     let list = format!("eip155:84532={KEY},{}", &OTHER_KEY[..60]);
-    let refusal = Sources::new()
-        .file(NETWORK)
-        .set("QUITTANCE_SIGNER_KEYS", &list)
-        .refusal();
-    assert!(
-        refusal.starts_with("QUITTANCE_SIGNER_KEYS, entry 2: the key must be"),
-        "{refusal}"
-    );
+    let refusal = Sources::new().file(NETWORK).set("QUITTANCE_SIGNER_KEYS", &list).refusal();
+    assert!(refusal.starts_with("QUITTANCE_SIGNER_KEYS, entry 2: the key must be"), "{refusal}");
     assert!(!refusal.contains(&OTHER_KEY[2..20]), "{refusal}");
 }
 
 #[test]
 fn a_key_for_an_unknown_network_is_refused() {
     let list = format!("eip155:1={KEY}");
-    let refusal = Sources::new()
-        .file(NETWORK)
-        .set("QUITTANCE_SIGNER_KEYS", &list)
-        .refusal();
-    assert_eq!(
-        refusal,
-        "signers: there is a key for eip155:1, which is not configured"
-    );
+    let refusal = Sources::new().file(NETWORK).set("QUITTANCE_SIGNER_KEYS", &list).refusal();
+    assert_eq!(refusal, "signers: there is a key for eip155:1, which is not configured");
 }
 
 #[test]
 fn the_same_key_twice_is_refused() {
     let list = format!("eip155:84532={KEY},{KEY}");
-    let refusal = Sources::new()
-        .file(NETWORK)
-        .set("QUITTANCE_SIGNER_KEYS", &list)
-        .refusal();
+    let refusal = Sources::new().file(NETWORK).set("QUITTANCE_SIGNER_KEYS", &list).refusal();
     assert!(refusal.contains("given twice"), "{refusal}");
 }
 
@@ -384,17 +292,12 @@ fn keys_in_the_file_and_in_the_environment_contradict_each_other() {
         .file("[[signers]]\nchain_id = 84532\nkey_file = \"/run/key\"\n")
         .set("QUITTANCE_SIGNER_KEYS", &format!("eip155:84532={KEY}"))
         .refusal();
-    assert_eq!(
-        refusal,
-        "QUITTANCE_SIGNER_KEYS: is set together with [[signers]]"
-    );
+    assert_eq!(refusal, "QUITTANCE_SIGNER_KEYS: is set together with [[signers]]");
 }
 
 #[test]
 fn all_zeros_are_reported_at_once() {
-    let refusal = Sources::new()
-        .file("[settlement]\nmax_lanes = 0\nmax_batch = 0\n")
-        .refusal();
+    let refusal = Sources::new().file("[settlement]\nmax_lanes = 0\nmax_batch = 0\n").refusal();
     assert_eq!(
         refusal,
         "settlement.max_batch: must be at least 1\nsettlement.max_lanes: must be at least 1"
@@ -403,13 +306,8 @@ fn all_zeros_are_reported_at_once() {
 
 #[test]
 fn a_window_in_which_nothing_fits_is_refused() {
-    let refusal = Sources::new()
-        .file("[ingress]\nmin_validity_secs = 3600\n")
-        .refusal();
-    assert!(
-        refusal.starts_with("ingress.min_validity_secs: must be less than"),
-        "{refusal}"
-    );
+    let refusal = Sources::new().file("[ingress]\nmin_validity_secs = 3600\n").refusal();
+    assert!(refusal.starts_with("ingress.min_validity_secs: must be less than"), "{refusal}");
 }
 
 #[test]
@@ -420,17 +318,9 @@ fn doubtful_settings_are_warned_of() {
         .set("QUITTANCE_RESULTS__LISTEN", "127.0.0.1:4020")
         .read()
         .unwrap();
-    let warned: Vec<_> = config
-        .warnings()
-        .into_iter()
-        .map(|issue| issue.setting)
-        .collect();
+    let warned: Vec<_> = config.warnings().into_iter().map(|issue| issue.setting).collect();
     assert_eq!(
         warned,
-        [
-            "settlement.min_remaining_secs",
-            "notifier.allow_private_targets",
-            "listen"
-        ]
+        ["settlement.min_remaining_secs", "notifier.allow_private_targets", "listen"]
     );
 }

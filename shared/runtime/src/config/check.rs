@@ -8,14 +8,8 @@ use super::error::Issue;
 use super::{Config, NetworkConfig};
 
 const DATABASE_SCHEMES: &[&str] = &["postgres://", "postgresql://"];
-const REDIS_SCHEMES: &[&str] = &[
-    "redis://",
-    "rediss://",
-    "valkey://",
-    "valkeys://",
-    "redis+unix://",
-    "unix://",
-];
+const REDIS_SCHEMES: &[&str] =
+    &["redis://", "rediss://", "valkey://", "valkeys://", "redis+unix://", "unix://"];
 
 /// EIP-3009 tokens have at most this many decimals; more would be a slip.
 const MAX_DECIMALS: u8 = 36;
@@ -26,18 +20,8 @@ const SHORT_DECISION_SECS: u64 = 30;
 /// Settings with which the process must not start.
 pub(super) fn errors(config: &Config) -> Vec<Issue> {
     let mut issues = Vec::new();
-    issues.extend(bad_url(
-        "database.url",
-        "DATABASE_URL",
-        &config.database.url,
-        DATABASE_SCHEMES,
-    ));
-    issues.extend(bad_url(
-        "redis.url",
-        "REDIS_URL",
-        &config.redis.url,
-        REDIS_SCHEMES,
-    ));
+    issues.extend(bad_url("database.url", "DATABASE_URL", &config.database.url, DATABASE_SCHEMES));
+    issues.extend(bad_url("redis.url", "REDIS_URL", &config.redis.url, REDIS_SCHEMES));
     issues.extend(zeros(config));
     if config.ingress.min_validity_secs >= config.ingress.max_validity_secs {
         issues.push(Issue::new(
@@ -45,11 +29,7 @@ pub(super) fn errors(config: &Config) -> Vec<Issue> {
             "must be less than ingress.max_validity_secs, or no payment can be accepted",
         ));
     }
-    issues.extend(duplicates(
-        "networks",
-        "chain_id",
-        config.networks.iter().map(|n| n.chain_id),
-    ));
+    issues.extend(duplicates("networks", "chain_id", config.networks.iter().map(|n| n.chain_id)));
     let names = config.networks.iter().filter_map(|n| n.name.as_deref());
     issues.extend(duplicates("networks", "name", names));
     issues.extend(config.networks.iter().flat_map(network_errors));
@@ -57,10 +37,7 @@ pub(super) fn errors(config: &Config) -> Vec<Issue> {
         if config.network(signer.chain_id).is_none() {
             issues.push(Issue::new(
                 "signers",
-                format!(
-                    "there is a key for eip155:{}, which is not configured",
-                    signer.chain_id
-                ),
+                format!("there is a key for eip155:{}, which is not configured", signer.chain_id),
             ));
         }
     }
@@ -106,9 +83,8 @@ pub(super) fn warnings(config: &Config) -> Vec<Issue> {
         ),
     ];
     let chosen = candidates.into_iter().filter(|(applies, _, _)| *applies);
-    let mut issues: Vec<_> = chosen
-        .map(|(_, setting, problem)| Issue::new(setting, problem))
-        .collect();
+    let mut issues: Vec<_> =
+        chosen.map(|(_, setting, problem)| Issue::new(setting, problem)).collect();
     issues.extend(shared_listener(config));
     issues
 }
@@ -125,43 +101,22 @@ fn bad_url(setting: &str, variable: &str, url: &SecretString, schemes: &[&str]) 
 
 fn zeros(config: &Config) -> Vec<Issue> {
     let counts = [
-        (
-            "database.max_connections",
-            u64::from(config.database.max_connections),
-        ),
-        (
-            "database.acquire_timeout_ms",
-            config.database.acquire_timeout_ms,
-        ),
+        ("database.max_connections", u64::from(config.database.max_connections)),
+        ("database.acquire_timeout_ms", config.database.acquire_timeout_ms),
         ("http_client.timeout_ms", config.http_client.timeout_ms),
-        (
-            "ingress.max_body_bytes",
-            wide(config.ingress.max_body_bytes),
-        ),
+        ("ingress.max_body_bytes", wide(config.ingress.max_body_bytes)),
         ("ingress.max_batch", wide(config.ingress.max_batch)),
         ("results.recheck_ms", config.results.recheck_ms),
         ("results.max_waiters", wide(config.results.max_waiters)),
         ("risk.concurrency", wide(config.risk.concurrency)),
         ("risk.max_batch", wide(config.risk.max_batch)),
-        (
-            "risk.decision_validity_secs",
-            config.risk.decision_validity_secs,
-        ),
-        (
-            "settlement.concurrency",
-            wide(config.settlement.concurrency),
-        ),
+        ("risk.decision_validity_secs", config.risk.decision_validity_secs),
+        ("settlement.concurrency", wide(config.settlement.concurrency)),
         ("settlement.max_batch", wide(config.settlement.max_batch)),
         ("settlement.max_lanes", wide(config.settlement.max_lanes)),
-        (
-            "settlement.max_in_flight",
-            wide(config.settlement.max_in_flight),
-        ),
+        ("settlement.max_in_flight", wide(config.settlement.max_in_flight)),
         ("settlement.lease_secs", config.settlement.lease_secs),
-        (
-            "settlement.bump_after_blocks",
-            config.settlement.bump_after_blocks,
-        ),
+        ("settlement.bump_after_blocks", config.settlement.bump_after_blocks),
         ("notifier.concurrency", wide(config.notifier.concurrency)),
         ("notifier.timeout_ms", config.notifier.timeout_ms),
         ("reconciler.interval_ms", config.reconciler.interval_ms),
@@ -189,20 +144,11 @@ fn network_errors(network: &NetworkConfig) -> Vec<Issue> {
             "must not be more than gas_balance_warn_gwei",
         ));
     }
-    let addresses = network
-        .assets
-        .iter()
-        .map(|asset| asset.address.as_str().to_ascii_lowercase());
+    let addresses = network.assets.iter().map(|asset| asset.address.as_str().to_ascii_lowercase());
     issues.extend(duplicates(&format!("{prefix}assets"), "address", addresses));
-    let endless = network
-        .assets
-        .iter()
-        .filter(|asset| asset.decimals > MAX_DECIMALS);
+    let endless = network.assets.iter().filter(|asset| asset.decimals > MAX_DECIMALS);
     issues.extend(endless.map(|asset| {
-        Issue::new(
-            format!("{prefix}asset {}", asset.address),
-            "has more decimals than any token",
-        )
+        Issue::new(format!("{prefix}asset {}", asset.address), "has more decimals than any token")
     }));
     issues
 }
@@ -220,21 +166,12 @@ where
 {
     let mut seen = HashSet::new();
     let again = values.filter(|value| !seen.insert(value.clone()));
-    again
-        .map(|value| Issue::new(setting, format!("two entries have the {key} {value}")))
-        .collect()
+    again.map(|value| Issue::new(setting, format!("two entries have the {key} {value}"))).collect()
 }
 
 fn shared_listener(config: &Config) -> Option<Issue> {
-    let listeners = [
-        config.ingress.listen,
-        config.results.listen,
-        config.metrics.listen,
-    ];
-    let fixed: Vec<_> = listeners
-        .iter()
-        .filter(|listen| listen.port() != 0)
-        .collect();
+    let listeners = [config.ingress.listen, config.results.listen, config.metrics.listen];
+    let fixed: Vec<_> = listeners.iter().filter(|listen| listen.port() != 0).collect();
     let distinct: HashSet<_> = fixed.iter().collect();
     (distinct.len() < fixed.len()).then(|| {
         Issue::new(

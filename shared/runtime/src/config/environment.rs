@@ -60,14 +60,10 @@ pub(super) fn secret(
     read_file: &ReadFile<'_>,
 ) -> Result<Option<(String, String)>, ConfigError> {
     let file_variable = format!("{name}{FILE_SUFFIX}");
-    match (
-        lookup(environment, name),
-        lookup(environment, &file_variable),
-    ) {
-        (Some(_), Some(_)) => Err(ConfigError::invalid(
-            name,
-            format!("is set together with {file_variable}"),
-        )),
+    match (lookup(environment, name), lookup(environment, &file_variable)) {
+        (Some(_), Some(_)) => {
+            Err(ConfigError::invalid(name, format!("is set together with {file_variable}")))
+        }
         (Some(value), None) => Ok(Some((name.to_owned(), value.to_owned()))),
         (None, Some(path)) => {
             let value = read_secret(&file_variable, path, read_file)?;
@@ -104,15 +100,8 @@ fn as_override((variable, value): &(String, String)) -> Option<Override<'_>> {
     if elsewhere {
         return None;
     }
-    let path = setting
-        .split(DIVIDER)
-        .map(str::to_ascii_lowercase)
-        .collect();
-    Some(Override {
-        variable,
-        path,
-        value,
-    })
+    let path = setting.split(DIVIDER).map(str::to_ascii_lowercase).collect();
+    Some(Override { variable, path, value })
 }
 
 fn ours(name: OsString) -> Option<String> {
@@ -124,9 +113,6 @@ fn ours(name: OsString) -> Option<String> {
 fn readable((name, value): (String, OsString)) -> Result<(String, String), ConfigError> {
     match value.into_string() {
         Ok(value) => Ok((name, value)),
-        Err(_) => Err(ConfigError::Invalid(vec![Issue::new(
-            name,
-            "is not valid UTF-8",
-        )])),
+        Err(_) => Err(ConfigError::Invalid(vec![Issue::new(name, "is not valid UTF-8")])),
     }
 }

@@ -48,10 +48,7 @@ pub struct Issue {
 
 impl Issue {
     pub(super) fn new(setting: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            setting: setting.into(),
-            problem: problem.into(),
-        }
+        Self { setting: setting.into(), problem: problem.into() }
     }
 }
 
@@ -62,9 +59,5 @@ impl fmt::Display for Issue {
 }
 
 fn listed(issues: &[Issue]) -> String {
-    issues
-        .iter()
-        .map(Issue::to_string)
-        .collect::<Vec<_>>()
-        .join("\n")
+    issues.iter().map(Issue::to_string).collect::<Vec<_>>().join("\n")
 }

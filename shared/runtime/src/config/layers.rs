@@ -28,12 +28,8 @@ impl Layers {
         environment: &[(String, String)],
         read_file: &ReadFile<'_>,
     ) -> Result<Self, ConfigError> {
-        let defaults: Table = DEFAULTS
-            .parse()
-            .expect("the compiled-in defaults are valid TOML");
-        let file: Table = file_text
-            .parse()
-            .map_err(|error| syntax_error(file_text, &error))?;
+        let defaults: Table = DEFAULTS.parse().expect("the compiled-in defaults are valid TOML");
+        let file: Table = file_text.parse().map_err(|error| syntax_error(file_text, &error))?;
         let mut layers = Self {
             merged: defaults,
             file_sections: file.keys().cloned().collect(),
@@ -41,10 +37,8 @@ impl Layers {
         };
         overlay(&mut layers.merged, file);
         let overrides = environment::overrides(environment);
-        let issues: Vec<_> = overrides
-            .iter()
-            .filter_map(|setting| layers.apply(setting).err())
-            .collect();
+        let issues: Vec<_> =
+            overrides.iter().filter_map(|setting| layers.apply(setting).err()).collect();
         if !issues.is_empty() {
             return Err(ConfigError::Invalid(issues));
         }
@@ -61,11 +55,7 @@ impl Layers {
             if let Some(field) = &mismatch.field
                 && path.rsplit('.').next() != Some(field)
             {
-                path = if path == "." {
-                    field.clone()
-                } else {
-                    format!("{path}.{field}")
-                };
+                path = if path == "." { field.clone() } else { format!("{path}.{field}") };
             }
             ConfigError::invalid(format!("{path}{}", self.origin(&path)), mismatch.detail)
         })
@@ -73,8 +63,7 @@ impl Layers {
 
     fn origin(&self, path: &str) -> String {
         let at_or_below = |known: &str| {
-            path.strip_prefix(known)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+            path.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
         };
         if let Some((_, variable)) = self.variables.iter().find(|(known, _)| at_or_below(known)) {
             return format!(" (from {variable})");
@@ -109,9 +98,7 @@ impl Layers {
             }
             [section, key] => {
                 let table = self.merged.get_mut(section).and_then(Value::as_table_mut);
-                let table = table
-                    .filter(|table| table.contains_key(key))
-                    .ok_or_else(unknown)?;
+                let table = table.filter(|table| table.contains_key(key)).ok_or_else(unknown)?;
                 Ok((format!("{section}.{key}"), (table, key.clone())))
             }
             _ => Err(unknown()),
@@ -131,10 +118,7 @@ impl Layers {
         };
         let path = format!("{section}.url");
         if let Some(other) = self.variables.get(&path) {
-            return Err(ConfigError::invalid(
-                origin,
-                format!("is set together with {other}"),
-            ));
+            return Err(ConfigError::invalid(origin, format!("is set together with {other}")));
         }
         if let Some(table) = self.merged.get_mut(section).and_then(Value::as_table_mut) {
             table.insert("url".to_owned(), Value::String(value));
@@ -169,27 +153,21 @@ fn network<'a>(merged: &'a mut Table, chain_id: &str) -> Option<(usize, &'a mut 
 /// Gives a variable's text the type of the value that it replaces.
 fn coerce(text: &str, like: Option<&Value>) -> Result<Value, String> {
     match like {
-        Some(Value::Integer(_)) => text
-            .parse()
-            .map(Value::Integer)
-            .map_err(|_| "must be a whole number".to_owned()),
-        Some(Value::Boolean(_)) => text
-            .parse()
-            .map(Value::Boolean)
-            .map_err(|_| "must be true or false".to_owned()),
+        Some(Value::Integer(_)) => {
+            text.parse().map(Value::Integer).map_err(|_| "must be a whole number".to_owned())
+        }
+        Some(Value::Boolean(_)) => {
+            text.parse().map(Value::Boolean).map_err(|_| "must be true or false".to_owned())
+        }
         Some(Value::Array(_)) => Ok(Value::Array(
-            text.split(',')
-                .map(|part| Value::String(part.trim().to_owned()))
-                .collect(),
+            text.split(',').map(|part| Value::String(part.trim().to_owned())).collect(),
         )),
         Some(Value::String(_)) => Ok(Value::String(text.to_owned())),
         Some(Value::Float(_) | Value::Datetime(_) | Value::Table(_)) => {
             Err("cannot be set from the environment".to_owned())
         }
         // A network's optional setting that the file leaves out: its form decides.
-        None => Ok(text
-            .parse()
-            .map_or_else(|_| Value::String(text.to_owned()), Value::Integer)),
+        None => Ok(text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Integer)),
     }
 }
 

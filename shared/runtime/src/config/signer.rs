@@ -26,9 +26,7 @@ pub struct SignerConfig {
 
 impl fmt::Debug for SignerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SignerConfig")
-            .field("chain_id", &self.chain_id)
-            .finish_non_exhaustive()
+        f.debug_struct("SignerConfig").field("chain_id", &self.chain_id).finish_non_exhaustive()
     }
 }
 
@@ -49,10 +47,7 @@ pub(super) fn resolve(
 ) -> Result<Vec<SignerConfig>, ConfigError> {
     let signers = match environment::secret(SIGNER_KEYS, environment, read_file)? {
         Some((variable, _)) if !written.is_empty() => {
-            return Err(ConfigError::invalid(
-                variable,
-                "is set together with [[signers]]",
-            ));
+            return Err(ConfigError::invalid(variable, "is set together with [[signers]]"));
         }
         Some((variable, list)) => parse_list(&variable, &list)?,
         None => {
@@ -74,17 +69,11 @@ impl WrittenSigner {
                 environment::read_secret(&format!("{setting}.key_file"), path, read_file)?
             }
             (Some(_), Some(_)) | (None, None) => {
-                return Err(ConfigError::invalid(
-                    setting,
-                    "needs either key or key_file",
-                ));
+                return Err(ConfigError::invalid(setting, "needs either key or key_file"));
             }
         };
         let key = parse_key(&text).ok_or_else(|| malformed_key(&setting))?;
-        Ok(SignerConfig {
-            chain_id: self.chain_id,
-            key,
-        })
+        Ok(SignerConfig { chain_id: self.chain_id, key })
     }
 }
 
@@ -121,10 +110,7 @@ fn parse_key(text: &str) -> Option<SecretString> {
 }
 
 fn malformed_key(place: &str) -> ConfigError {
-    ConfigError::invalid(
-        place,
-        "the key must be 0x and 64 hexadecimal digits, not all zero",
-    )
+    ConfigError::invalid(place, "the key must be 0x and 64 hexadecimal digits, not all zero")
 }
 
 fn refuse_duplicates(signers: &[SignerConfig]) -> Result<(), ConfigError> {
@@ -135,10 +121,7 @@ fn refuse_duplicates(signers: &[SignerConfig]) -> Result<(), ConfigError> {
         });
         if twice {
             let problem = format!("the same key is given twice for eip155:{}", signer.chain_id);
-            return Err(ConfigError::invalid(
-                format!("signer {}", index + 1),
-                problem,
-            ));
+            return Err(ConfigError::invalid(format!("signer {}", index + 1), problem));
         }
     }
     Ok(())

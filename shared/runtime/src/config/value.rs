@@ -63,11 +63,7 @@ impl RpcUrl {
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let url = Url::parse(text).map_err(|_| ValueError::RpcUrl)?;
         let spoken = matches!(url.scheme(), "http" | "https" | "ws" | "wss");
-        if spoken && url.has_host() {
-            Ok(Self(url))
-        } else {
-            Err(ValueError::RpcUrl)
-        }
+        if spoken && url.has_host() { Ok(Self(url)) } else { Err(ValueError::RpcUrl) }
     }
 
     /// The whole URL, keys included: for the connection alone.
@@ -80,9 +76,7 @@ impl RpcUrl {
     #[must_use]
     pub fn host(&self) -> String {
         let host = self.0.host_str().unwrap_or_default();
-        self.0
-            .port()
-            .map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }
 }
 

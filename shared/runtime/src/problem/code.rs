@@ -118,10 +118,7 @@ mod tests {
         let texts: HashSet<_> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(texts.len(), ProblemCode::ALL.len());
         for text in texts {
-            assert!(
-                text.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
-                "{text}"
-            );
+            assert!(text.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{text}");
         }
     }
 
@@ -129,10 +126,7 @@ mod tests {
     fn every_code_is_an_error_and_every_server_error_may_be_retried() {
         for code in ProblemCode::ALL {
             let status = code.status();
-            assert!(
-                status.is_client_error() || status.is_server_error(),
-                "{code:?}"
-            );
+            assert!(status.is_client_error() || status.is_server_error(), "{code:?}");
             assert!(!status.is_server_error() || code.retryable(), "{code:?}");
         }
     }
