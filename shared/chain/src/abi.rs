@@ -1,0 +1,47 @@
+//! The contracts we call.
+
+use alloy_sol_types::sol;
+
+sol! {
+    /// An ERC-20 token with EIP-3009, as USDC (FiatToken v2.2).
+    interface Token {
+        event Transfer(address indexed from, address indexed to, uint256 value);
+        event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+        event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
+
+        function balanceOf(address account) external view returns (uint256);
+        function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
+    }
+
+    /// The overload for a signature of 65 bytes; selector 0xe3ee160e.
+    interface TransferByParts {
+        function transferWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore,
+            bytes32 nonce, uint8 v, bytes32 r, bytes32 s
+        ) external;
+    }
+
+    /// The overload for signatures of contract wallets; selector 0xcf092995.
+    interface TransferByBytes {
+        function transferWithAuthorization(
+            address from, address to, uint256 value, uint256 validAfter, uint256 validBefore,
+            bytes32 nonce, bytes memory signature
+        ) external;
+    }
+
+    /// Multicall3, the same on every network.
+    interface Multicall3 {
+        struct Call3 {
+            address target;
+            bool allowFailure;
+            bytes callData;
+        }
+
+        struct Result {
+            bool success;
+            bytes returnData;
+        }
+
+        function aggregate3(Call3[] calldata calls) external payable returns (Result[] memory returnData);
+    }
+}

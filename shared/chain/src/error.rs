@@ -1,0 +1,69 @@
+//! Why a node gave no answer to act on.
+
+use std::time::Duration;
+
+use alloy::transports::{RpcError, TransportErrorKind};
+
+/// Why a node gave no answer that can be acted on. Nothing about a payment follows from any of
+/// these, except from [`ChainError::Reverted`].
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The node did not answer in time; what was asked of it may have happened.
+    #[error("the node did not answer within {limit:?}")]
+    TimedOut {
+        /// How long it was given.
+        limit: Duration,
+    },
+    /// The node could not be reached, or the connection broke.
+    #[error("the node could not be reached: {0}")]
+    Unreachable(String),
+    /// The node answered with an error of its own.
+    #[error("the node answered with error {code}: {message}")]
+    Refused {
+        /// The JSON-RPC error code.
+        code: i64,
+        /// What the node said.
+        message: String,
+    },
+    /// The call would revert.
+    #[error("the call would revert: {reason}")]
+    Reverted {
+        /// The contract's own words, where it gave any.
+        reason: String,
+    },
+    /// The answer does not read as what was asked for.
+    #[error("the node's answer cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// `execution reverted`, as nodes number it (go-ethereum).
+const REVERTED: i64 = 3;
+
+/// Node messages can quote whole requests; this much of one is enough to tell what it is.
+const MESSAGE_LIMIT: usize = 300;
+
+pub(crate) fn shorten(message: &str) -> String {
+    message.chars().take(MESSAGE_LIMIT).collect()
+}
+
+impl From<RpcError<TransportErrorKind>> for ChainError {
+    fn from(error: RpcError<TransportErrorKind>) -> Self {
+        match error {
+            RpcError::ErrorResp(payload) => {
+                let message = shorten(&payload.message);
+                if payload.code == REVERTED || message.contains("revert") {
+                    Self::Reverted { reason: message }
+                } else {
+                    Self::Refused { code: payload.code, message }
+                }
+            }
+            RpcError::NullResp => Self::Unreadable("null".to_owned()),
+            RpcError::DeserError { err, .. } => Self::Unreadable(shorten(&err.to_string())),
+            // The transport's text can hold the URL, and the URL a key.
+            RpcError::Transport(_) => Self::Unreachable("transport error".to_owned()),
+            RpcError::UnsupportedFeature(_)
+            | RpcError::LocalUsageError(_)
+            | RpcError::SerError(_) => Self::Unreadable("request could not be made".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The calls that move the money, alone or many at once.
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::SolCall;
+use domain::{Authorization, Signature};
+
+use crate::abi::{Multicall3, TransferByBytes, TransferByParts};
+use crate::node::CallRequest;
+use crate::{ChainError, Node};
+
+/// A call of a contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The contract.
+    pub target: Address,
+    /// What it is called with.
+    pub input: Bytes,
+}
+
+/// What a call of a batch would do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Simulated {
+    /// It would succeed.
+    Succeeds,
+    /// It would fail, with this much of the contract's words.
+    Fails(String),
+}
+
+/// The most of a contract's words that is kept.
+const REASON_LIMIT: usize = 200;
+
+/// The call that redeems this authorization.
+///
+/// A signature of 65 bytes goes by its parts, which every version of the token takes; others go
+/// as they are (FiatToken v2.2).
+pub fn transfer(authorization: &Authorization, signature: &Signature) -> Call {
+    let Authorization { payer: from, pay_to: to, nonce, .. } = *authorization;
+    let value = authorization.amount.units();
+    let seconds = |moment: i64| U256::from(u64::try_from(moment).unwrap_or_default());
+    let (after, before) = (seconds(authorization.valid_after), seconds(authorization.valid_before));
+    let input = match signature.reveal() {
+        [parts @ .., v] if parts.len() == 64 => TransferByParts::transferWithAuthorizationCall {
+            from,
+            to,
+            value,
+            validAfter: after,
+            validBefore: before,
+            nonce,
+            v: *v,
+            r: B256::from_slice(&parts[..32]),
+            s: B256::from_slice(&parts[32..]),
+        }
+        .abi_encode(),
+        bytes => TransferByBytes::transferWithAuthorizationCall {
+            from,
+            to,
+            value,
+            validAfter: after,
+            validBefore: before,
+            nonce,
+            signature: Bytes::copy_from_slice(bytes),
+        }
+        .abi_encode(),
+    };
+    Call { target: authorization.asset, input: input.into() }
+}
+
+/// One call that makes all of these, each of which may fail alone (Multicall3 `aggregate3`).
+pub fn batch(multicall: Address, calls: &[Call]) -> Call {
+    let calls = calls
+        .iter()
+        .map(|call| Multicall3::Call3 {
+            target: call.target,
+            allowFailure: true,
+            callData: call.input.clone(),
+        })
+        .collect();
+    Call { target: multicall, input: Multicall3::aggregate3Call { calls }.abi_encode().into() }
+}
+
+impl Node {
+    /// What each call of a batch would do if the batch were mined next: one call for all of them.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the node did not say.
+    pub async fn simulate_batch(
+        &self,
+        from: Address,
+        calls: &[Call],
+        gas: u64,
+    ) -> Result<Vec<Simulated>, ChainError> {
+        let whole = batch(self.multicall(), calls);
+        let call = CallRequest {
+            from: Some(from),
+            to: whole.target,
+            input: &whole.input,
+            at: "pending",
+            gas: Some(gas),
+        };
+        let output = self.call(&call).await?;
+        let results = Multicall3::aggregate3Call::abi_decode_returns(&output)
+            .map_err(|_| ChainError::Unreadable("multicall".to_owned()))?;
+        if results.len() != calls.len() {
+            return Err(ChainError::Unreadable("multicall of another length".to_owned()));
+        }
+        Ok(results
+            .into_iter()
+            .map(|result| match result.success {
+                true => Simulated::Succeeds,
+                false => Simulated::Fails(reason(&result.returnData)),
+            })
+            .collect())
+    }
+
+    /// The gas that a call would use if it were mined next.
+    ///
+    /// # Errors
+    /// [`ChainError::Reverted`] when it would fail, other [`ChainError`]s when the node did not
+    /// say.
+    pub async fn simulate(&self, from: Address, call: &Call) -> Result<u64, ChainError> {
+        let request = CallRequest {
+            from: Some(from),
+            to: call.target,
+            input: &call.input,
+            at: "pending",
+            gas: None,
+        };
+        self.estimate_gas(&request).await
+    }
+}
+
+/// The text of a Solidity `Error(string)`, or the beginning of whatever else was returned.
+fn reason(data: &Bytes) -> String {
+    let text = alloy_sol_types::decode_revert_reason(data)
+        .unwrap_or_else(|| data.iter().take(36).map(|byte| format!("{byte:02x}")).collect());
+    text.chars().take(REASON_LIMIT).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Amount, ChainId};
+
+    use super::*;
+
+    fn call(signature: Vec<u8>) -> Call {
+        let authorization = Authorization {
+            chain: ChainId::new(1).unwrap(),
+            asset: Address::repeat_byte(1),
+            payer: Address::repeat_byte(2),
+            pay_to: Address::repeat_byte(3),
+            amount: Amount::from(100),
+            valid_after: 0,
+            valid_before: 10,
+            nonce: B256::repeat_byte(4),
+        };
+        transfer(&authorization, &Signature::new(signature))
+    }
+
+    #[test]
+    fn a_signature_of_65_bytes_goes_by_its_parts_and_any_other_as_it_is() {
+        assert_eq!(call(vec![27; 65]).input[..4], [0xe3, 0xee, 0x16, 0x0e]);
+        for length in [1, 64, 66, 130] {
+            assert_eq!(call(vec![27; length]).input[..4], [0xcf, 0x09, 0x29, 0x95]);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the token says about authorizations, many at once.
+
+use alloy_primitives::Bytes;
+use alloy_sol_types::SolCall;
+use domain::{Amount, Authorization};
+
+use crate::abi::{Multicall3, Token};
+use crate::node::CallRequest;
+use crate::{ChainError, Node};
+
+/// What the token says about one authorization now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuthorizationView {
+    /// `authorizationState`: used or canceled.
+    pub used: bool,
+    /// `balanceOf` the payer.
+    pub balance: Amount,
+}
+
+impl Node {
+    /// What the tokens say about these authorizations, in their order, as of the newest block: one
+    /// call for all of them.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the node did not say about any one of them.
+    pub async fn views(
+        &self,
+        authorizations: &[&Authorization],
+    ) -> Result<Vec<AuthorizationView>, ChainError> {
+        let calls = authorizations
+            .iter()
+            .flat_map(|authorization| {
+                let Authorization { asset, payer, nonce, .. } = **authorization;
+                let state = Token::authorizationStateCall { authorizer: payer, nonce };
+                let balance = Token::balanceOfCall { account: payer };
+                [(asset, state.abi_encode()), (asset, balance.abi_encode())]
+            })
+            .map(|(target, input)| Multicall3::Call3 {
+                target,
+                allowFailure: true,
+                callData: input.into(),
+            })
+            .collect();
+        let input: Bytes = Multicall3::aggregate3Call { calls }.abi_encode().into();
+        let call = CallRequest {
+            from: None,
+            to: self.multicall(),
+            input: &input,
+            at: "latest",
+            gas: None,
+        };
+        let output = self.call(&call).await?;
+        let results = Multicall3::aggregate3Call::abi_decode_returns(&output)
+            .map_err(|_| ChainError::Unreadable("multicall".to_owned()))?;
+        if results.len() != authorizations.len().saturating_mul(2) {
+            return Err(ChainError::Unreadable("multicall of another length".to_owned()));
+        }
+        results.chunks_exact(2).map(read_view).collect()
+    }
+}
+
+fn read_view(pair: &[Multicall3::Result]) -> Result<AuthorizationView, ChainError> {
+    let [state, balance] = pair else {
+        return Err(ChainError::Unreadable("multicall".to_owned()));
+    };
+    if !(state.success && balance.success) {
+        return Err(ChainError::Unreadable("the token does not answer as EIP-3009".to_owned()));
+    }
+    let unreadable = |_| ChainError::Unreadable("the token's answer".to_owned());
+    Ok(AuthorizationView {
+        used: Token::authorizationStateCall::abi_decode_returns(&state.returnData)
+            .map_err(unreadable)?,
+        balance: Token::balanceOfCall::abi_decode_returns(&balance.returnData)
+            .map(Amount::new)
+            .map_err(unreadable)?,
+    })
+}
