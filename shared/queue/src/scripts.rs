@@ -1,0 +1,24 @@
+//! The steps that must happen whole or not at all. Each is one Lua script over keys of one slot.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+/// About how many entries the dead stream keeps.
+pub(crate) const DEAD_LIMIT: u32 = 10_000;
+
+/// Makes the stream and its group.
+pub(crate) static JOIN: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/join.lua")));
+/// Acknowledges, hands back and buries entries.
+pub(crate) static CONCLUDE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/conclude.lua")));
+/// Takes over entries of dead consumers.
+pub(crate) static RECLAIM: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/reclaim.lua")));
+/// Removes a consumer that stops.
+pub(crate) static LEAVE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/leave.lua")));
+/// Removes consumers that are long gone.
+pub(crate) static SWEEP: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/sweep.lua")));

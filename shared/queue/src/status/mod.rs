@@ -1,0 +1,15 @@
+//! Status fan-out: who waits for a payment hears that it changed.
+//!
+//! Over one pub/sub channel, best effort and without memory: who was not listening has missed it.
+//! A reader therefore also looks by itself now and then; losing Redis loses promptness only.
+
+mod publisher;
+mod subscriber;
+
+pub use publisher::Publisher;
+pub use subscriber::{Subscriber, TooManyWatchers, Watch};
+
+/// The channel of an installation.
+pub(crate) fn channel(prefix: &str) -> String {
+    format!("{prefix}status")
+}
