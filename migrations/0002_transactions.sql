@@ -33,13 +33,13 @@ create table chain_transactions (
     created_at timestamptz not null,
     updated_at timestamptz not null,
     constraint chain_transactions_one_nonce unique (signer_id, nonce),
-    constraint chain_transactions_open check (
-        state <> 'open' or num_nonnulls(mined_hash, block_number, block_hash) = 0
+    constraint chain_transactions_unmined check (
+        state not in ('open', 'dropped') or num_nonnulls(mined_hash, block_number, block_hash) = 0
     ),
     constraint chain_transactions_mined check (
         state not in ('mined', 'final') or num_nonnulls(mined_hash, block_number, block_hash) = 3
     ),
-    constraint chain_transactions_state check (state in ('open', 'mined', 'final'))
+    constraint chain_transactions_state check (state in ('open', 'mined', 'final', 'dropped'))
 );
 
 create index chain_transactions_unfinished on chain_transactions (signer_id, nonce)

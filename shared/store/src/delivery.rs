@@ -26,6 +26,8 @@ pub struct Delivery {
     pub body: Vec<u8>,
     /// The attempts made before this one.
     pub attempts: u32,
+    /// When what it tells of happened.
+    pub created_at: Timestamp,
     /// Until when the claim holds; the attempt has to be over by then.
     pub lease_until: Timestamp,
 }
@@ -155,7 +157,7 @@ impl Store {
              from webhook_endpoints e
              where d.id in (select id from claimed) and e.id = d.endpoint_id and e.state = 'enabled'
              returning d.id, d.endpoint_id, e.url, e.secret, d.event_id, d.payment_id, d.body,
-                       d.attempts",
+                       d.attempts, d.created_at",
             &ids,
             now.to_datetime(),
             lease_until.to_datetime(),
@@ -173,6 +175,7 @@ impl Store {
                     payment: PaymentId::new(row.payment_id),
                     body: row.body,
                     attempts: count(row.attempts)?,
+                    created_at: moment(row.created_at),
                     lease_until,
                 })
             })

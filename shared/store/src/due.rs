@@ -1,8 +1,10 @@
 //! Payments and deliveries that nobody has looked at in time.
 
-use domain::{ChainId, DeliveryId, PaymentId, StateName, Timestamp, schedule};
+use domain::{ChainId, DeliveryId, EndpointId, PaymentId, StateName, Timestamp, schedule};
+use uuid::Uuid;
 
 use crate::payment::load;
+use crate::row::{moment, unsigned};
 use crate::{Store, StoreError};
 
 /// A payment whose bell is to be rung again.
@@ -14,6 +16,30 @@ pub struct Due {
     pub state: StateName,
     /// The network it is on.
     pub chain: ChainId,
+}
+
+/// Which due deliveries to look for.
+#[derive(Clone, Copy, Debug)]
+pub struct DueDeliveries<'a> {
+    /// At most so many.
+    pub limit: i64,
+    /// Of one endpoint at most so many: what bounds the work of one look.
+    pub share: i64,
+    /// None of these.
+    pub except: &'a [DeliveryId],
+}
+
+/// How much is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Payments that are due, counted up to the caller's bound.
+    pub payments: u64,
+    /// Since when the first of them is.
+    pub oldest_payment: Option<Timestamp>,
+    /// Deliveries that are due, counted up to the caller's bound.
+    pub deliveries: u64,
+    /// Since when the first of them is.
+    pub oldest_delivery: Option<Timestamp>,
 }
 
 impl Store {
@@ -68,25 +94,108 @@ impl Store {
         Ok(due)
     }
 
-    /// Up to `limit` deliveries that are due and that nobody is attempting.
+    /// Deliveries that are due and that nobody is attempting, of every enabled endpoint in turn: the
+    /// first of each, then the second of each, so that no endpoint's backlog hides another's.
     ///
     /// # Errors
     /// [`StoreError`] when the ledger cannot answer.
     pub async fn due_deliveries(
         &self,
-        limit: i64,
+        wanted: DueDeliveries<'_>,
         now: Timestamp,
     ) -> Result<Vec<DeliveryId>, StoreError> {
+        let except: Vec<Uuid> = wanted.except.iter().map(|id| id.uuid()).collect();
         let ids = sqlx::query_scalar!(
-            "select id from webhook_deliveries
-             where state = 'pending' and due_at <= $1 and (lease_until is null or lease_until < $1)
-             order by due_at limit $2",
+            // The recursion leaps from endpoint to endpoint through the index, however many rows
+            // each of them has.
+            r#"with recursive waiting as (
+                 (select endpoint_id from webhook_deliveries where state = 'pending'
+                  order by endpoint_id limit 1)
+                 union all
+                 select (
+                     select d.endpoint_id from webhook_deliveries d
+                     where d.state = 'pending' and d.endpoint_id > w.endpoint_id
+                     order by d.endpoint_id limit 1
+                 )
+                 from waiting w where w.endpoint_id is not null
+             )
+             select due.id as "id!"
+             from waiting w
+             join webhook_endpoints e on e.id = w.endpoint_id and e.state = 'enabled'
+             cross join lateral (
+                 select id, due_at, row_number() over (order by due_at) as turn
+                 from (
+                     select d.id, d.due_at from webhook_deliveries d
+                     where d.endpoint_id = w.endpoint_id and d.state = 'pending'
+                       and d.due_at <= $1 and (d.lease_until is null or d.lease_until < $1)
+                       and d.id not in (select unnest($4::uuid[]))
+                     order by d.due_at limit $3
+                 ) first
+             ) due
+             order by due.turn, due.due_at limit $2"#,
             now.to_datetime(),
-            limit,
+            wanted.limit,
+            wanted.share,
+            &except,
         )
         .fetch_all(&self.pool)
         .await?;
         Ok(ids.into_iter().map(DeliveryId::new).collect())
+    }
+
+    /// The endpoints of those of the deliveries that are due, that nobody is attempting and whose
+    /// endpoint is enabled.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn due_endpoints(
+        &self,
+        ids: &[DeliveryId],
+        now: Timestamp,
+    ) -> Result<Vec<(DeliveryId, EndpointId)>, StoreError> {
+        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+        let rows = sqlx::query!(
+            "select d.id, d.endpoint_id from webhook_deliveries d
+             join webhook_endpoints e on e.id = d.endpoint_id and e.state = 'enabled'
+             where d.id = any($1) and d.state = 'pending' and d.due_at <= $2
+               and (d.lease_until is null or d.lease_until < $2)",
+            &ids,
+            now.to_datetime(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let pair = |id, endpoint| (DeliveryId::new(id), EndpointId::new(endpoint));
+        Ok(rows.into_iter().map(|row| pair(row.id, row.endpoint_id)).collect())
+    }
+
+    /// How much is due; payments and deliveries are each counted up to `most`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn backlog(&self, most: i64, now: Timestamp) -> Result<Backlog, StoreError> {
+        let row = sqlx::query!(
+            r#"select
+                 (select count(*) from (
+                     select 1 from payments where due_at <= $1 limit $2
+                 ) p) as "payments!",
+                 (select min(due_at) from payments where due_at <= $1) as oldest_payment,
+                 (select count(*) from (
+                     select 1 from webhook_deliveries
+                     where state = 'pending' and due_at <= $1 limit $2
+                 ) d) as "deliveries!",
+                 (select min(due_at) from webhook_deliveries
+                  where state = 'pending' and due_at <= $1) as oldest_delivery"#,
+            now.to_datetime(),
+            most,
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Backlog {
+            payments: unsigned(row.payments)?,
+            oldest_payment: row.oldest_payment.map(moment),
+            deliveries: unsigned(row.deliveries)?,
+            oldest_delivery: row.oldest_delivery.map(moment),
+        })
     }
 
     /// Forgets idempotency keys made before `before`, up to `limit` of them.

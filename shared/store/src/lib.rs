@@ -29,7 +29,7 @@ pub use control::PauseScope;
 pub use delivery::{
     AttemptRecord, Delivery, DeliveryFilter, DeliveryListing, DeliveryNext, LoggedAttempt,
 };
-pub use due::Due;
+pub use due::{Backlog, Due, DueDeliveries};
 pub use endpoint::{Endpoint, EndpointState, NewEndpoint};
 pub use error::StoreError;
 pub use intake::{Acceptance, Idempotency, Intake};

@@ -92,6 +92,9 @@ pub enum TransactionState {
         /// The block's hash.
         block_hash: B256,
     },
+    /// A transaction that is none of ours used the nonce, in a final block: no attempt can ever
+    /// be mined.
+    Dropped,
 }
 
 /// Stored bytes.
@@ -164,12 +167,13 @@ impl TransactionState {
             Self::Open => "open",
             Self::Mined { .. } => "mined",
             Self::Final { .. } => "final",
+            Self::Dropped => "dropped",
         }
     }
 
     const fn block(&self) -> Option<(B256, u64, B256)> {
         match *self {
-            Self::Open => None,
+            Self::Open | Self::Dropped => None,
             Self::Mined { hash, block_number, block_hash }
             | Self::Final { hash, block_number, block_hash } => {
                 Some((hash, block_number, block_hash))
@@ -486,6 +490,7 @@ impl Store {
 fn state(name: &str, block: Option<(B256, u64, B256)>) -> Result<TransactionState, StoreError> {
     match (name, block) {
         ("open", None) => Ok(TransactionState::Open),
+        ("dropped", None) => Ok(TransactionState::Dropped),
         ("mined", Some((hash, block_number, block_hash))) => {
             Ok(TransactionState::Mined { hash, block_number, block_hash })
         }
