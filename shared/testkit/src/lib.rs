@@ -7,8 +7,16 @@
 #![deny(missing_docs)]
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
+mod anvil;
+mod buyer;
 mod database;
 mod eventually;
+pub mod http;
+mod process;
+mod redis_server;
 
+pub use anvil::{Anvil, AnvilBuilder, MovedMoney, RpcError};
+pub use buyer::{AuthorizationBuilder, Buyer, SignedAuthorization};
 pub use database::Database;
 pub use eventually::eventually;
+pub use redis_server::{RedisServer, key_prefix};

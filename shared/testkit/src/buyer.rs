@@ -1,0 +1,247 @@
+//! A buyer: a key, and the authorizations it signs.
+
+use alloy::signers::SignerSync;
+use alloy::signers::local::PrivateKeySigner;
+use base64::prelude::{BASE64_STANDARD, Engine};
+use domain::{Address, Amount, Authorization, B256, Signature};
+use runtime::Clock;
+use serde_json::{Value, json};
+use x402::{Asset, TokenDomain, Version, v1_name};
+
+use crate::Anvil;
+
+/// Where money goes unless the test says otherwise.
+const SELLER: Address = alloy::primitives::address!("0x209693Bc6afc0C5328bA36FaF03C514EF312287C");
+
+/// How much is paid unless the test says otherwise: a cent.
+const AMOUNT: u64 = 10_000;
+
+/// For how many seconds an authorization is valid unless the test says otherwise.
+const VALIDITY_SECS: i64 = 300;
+
+/// What the buyer pays for.
+const RESOURCE: &str = "https://seller.example/report";
+
+/// Somebody with a random key and no money yet.
+#[derive(Clone, Debug)]
+pub struct Buyer {
+    signer: PrivateKeySigner,
+}
+
+impl Buyer {
+    /// A buyer that nobody has seen before.
+    #[expect(clippy::new_without_default, reason = "each one is another")]
+    pub fn new() -> Self {
+        Self { signer: PrivateKeySigner::random() }
+    }
+
+    /// Where the buyer's money is.
+    pub fn address(&self) -> Address {
+        self.signer.address()
+    }
+
+    /// An authorization to be signed: a cent of [`Anvil::token`] to some seller, valid for five
+    /// minutes, with a nonce of its own, unless the test says otherwise.
+    pub fn authorize(&self) -> AuthorizationBuilder<'_> {
+        let token = Anvil::token();
+        let authorization = Authorization {
+            chain: token.chain,
+            asset: token.address,
+            payer: self.address(),
+            pay_to: SELLER,
+            amount: Amount::from(AMOUNT),
+            valid_after: 0,
+            valid_before: Clock::system().now_unix_secs() + VALIDITY_SECS,
+            nonce: B256::from(runtime::random_bytes::<32>()),
+        };
+        AuthorizationBuilder { buyer: self, token, authorization }
+    }
+}
+
+/// An authorization before it is signed.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct AuthorizationBuilder<'a> {
+    buyer: &'a Buyer,
+    token: Asset,
+    authorization: Authorization,
+}
+
+impl AuthorizationBuilder<'_> {
+    /// Who is paid.
+    pub fn pay_to(mut self, seller: Address) -> Self {
+        self.authorization.pay_to = seller;
+        self
+    }
+
+    /// How much, in atomic units.
+    pub fn amount(mut self, amount: impl Into<Amount>) -> Self {
+        self.authorization.amount = amount.into();
+        self
+    }
+
+    /// From when it is valid, in Unix seconds, exclusive.
+    pub fn valid_after(mut self, seconds: i64) -> Self {
+        self.authorization.valid_after = seconds;
+        self
+    }
+
+    /// Until when it is valid, in Unix seconds, exclusive.
+    pub fn valid_before(mut self, seconds: i64) -> Self {
+        self.authorization.valid_before = seconds;
+        self
+    }
+
+    /// For how many seconds from now it is valid.
+    pub fn valid_for(self, seconds: i64) -> Self {
+        self.valid_before(Clock::system().now_unix_secs() + seconds)
+    }
+
+    /// What makes it this authorization and no other.
+    pub fn nonce(mut self, nonce: B256) -> Self {
+        self.authorization.nonce = nonce;
+        self
+    }
+
+    /// In which token.
+    pub fn token(mut self, token: Asset) -> Self {
+        self.authorization.chain = token.chain;
+        self.authorization.asset = token.address;
+        self.token = token;
+        self
+    }
+
+    /// Signs it.
+    ///
+    /// # Panics
+    /// Never: a local key signs everything.
+    pub fn sign(self) -> SignedAuthorization {
+        let digest = TokenDomain::new(&self.token).digest(&self.authorization);
+        let signature = self.buyer.signer.sign_hash_sync(&digest).unwrap();
+        SignedAuthorization {
+            signature: Signature::new(signature.as_bytes().to_vec()),
+            authorization: self.authorization,
+            token: self.token,
+        }
+    }
+}
+
+/// An authorization and its signature, in every form in which it travels.
+#[derive(Clone, Debug)]
+pub struct SignedAuthorization {
+    /// What was signed.
+    pub authorization: Authorization,
+    /// The buyer's signature: `r`, `s` and `v` of 27 or 28.
+    pub signature: Signature,
+    /// The token it was signed for.
+    pub token: Asset,
+}
+
+impl SignedAuthorization {
+    /// The body of `POST /v1/payments` and of `POST /settle`, with the payment as an object.
+    pub fn body(&self, version: Version) -> Value {
+        json!({
+            "x402Version": version.number(),
+            "paymentPayload": self.payment_payload(version),
+            "paymentRequirements": self.requirements(version),
+        })
+    }
+
+    /// The same with the payment as the text of the header that carried it.
+    pub fn body_with_header(&self, version: Version) -> Value {
+        json!({
+            "x402Version": version.number(),
+            "paymentPayload": self.header(version),
+            "paymentRequirements": self.requirements(version),
+        })
+    }
+
+    /// The text of `X-PAYMENT` (version 1) or `PAYMENT-SIGNATURE` (version 2).
+    pub fn header(&self, version: Version) -> String {
+        BASE64_STANDARD.encode(self.payment_payload(version).to_string())
+    }
+
+    /// What the buyer sends to the seller.
+    pub fn payment_payload(&self, version: Version) -> Value {
+        let authorization = &self.authorization;
+        let payload = json!({
+            "signature": format!("0x{}", hex::encode(self.signature.reveal())),
+            "authorization": {
+                "from": authorization.payer,
+                "to": authorization.pay_to,
+                "value": authorization.amount,
+                "validAfter": authorization.valid_after.to_string(),
+                "validBefore": authorization.valid_before.to_string(),
+                "nonce": authorization.nonce,
+            },
+        });
+        match version {
+            Version::V1 => json!({
+                "x402Version": 1,
+                "scheme": "exact",
+                "network": self.network(version),
+                "payload": payload,
+            }),
+            Version::V2 => json!({
+                "x402Version": 2,
+                "resource": {"url": RESOURCE},
+                "accepted": self.requirements(version),
+                "payload": payload,
+            }),
+        }
+    }
+
+    /// What the seller asks: exactly this payment.
+    pub fn requirements(&self, version: Version) -> Value {
+        let authorization = &self.authorization;
+        let mut requirements = json!({
+            "scheme": "exact",
+            "network": self.network(version),
+            "asset": authorization.asset,
+            "payTo": authorization.pay_to,
+            "maxTimeoutSeconds": 60,
+            "extra": {"name": self.token.name, "version": self.token.version},
+        });
+        match version {
+            Version::V1 => {
+                requirements["maxAmountRequired"] = json!(authorization.amount);
+                requirements["resource"] = json!(RESOURCE);
+                requirements["description"] = json!("A report");
+                requirements["mimeType"] = json!("application/json");
+            }
+            Version::V2 => requirements["amount"] = json!(authorization.amount),
+        }
+        requirements
+    }
+
+    fn network(&self, version: Version) -> String {
+        let chain = self.authorization.chain;
+        match version {
+            Version::V1 => v1_name(chain).map_or_else(|| chain.to_string(), str::to_owned),
+            Version::V2 => chain.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use x402::{Assets, Limits, SettleRequest, check};
+
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_signed_authorization_is_what_the_protocol_expects() {
+        let signed = Buyer::new().authorize().sign();
+        let assets = Assets::new([Anvil::token()]);
+        let limits = Limits { min_validity_secs: 10, max_validity_secs: 3_600 };
+        for version in [Version::V1, Version::V2] {
+            for body in [signed.body(version), signed.body_with_header(version)] {
+                let request: SettleRequest = serde_json::from_value(body).unwrap();
+                let now = Clock::system().now_unix_secs();
+                let proven = check(&request, &assets, &limits, now).unwrap();
+                assert_eq!(proven.authorization, signed.authorization);
+                assert_eq!(proven.signature, signed.signature);
+            }
+        }
+    }
+}
