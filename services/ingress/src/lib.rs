@@ -1,0 +1,68 @@
+//! The payment API: `POST /v1/payments`.
+//!
+//! A seller posts a settle request of x402 and has an answer once the ledger has committed it.
+//! Nothing here asks a chain or judges a risk: what can be known from the request itself is
+//! checked, the signer is recovered, and the rest is the workers' business.
+
+mod answer;
+mod app;
+mod auth;
+mod digest;
+mod idempotency;
+mod intake;
+mod refusal;
+mod settings;
+mod submission;
+mod submit;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::post;
+use queue::Queue;
+use runtime::{Clock, Config, http};
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+pub use app::App;
+pub use settings::{Settings, SettingsError};
+
+/// Why the payment API did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum IngressError {
+    /// The configuration names a network or token that cannot be.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] std::io::Error),
+}
+
+/// Serves the payment API on the configured address until `shutdown`, then finishes the requests
+/// under way, with the commits and rings that belong to them.
+///
+/// # Errors
+/// [`IngressError`] when it cannot start; once it serves, nothing ends it but `shutdown`.
+pub async fn run(
+    config: &Config,
+    store: Store,
+    queue: &Queue,
+    clock: Clock,
+    shutdown: CancellationToken,
+) -> Result<(), IngressError> {
+    let app = App::new(Settings::from_config(config)?, store, queue.bell(), clock);
+    let listener = http::bind(config.ingress.listen).await?;
+    tracing::info!(address = %listener.local_addr()?, "taking payments");
+    http::serve(listener, router(app.clone()), shutdown).await;
+    app.finish().await;
+    Ok(())
+}
+
+/// The routes of the payment API, with everything that its answers have in common.
+pub fn router(app: App) -> Router {
+    let max_body_bytes = app.settings().max_body_bytes;
+    let routes = Router::new()
+        .route("/v1/payments", post(submit::submit_payment))
+        .layer(DefaultBodyLimit::max(max_body_bytes))
+        .with_state(app);
+    http::instrument(routes)
+}

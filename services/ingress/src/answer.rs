@@ -1,0 +1,109 @@
+//! What a seller is told of a payment that the ledger has.
+
+use axum::Json;
+use axum::http::header::{ETAG, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use domain::{Payment, PaymentId, StateName};
+use serde::Serialize;
+
+use crate::Settings;
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+const MILLIS_PER_SECOND: u32 = 1_000;
+
+/// Which submission of the payment this was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The first: it is a payment now.
+    Accepted,
+    /// The same request under the same key.
+    Replayed,
+    /// The same authorization by the same account, otherwise.
+    Existing,
+}
+
+impl Told {
+    /// The name in metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Replayed => "replayed",
+            Self::Existing => "existing",
+        }
+    }
+
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Accepted | Self::Replayed => StatusCode::ACCEPTED,
+            Self::Existing => StatusCode::OK,
+        }
+    }
+
+    const fn is_repeat(self) -> bool {
+        match self {
+            Self::Accepted => false,
+            Self::Replayed | Self::Existing => true,
+        }
+    }
+}
+
+/// A payment as it stands now, told to who submitted it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) told: Told,
+    pub(crate) payment: Payment,
+    /// Whether the seller asked for an answer without waiting (`Prefer: respond-async`).
+    pub(crate) respond_async: bool,
+}
+
+#[derive(Serialize)]
+struct Body {
+    id: PaymentId,
+    object: &'static str,
+    status: StateName,
+    terminal: bool,
+    version: u32,
+    status_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_poll_ms: Option<u32>,
+}
+
+impl Answer {
+    /// The response; where nothing can change any more, nobody is asked to come back.
+    pub(crate) fn into_response(self, settings: &Settings) -> Response {
+        let Payment { id, version, state, .. } = self.payment;
+        let path = format!("/v1/payments/{id}");
+        let base = settings.public_url.as_ref().map_or("", |url| url.as_str());
+        let ask_again = (!state.is_terminal()).then_some(settings.status_retry_after_secs);
+        let body = Body {
+            id,
+            object: "payment",
+            status: state.name(),
+            terminal: state.is_terminal(),
+            version,
+            status_url: format!("{base}{path}"),
+            next_poll_ms: ask_again.map(|secs| secs.saturating_mul(MILLIS_PER_SECOND)),
+        };
+        let mut response = (self.told.status(), Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(LOCATION, ascii(path));
+        headers.insert(ETAG, ascii(format!("\"v{version}\"")));
+        if let Some(seconds) = ask_again {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if self.told.is_repeat() {
+            headers.insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+        }
+        if self.respond_async && self.told.status() == StatusCode::ACCEPTED {
+            headers.insert(PREFERENCE_APPLIED, HeaderValue::from_static("respond-async"));
+        }
+        response
+    }
+}
+
+fn ascii(text: String) -> HeaderValue {
+    text.try_into().expect("ids and numbers are ASCII letters, digits and underscores")
+}

@@ -1,0 +1,67 @@
+//! How what went wrong is told to the seller.
+
+use runtime::{FieldError, Problem, ProblemCode};
+use store::StoreError;
+use x402::{Refusal, RefusalKind};
+
+use crate::Settings;
+use crate::intake::NotAccepted;
+
+/// The answer to a settle request that cannot be taken.
+pub(crate) fn not_payable(refusal: Refusal) -> Problem {
+    let (code, field_code) = codes(refusal.kind);
+    Problem::new(code)
+        .detail(refusal.to_string())
+        .x402_reason(refusal.reason.as_str())
+        .field(FieldError::new(refusal.pointer, field_code, refusal.detail))
+}
+
+/// The problem and, for the field, what is wrong with it.
+const fn codes(kind: RefusalKind) -> (ProblemCode, &'static str) {
+    match kind {
+        RefusalKind::UnsupportedVersion => (ProblemCode::UnsupportedVersion, "unsupported"),
+        RefusalKind::UnsupportedScheme => (ProblemCode::UnsupportedScheme, "unsupported"),
+        RefusalKind::UnsupportedNetwork => (ProblemCode::UnsupportedNetwork, "unsupported"),
+        RefusalKind::UnsupportedAsset => (ProblemCode::UnsupportedAsset, "unsupported"),
+        RefusalKind::UnsupportedSignature => (ProblemCode::UnsupportedSignature, "unsupported"),
+        RefusalKind::MissingField => (ProblemCode::MalformedField, "missing"),
+        RefusalKind::MalformedField => (ProblemCode::MalformedField, "malformed"),
+        RefusalKind::AmountMismatch => (ProblemCode::AmountMismatch, "differs"),
+        RefusalKind::RecipientMismatch => (ProblemCode::RecipientMismatch, "differs"),
+        RefusalKind::NetworkMismatch => (ProblemCode::NetworkMismatch, "differs"),
+        RefusalKind::AssetMismatch => (ProblemCode::AssetMismatch, "differs"),
+        RefusalKind::SchemeMismatch => (ProblemCode::SchemeMismatch, "differs"),
+        RefusalKind::AuthorizationExpired => (ProblemCode::AuthorizationExpired, "too_early"),
+        RefusalKind::AuthorizationNotYetValid => {
+            (ProblemCode::AuthorizationNotYetValid, "too_late")
+        }
+        RefusalKind::AuthorizationWindowTooLong => {
+            (ProblemCode::AuthorizationWindowTooLong, "too_late")
+        }
+        RefusalKind::InvalidSignature => (ProblemCode::InvalidSignature, "invalid"),
+    }
+}
+
+/// The answer when a submission was not committed, or may not have been.
+pub(crate) fn not_accepted(outcome: NotAccepted, settings: &Settings) -> Problem {
+    match outcome {
+        NotAccepted::Unavailable => unavailable(settings),
+        NotAccepted::Refused => Problem::new(ProblemCode::InternalError),
+    }
+}
+
+/// The answer when the ledger could not be asked.
+pub(crate) fn ledger_failed(error: &StoreError, settings: &Settings) -> Problem {
+    if error.is_unavailable() {
+        tracing::warn!(%error, "an API key cannot be looked up");
+        return unavailable(settings);
+    }
+    tracing::error!(%error, "an API key cannot be looked up");
+    Problem::new(ProblemCode::InternalError)
+}
+
+fn unavailable(settings: &Settings) -> Problem {
+    Problem::new(ProblemCode::AcceptUnavailable)
+        .detail("Send the same request again: it is accepted once, however often it arrives")
+        .retry_after_secs(settings.unavailable_retry_after_secs)
+}

@@ -1,0 +1,92 @@
+//! What the payment API takes from the configuration.
+
+use domain::{Address, ChainId};
+use runtime::Config;
+use runtime::config::{AssetConfig, IngressConfig, NetworkConfig, PublicUrl};
+use x402::{Asset, Assets, Limits};
+
+/// What an operator decides about the payment API.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The networks and tokens that payments may be made in.
+    pub assets: Assets,
+    /// For how long an authorization must and may be valid.
+    pub limits: Limits,
+    /// Where clients reach the API; status URLs are relative without it.
+    pub public_url: Option<PublicUrl>,
+    /// The longest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// The most payments committed together.
+    pub max_batch: usize,
+    /// When a seller should first ask for the status, in seconds.
+    pub status_retry_after_secs: u32,
+    /// When to come back while payments cannot be stored, in seconds.
+    pub unavailable_retry_after_secs: u32,
+}
+
+/// A network or token that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// The ledger and the protocol know no such chain id.
+    #[error("networks: chain_id {0} is not between 1 and 2^63 - 1")]
+    ChainId(u64),
+    /// Not an address.
+    #[error("networks.assets: {0:?} is not an address")]
+    Address(String),
+}
+
+impl Settings {
+    /// The settings in this configuration.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when a network or token cannot be.
+    pub fn from_config(config: &Config) -> Result<Self, SettingsError> {
+        let IngressConfig {
+            listen: _,
+            public_url,
+            max_body_bytes,
+            min_validity_secs,
+            max_validity_secs,
+            max_batch,
+            status_retry_after_secs,
+            unavailable_retry_after_secs,
+        } = config.ingress.clone();
+        let limits = Limits {
+            min_validity_secs: seconds(min_validity_secs),
+            max_validity_secs: seconds(max_validity_secs),
+        };
+        Ok(Self {
+            assets: listed(&config.networks)?,
+            limits,
+            public_url,
+            max_body_bytes,
+            max_batch,
+            status_retry_after_secs,
+            unavailable_retry_after_secs,
+        })
+    }
+}
+
+fn seconds(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn listed(networks: &[NetworkConfig]) -> Result<Assets, SettingsError> {
+    let assets = networks
+        .iter()
+        .flat_map(|network| network.assets.iter().map(|asset| listing(network.chain_id, asset)))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Assets::new(assets))
+}
+
+fn listing(chain_id: u64, asset: &AssetConfig) -> Result<Asset, SettingsError> {
+    let address = asset.address.as_str();
+    Ok(Asset {
+        chain: ChainId::new(chain_id).ok_or(SettingsError::ChainId(chain_id))?,
+        address: address
+            .parse::<Address>()
+            .map_err(|_| SettingsError::Address(address.to_owned()))?,
+        name: asset.name.clone(),
+        version: asset.version.clone(),
+    })
+}

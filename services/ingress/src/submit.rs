@@ -1,0 +1,143 @@
+//! `POST /v1/payments`
+
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
+use axum::response::{IntoResponse, Response};
+use domain::{AccountId, EventId, PaymentId, Timestamp};
+use runtime::{Problem, ProblemCode, RequestId, TraceContext, json};
+use store::{Acceptance, Idempotency, Intake};
+use x402::{Proven, check};
+
+use crate::answer::{Answer, Told};
+use crate::submission::{Extras, Submission};
+use crate::{App, auth, digest, idempotency, refusal};
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// Accepts a payment: 202 once it is committed, or what became of it when it was sent before.
+///
+/// The same key with the same body, and the same authorization by the same account, give the same
+/// payment, as it stands now.
+pub(crate) async fn submit_payment(State(app): State<App>, request: Request) -> Response {
+    let outcome = submit(&app, request).await;
+    let label = match &outcome {
+        Ok(answer) => answer.told.as_str(),
+        Err(problem) => problem.code().as_str(),
+    };
+    metrics::counter!("submissions_total", "outcome" => label).increment(1);
+    match outcome {
+        Ok(answer) => answer.into_response(app.settings()),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn submit(app: &App, request: Request) -> Result<Answer, Problem> {
+    let (head, body) = request.into_parts();
+    let call = Call::read(app, &head).await?;
+    let body = json::read_body(Request::from_parts(head, body)).await?;
+    let (settle, extras) = json::parse::<Submission>(&body)?.split();
+    let (settings, now) = (app.settings(), app.now());
+    let proven = check(&settle, &settings.assets, &settings.limits, now.unix_secs())
+        .map_err(refusal::not_payable)?;
+    let intake = call.intake(proven, extras, now);
+    let acceptance = app
+        .register()
+        .accept(intake)
+        .await
+        .map_err(|outcome| refusal::not_accepted(outcome, settings))?;
+    let answer = call.answer(acceptance)?;
+    if answer.told == Told::Accepted {
+        app.ring(answer.payment.id, &call.trace);
+    }
+    Ok(answer)
+}
+
+/// What the head of a request says.
+struct Call {
+    account: AccountId,
+    idempotency_key: Option<String>,
+    respond_async: bool,
+    request_id: String,
+    trace: TraceContext,
+}
+
+impl Call {
+    async fn read(app: &App, head: &Parts) -> Result<Self, Problem> {
+        let (headers, known) = (&head.headers, &head.extensions);
+        Ok(Self {
+            account: auth::seller(app, headers).await?,
+            idempotency_key: idempotency::key(headers)?,
+            respond_async: prefers_async(headers),
+            request_id: known.get().map_or_else(String::new, |id: &RequestId| id.as_str().into()),
+            trace: known.get().copied().unwrap_or_else(TraceContext::new_root),
+        })
+    }
+
+    fn intake(&self, proven: Proven, extras: Extras, now: Timestamp) -> Intake {
+        let idempotency = self
+            .idempotency_key
+            .clone()
+            .map(|key| Idempotency { key, body_digest: digest::of(&proven, &extras) });
+        Intake {
+            id: PaymentId::new(runtime::new_uuid()),
+            event: EventId::new(runtime::new_uuid()),
+            account: self.account,
+            authorization: proven.authorization,
+            signature: proven.signature,
+            x402_version: proven.version.number(),
+            finality: extras.finality,
+            reference: extras.reference,
+            metadata: extras.metadata,
+            request_id: self.request_id.clone(),
+            idempotency,
+            accepted_at: now,
+        }
+    }
+
+    fn answer(&self, acceptance: Acceptance) -> Result<Answer, Problem> {
+        let (told, payment) = match acceptance {
+            Acceptance::New(payment) => (Told::Accepted, payment),
+            Acceptance::Replayed(payment) => (Told::Replayed, payment),
+            Acceptance::Existing(payment) => (Told::Existing, payment),
+            Acceptance::AnotherAccounts => {
+                return Err(Problem::new(ProblemCode::AuthorizationAlreadySubmitted));
+            }
+            Acceptance::KeyReused { payment, first_used_at } => {
+                return Err(Problem::new(ProblemCode::IdempotencyKeyReused)
+                    .detail(format!("The key was first used at {first_used_at} for {payment}"))
+                    .payment_id(payment.to_string()));
+            }
+        };
+        Ok(Answer { told, payment, respond_async: self.respond_async })
+    }
+}
+
+/// Whether a `Prefer` header asks for `respond-async` (RFC 7240); other preferences are passed over.
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok());
+    preferences
+        .flat_map(|list| list.split(','))
+        .filter_map(|preference| preference.split([';', '=']).next())
+        .any(|name| name.trim().eq_ignore_ascii_case("respond-async"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn respond_async_is_found_among_other_preferences() {
+        let asks = |value: &'static str| {
+            prefers_async(&HeaderMap::from_iter([(PREFER, HeaderValue::from_static(value))]))
+        };
+        for value in ["respond-async", "wait=10, Respond-Async", "respond-async; foo=bar, x"] {
+            assert!(asks(value), "{value}");
+        }
+        for value in ["", "wait=10", "x-respond-async", "return=minimal"] {
+            assert!(!asks(value), "{value}");
+        }
+    }
+}
