@@ -1,0 +1,51 @@
+//! Why a caller may not do what it asks.
+
+use std::sync::Arc;
+
+use domain::Scope;
+use runtime::{Problem, ProblemCode};
+use store::StoreError;
+
+/// Why a request is not let in. As a [`Problem`] it is what the client is told.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Denied {
+    /// It brought no key.
+    #[error("Send the API key as `Authorization: Bearer <key>`")]
+    Missing,
+    /// What it brought cannot be a key.
+    #[error("The Authorization header must be `Bearer <key>`, once")]
+    Malformed,
+    /// There is no such key.
+    #[error("The API key is not known")]
+    Unknown,
+    /// The key is no longer good.
+    #[error("The API key was revoked")]
+    Revoked,
+    /// The key is good, but not for this.
+    #[error("The API key lacks the scope {0}")]
+    OutOfScope(Scope),
+    /// Nobody can say now whether the key is good.
+    #[error("The API key cannot be looked up")]
+    Undecided(#[source] Arc<StoreError>),
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let code = match &denied {
+            Denied::Missing | Denied::Malformed | Denied::Unknown => ProblemCode::Unauthorized,
+            Denied::Revoked => ProblemCode::KeyRevoked,
+            Denied::OutOfScope(_) => ProblemCode::Forbidden,
+            Denied::Undecided(error) if error.is_unavailable() => ProblemCode::Unavailable,
+            Denied::Undecided(_) => ProblemCode::InternalError,
+        };
+        match denied {
+            // The ledger's own words are for the log.
+            Denied::Undecided(_) => Self::new(code),
+            told @ (Denied::Missing
+            | Denied::Malformed
+            | Denied::Unknown
+            | Denied::Revoked
+            | Denied::OutOfScope(_)) => Self::new(code).detail(told.to_string()),
+        }
+    }
+}
