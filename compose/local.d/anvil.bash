@@ -15,7 +15,11 @@ readonly STATES_KEPT=16 BLOCKS_KEPT=8192
 readonly KEEPER_RESTS=20
 
 # The file "chain" is anvil's state as compressed JSON.
-prepare_anvil() { mkdir -p "$STATE_DIR/anvil"; }
+prepare_anvil() {
+    mkdir -p "$STATE_DIR/anvil"
+    # What a killed keeper left half-written.
+    rm -f "$STATE_DIR"/anvil/chain.new.*
+}
 
 launch_anvil() {
     local options=(
@@ -37,12 +41,13 @@ launch_anvil() {
 # ask_anvil METHOD PARAMS: prints the answer's JSON; the parameters may be long, so they go in by a pipe.
 ask_anvil() {
     printf '{"jsonrpc":"2.0","id":1,"method":"%s","params":%s}' "$1" "$2" |
-        curl --silent --fail --max-time "${3:-10}" --header 'content-type: application/json' --data-binary @- \
+        curl --silent --fail --noproxy '*' --max-time "${3:-10}" --header 'content-type: application/json' --data-binary @- \
             "http://127.0.0.1:${SETTINGS[anvil_port]}"
 }
 
 anvil_answers() {
     local answer
+    process_listens "$LAUNCHED" "${SETTINGS[anvil_port]}" || return 1
     answer=$(ask_anvil eth_chainId '[]' 2>/dev/null) || return 1
     [[ $answer == *"\"$(printf '0x%x' "$CHAIN_ID")\""* ]]
 }
@@ -70,10 +75,7 @@ save_chain() {
     fi
 }
 
-launch_keeper() {
-    setsid "$0" keep-chain >>"$LOG_DIR/anvil-keeper.log" 2>&1 </dev/null 9>&- &
-    record_pid anvil-keeper $! || true
-}
+launch_keeper() { launch anvil-keeper "$CHECKOUT/compose/local" keep-chain; }
 
 # The keeper's life: as long as its anvil's.
 keep_chain() {

@@ -11,11 +11,13 @@ fi
 # Sets PG_HOME (the folder that we give to the unprivileged user) and PG_DATA.
 #
 # Below a folder that this user may not enter (a checkout in /root, say) no data directory can be: then it is in
-# /var/tmp, under a name made from the state directory's, and belongs to no other stack.
+# /var/tmp, under a name made from the state directory's, and stays there.
 locate_postgres() {
     PG_HOME=$STATE_DIR/postgres
-    if [[ $(id -u) == 0 && ! -d $PG_HOME ]] && ! "${AS_POSTGRES[@]}" test -x "$STATE_DIR"; then
-        PG_HOME=/var/tmp/quittance-postgres-$(printf '%s' "$STATE_DIR" | sha256sum | cut -c1-16)
+    if [[ -n ${SETTINGS[postgres_in_var_tmp]:-} ]] ||
+        { [[ $(id -u) == 0 && ! -d $PG_HOME ]] && ! "${AS_POSTGRES[@]}" test -x "$STATE_DIR"; }; then
+        remember postgres_in_var_tmp yes
+        PG_HOME=/var/tmp/quittance-postgres-$(sha256sum <<<"$STATE_DIR" | cut -c1-16)
     fi
     PG_DATA=$PG_HOME/data
 }
@@ -66,7 +68,8 @@ launch_postgres() {
     start_process postgres postgres_answers "${AS_POSTGRES[@]}" "$PG_BIN/postgres" -D "$PG_DATA" "${arguments[@]}"
 }
 
-postgres_answers() { [[ $(ask_postgres 'select 1' 2>/dev/null) == 1 ]]; }
+# It answers, it knows our password without being told (SCRAM), and its data is ours.
+postgres_answers() { [[ $(ask_postgres 'show data_directory' 2>/dev/null) == "$PG_DATA" ]]; }
 
 # ask_postgres SQL: as the superuser. The statement goes in by a pipe, where no list of processes shows it.
 ask_postgres() {

@@ -23,12 +23,10 @@ wait_until() {
 
 # The moment a process started, in clock ticks since boot: with its id, it names one process for ever.
 process_start_time() {
-    local stat
+    local stat fields
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
     # The name in brackets may hold anything, so count from the last bracket.
-    stat=${stat##*) }
-    local fields
-    read -ra fields <<<"$stat"
+    read -ra fields <<<"${stat##*) }"
     # A zombie has ended; it only waits to be noticed.
     [[ ${fields[0]} != Z ]] || return 1
     printf '%s\n' "${fields[19]}"
@@ -36,19 +34,18 @@ process_start_time() {
 
 # record_pid SERVICE PID
 record_pid() {
-    local started
-    started=$(process_start_time "$2") || return 1
-    printf '%s %s\n' "$2" "$started" >"$RUN_DIR/$1.pid.new"
+    printf '%s %s %s\n' "$2" "$(process_start_time "$2")" "$STATE_DIR" >"$RUN_DIR/$1.pid.new"
     mv -f "$RUN_DIR/$1.pid.new" "$RUN_DIR/$1.pid"
 }
 
 # Prints the process id of a service that runs; fails when it does not. An id that by now belongs to another process
-# is not taken for ours.
+# is not taken for ours, nor is one that came here with a copy of another stack's folder.
 pid_of() {
-    local pid recorded now
-    { read -r pid recorded <"$RUN_DIR/$1.pid"; } 2>/dev/null || return 1
-    now=$(process_start_time "$pid") || return 1
-    [[ $now == "$recorded" ]] || return 1
+    local pid recorded folder started
+    { read -r pid recorded folder <"$RUN_DIR/$1.pid"; } 2>/dev/null || return 1
+    [[ $folder == "$STATE_DIR" ]] || return 1
+    started=$(process_start_time "$pid") || return 1
+    [[ $started == "$recorded" ]] || return 1
     printf '%s\n' "$pid"
 }
 
@@ -78,11 +75,10 @@ kill_process() {
     rm -f "$RUN_DIR/$1.pid"
 }
 
-# Prints the socket inodes that listen on a TCP port, on any address.
+# Prints the inodes of the sockets that listen on a TCP port, on any address.
 listening_sockets() {
-    local port
+    local port file line fields
     printf -v port '%04X' "$1"
-    local file line fields
     for file in /proc/net/tcp /proc/net/tcp6; do
         [[ -r $file ]] || continue
         while read -r line; do
@@ -97,11 +93,11 @@ listening_sockets() {
 
 port_is_free() { [[ -z $(listening_sockets "$1") ]]; }
 
-# Whether it is this process, and no other, that listens on the port.
+# process_listens PID PORT: whether it is this process, and no other, that answers on the port.
 process_listens() {
     local inode
     for inode in $(listening_sockets "$2"); do
-        find "/proc/$1/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null | grep -q . && return 0
+        [[ -z $(find "/proc/$1/fd" -maxdepth 1 -lname "socket:\[$inode\]" 2>/dev/null) ]] || return 0
     done
     return 1
 }
@@ -119,19 +115,28 @@ choose_port() {
     die "found no free TCP port between $FIRST_PORT and $LAST_PORT"
 }
 
-# start_process SERVICE READY COMMAND...: starts a command that listens on the service's port, away from this terminal
-# and without our lock, and waits until READY says that it answers. Fails when it ends or does not answer in time.
+# launch SERVICE COMMAND...: starts a command away from this terminal, this folder and our lock. It is recorded before
+# it becomes the program, so that none is ever lost from sight.
+launch() {
+    local service=$1
+    shift
+    (
+        cd /
+        record_pid "$service" "$BASHPID"
+        exec setsid "$@"
+    ) >>"$LOG_DIR/$service.log" 2>&1 </dev/null 9>&- &
+    LAUNCHED=$!
+}
+
+# start_process SERVICE READY COMMAND...: launches a service and waits until READY says that it is this process that
+# answers. Fails when it ends before or takes too long.
 start_process() {
-    local service=$1 ready=$2 pid deadline
+    local service=$1 ready=$2 deadline=$((SECONDS + START_SECONDS))
     shift 2
-    setsid "$@" >>"$LOG_DIR/$service.log" 2>&1 </dev/null 9>&- &
-    pid=$!
-    # A child that has ended at once is found out below.
-    record_pid "$service" "$pid" || true
-    deadline=$((SECONDS + START_SECONDS))
+    launch "$service" "$@"
     while ((SECONDS < deadline)); do
-        is_running "$service" || return 1
-        if process_listens "$pid" "${SETTINGS[${service}_port]}" && "$ready"; then
+        process_start_time "$LAUNCHED" >/dev/null || return 1
+        if "$ready"; then
             return 0
         fi
         sleep 0.05
@@ -141,10 +146,11 @@ start_process() {
     return 1
 }
 
-# start_service SERVICE: tries until it runs, with another port when the one chosen was taken at the last moment.
+# start_service SERVICE: starts it, again while that fails: with another port when the one chosen was taken at the last
+# moment, or when what a killed predecessor left behind is gone.
 start_service() {
-    local try
-    for ((try = 1; try <= START_TRIES; try++)); do
+    local deadline=$((SECONDS + START_SECONDS))
+    while ((SECONDS < deadline)); do
         choose_port "$1"
         if "launch_$1"; then
             return 0

@@ -22,17 +22,18 @@ END
     start_process redis redis_answers "$REDIS_SERVER" "$STATE_DIR/redis/redis.conf"
 }
 
-# It answers, with our password, has loaded its data, and is the process that we started.
+# It answers, knows our password, has loaded its data, and is the process that we started.
 redis_answers() {
-    local pid
-    pid=$(pid_of redis) || return 1
-    ask_redis 2>/dev/null | tr -d '\r' | grep -qx "process_id:$pid"
+    local answer
+    answer=$(ask_redis 2>/dev/null) || return 1
+    [[ $answer == *$'\nprocess_id:'"$LAUNCHED"$'\r\n'* && $answer == *$'\nloading:0\r\n'* ]]
 }
 
 # Prints what INFO says, over a plain connection: the client program may be missing.
 ask_redis() {
+    # shellcheck disable=SC2016  # $1 is for the inner shell
     timeout 3 bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" && cat >&3 && cat <&3' _ "${SETTINGS[redis_port]}" \
-        <<<"AUTH ${SETTINGS[redis_password]}"$'\nPING\nINFO server\nQUIT'
+        <<<"AUTH ${SETTINGS[redis_password]}"$'\nINFO server\nINFO persistence\nQUIT'
 }
 
 stop_redis() { end_process redis TERM 30; }

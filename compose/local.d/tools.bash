@@ -3,40 +3,36 @@
 readonly POSTGRES_AT_LEAST=15 REDIS_AT_LEAST=7 ANVIL_VERSION=1.7.1
 
 need_commands() {
+    ((BASH_VERSINFO[0] >= 5)) || die "needs bash 5 or newer"
     local command
-    for command in curl flock setsid setpriv gzip perl find grep od; do
-        command -v "$command" >/dev/null || die "the command '$command' is missing (Debian: apt-get install curl util-linux gzip perl findutils grep coreutils)"
+    for command in curl flock setsid setpriv gzip perl find grep od sha256sum timeout; do
+        command -v "$command" >/dev/null || die "the program '$command' is missing
+  Debian: apt-get install curl util-linux gzip perl-base findutils grep coreutils"
     done
     [[ -r /proc/self/stat && -r /proc/net/tcp ]] || die "needs Linux with /proc"
 }
 
-# One install at a time, also when two stacks of a checkout start together.
-find_tools() {
-    make_folder "$TOOLS_DIR"
-    exec 8>"$TOOLS_DIR/lock"
-    flock -w "$INSTALL_SECONDS" 8 || die "another install in $TOOLS_DIR does not end"
-    PG_BIN=$(find_postgres) || { install_postgres; PG_BIN=$(find_postgres) || die "PostgreSQL is still missing after its install"; }
-    REDIS_SERVER=$(find_redis) || { install_redis; REDIS_SERVER=$(find_redis) || die "Redis is still missing after its install"; }
-    ANVIL=$(find_anvil) || { install_anvil; ANVIL=$(find_anvil) || die "anvil is still missing after its install"; }
-    exec 8>&-
+# provide PROGRAM: prints where it is, and installs it before if it is missing.
+provide() {
+    "find_$1" && return 0
+    "install_$1" >&2
+    "find_$1" || die "$1 is still missing after its install"
 }
 
-# Prints the folder of the PostgreSQL programs: that of the version a data directory was made with, else the newest.
+# Prints the folder of the PostgreSQL programs: of the version that made the data directory, else the newest.
 find_postgres() {
-    local folder version wanted="" found=""
-    [[ -f $PG_DATA/PG_VERSION ]] && wanted=$(<"$PG_DATA/PG_VERSION")
-    for folder in "${QUITTANCE_PG_BIN_DIR:-}" /usr/lib/postgresql/*/bin /usr/pgsql-*/bin "$(pg_config --bindir 2>/dev/null)" \
-        "$(dirname "$(command -v initdb || echo /none/none)")"; do
+    local folder version wanted="" newest=0 found=""
+    [[ ! -f $PG_DATA/PG_VERSION ]] || wanted=$(<"$PG_DATA/PG_VERSION")
+    for folder in "${QUITTANCE_PG_BIN_DIR:-}" /usr/lib/postgresql/*/bin /usr/pgsql-*/bin \
+        "$(pg_config --bindir 2>/dev/null)" "$(dirname "$(command -v initdb || echo /none/none)")"; do
         [[ -x $folder/postgres && -x $folder/initdb && -x $folder/psql ]] || continue
         version=$("$folder/postgres" --version | grep -oE '[0-9]+' | head -n 1)
-        ((version >= POSTGRES_AT_LEAST)) || continue
-        if [[ -n $wanted ]]; then
-            [[ $version == "$wanted" ]] && printf '%s\n' "$folder" && return 0
-        elif [[ -z $found ]] || ((version > ${found%% *})); then
-            found="$version $folder"
+        if ((version >= POSTGRES_AT_LEAST && version > newest)) && [[ $version == "${wanted:-$version}" ]]; then
+            newest=$version
+            found=$folder
         fi
     done
-    [[ -n $found ]] && printf '%s\n' "${found#* }"
+    [[ -n $found ]] && printf '%s\n' "$found"
 }
 
 find_redis() {
@@ -49,9 +45,11 @@ find_redis() {
     return 1
 }
 
+# The program inside the npm package is started directly: the package's own wrapper leaves an orphan behind.
 find_anvil() {
     local program
-    for program in "${ANVIL_BIN:-}" "$(packaged_anvil)"; do
+    for program in "${ANVIL_BIN:-}" \
+        "$TOOLS_DIR/anvil-$ANVIL_VERSION/node_modules/@foundry-rs/anvil-linux-$(npm_machine)/bin/anvil"; do
         [[ -x $program ]] || continue
         "$program" --version | grep -qF "Version: $ANVIL_VERSION" && printf '%s\n' "$program" && return 0
     done
@@ -63,41 +61,26 @@ npm_machine() {
     case $(uname -m) in
     x86_64) echo amd64 ;;
     aarch64) echo arm64 ;;
-    *) die "there is no anvil package for $(uname -m); set ANVIL_BIN to an anvil $ANVIL_VERSION" ;;
+    *) uname -m ;;
     esac
 }
 
-# The program inside the npm package, which is started directly: the package's own wrapper leaves an orphan behind.
-packaged_anvil() {
-    printf '%s\n' "$TOOLS_DIR/anvil-$ANVIL_VERSION/node_modules/@foundry-rs/anvil-linux-$(npm_machine)/bin/anvil"
-}
-
 install_anvil() {
-    command -v npm >/dev/null || die "anvil $ANVIL_VERSION is missing and so is npm to install it with.
-  Install Node.js with npm (Debian: apt-get install nodejs npm), or set ANVIL_BIN to an anvil $ANVIL_VERSION."
-    say "installing anvil $ANVIL_VERSION from npm into $TOOLS_DIR"
     local folder=$TOOLS_DIR/anvil-$ANVIL_VERSION machine
     machine=$(npm_machine)
-    # Packages' install scripts stay blocked: the program needs none. The lock file holds the checksum for amd64.
+    [[ $machine == a??64 ]] || die "there is no anvil package for $machine; set ANVIL_BIN to an anvil $ANVIL_VERSION"
+    command -v npm >/dev/null || die "anvil $ANVIL_VERSION is missing, and so is npm to install it with.
+  Debian: apt-get install nodejs npm, or set ANVIL_BIN to an anvil $ANVIL_VERSION."
+    say "installing anvil $ANVIL_VERSION from npm into $TOOLS_DIR"
+    # Packages' install scripts stay blocked: the program needs none. For amd64, a lock file holds the checksum.
     local install=(npm ci)
     [[ $machine == amd64 ]] || install=(npm install --no-save "@foundry-rs/anvil-linux-$machine@$ANVIL_VERSION")
     rm -rf "$folder" "$folder.new"
     mkdir -p "$folder.new"
     [[ $machine != amd64 ]] || cp "$LIBRARY/anvil/package.json" "$LIBRARY/anvil/package-lock.json" "$folder.new/"
-    (cd "$folder.new" && "${install[@]}" --ignore-scripts --no-audit --no-fund --loglevel=error >&2) ||
+    (cd "$folder.new" && "${install[@]}" --ignore-scripts --no-audit --no-fund --loglevel=error) ||
         die "npm could not install anvil $ANVIL_VERSION"
     mv "$folder.new" "$folder"
-}
-
-can_install_packages() {
-    [[ $(id -u) == 0 && ${QUITTANCE_LOCAL_INSTALL:-yes} != no ]] && command -v apt-get >/dev/null
-}
-
-install_packages() {
-    say "installing Debian packages: $*"
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >&2 || {
-        apt-get update >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >&2
-    } || die "apt-get could not install: $*"
 }
 
 # The package redis-tools holds the server's program under the name of a tool, and, unlike the package redis-server,
@@ -118,4 +101,16 @@ install_postgres() {
     printf 'create_main_cluster = false\n' >"$note"
     install_packages postgresql
     rm -f "$note"
+}
+
+can_install_packages() {
+    [[ $(id -u) == 0 && ${QUITTANCE_LOCAL_INSTALL:-yes} != no ]] && command -v apt-get >/dev/null
+}
+
+# Fresh package lists only when the ones at hand do not do.
+install_packages() {
+    say "installing Debian packages: $*"
+    local install=(apt-get install -y --no-install-recommends "$@")
+    export DEBIAN_FRONTEND=noninteractive
+    (umask 022 && { "${install[@]}" || { apt-get update && "${install[@]}"; }; }) || die "apt-get could not install: $*"
 }
