@@ -7,16 +7,20 @@
 #![deny(missing_docs)]
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
+mod account;
 mod anvil;
 mod buyer;
 mod database;
 mod eventually;
 pub mod http;
 mod process;
+mod receiver;
 mod redis_server;
 
+pub use account::Seller;
 pub use anvil::{Anvil, AnvilBuilder, MovedMoney, RpcError};
 pub use buyer::{AuthorizationBuilder, Buyer, SignedAuthorization};
 pub use database::Database;
 pub use eventually::eventually;
+pub use receiver::{Answer, Received, Receiver};
 pub use redis_server::{RedisServer, key_prefix};
