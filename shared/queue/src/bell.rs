@@ -1,6 +1,5 @@
 //! The bell: rings that nobody waits for.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,31 +90,24 @@ impl Courier for Ringer {
     type Message = Ring;
 
     /// One pipeline per stream, as the streams of a cluster lie on different servers.
-    async fn deliver(&self, batch: &[Ring]) -> RedisResult<()> {
-        for (stream, jobs) in by_stream(batch) {
-            let keys = Keys::new(&self.prefix, stream);
-            let mut pipeline = Pipeline::with_capacity(jobs.len());
-            for job in &jobs {
-                pipeline.add_command(add_command(&keys, self.stream_limit, job));
+    async fn deliver(&self, batch: &mut Vec<Ring>) -> RedisResult<()> {
+        while let Some(stream) = batch.first().map(|ring| ring.stream.clone()) {
+            let keys = Keys::new(&self.prefix, &stream);
+            let mut pipeline = Pipeline::with_capacity(batch.len());
+            for ring in batch.iter().filter(|ring| ring.stream == stream) {
+                pipeline.add_command(add_command(&keys, self.stream_limit, &ring.job));
             }
             self.link.send("ring", &pipeline).await?;
-            meters::rings(stream, Sending::Sent, jobs.len());
+            meters::rings(&stream, Sending::Sent, pipeline.len());
+            batch.retain(|ring| ring.stream != stream);
         }
         Ok(())
     }
 
     fn give_up(&self, batch: &[Ring], error: &RedisError) {
         tracing::warn!(rings = batch.len(), %error, "rings were not delivered");
-        for (stream, jobs) in by_stream(batch) {
-            meters::rings(stream, Sending::Failed, jobs.len());
+        for ring in batch {
+            meters::rings(&ring.stream, Sending::Failed, 1);
         }
     }
-}
-
-fn by_stream(batch: &[Ring]) -> HashMap<&Stream, Vec<&Job>> {
-    let mut streams: HashMap<&Stream, Vec<&Job>> = HashMap::new();
-    for ring in batch {
-        streams.entry(&ring.stream).or_default().push(&ring.job);
-    }
-    streams
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The only version of the envelope so far.
 const VERSION: u32 = 1;
 /// The longest encoded job that is taken. An id and a trace parent need a tenth of it.
-const MAX_BYTES: usize = 4_096;
+pub(crate) const MAX_BYTES: usize = 4_096;
 
 /// "Look at this one now": `{"v":1,"id":"…","traceparent":"…"}`.
 ///

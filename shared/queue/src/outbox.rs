@@ -20,8 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) trait Courier: Send + Sync + 'static {
     type Message: Send + Sync + 'static;
 
-    /// Sends all of them. Called again with the same ones after an error.
-    fn deliver(&self, batch: &[Self::Message]) -> impl Future<Output = RedisResult<()>> + Send;
+    /// Sends all of them. On an error those that were sent are no longer in the batch, and it is
+    /// called again with the others.
+    fn deliver(
+        &self,
+        batch: &mut Vec<Self::Message>,
+    ) -> impl Future<Output = RedisResult<()>> + Send;
 
     /// These could not be sent in time.
     fn give_up(&self, batch: &[Self::Message], error: &redis::RedisError);
@@ -81,7 +85,7 @@ async fn send_batches<C: Courier>(mut parcels: mpsc::Receiver<Parcel<C::Message>
             }
         }
         if !batch.is_empty() {
-            send_patiently(&courier, &batch).await;
+            send_patiently(&courier, batch).await;
         }
         for done in flushes {
             // Whoever asked may have stopped waiting.
@@ -90,16 +94,16 @@ async fn send_batches<C: Courier>(mut parcels: mpsc::Receiver<Parcel<C::Message>
     }
 }
 
-async fn send_patiently<C: Courier>(courier: &C, batch: &[C::Message]) {
+async fn send_patiently<C: Courier>(courier: &C, mut batch: Vec<C::Message>) {
     let deadline = Instant::now() + PATIENCE;
     let mut backoff = Backoff::default();
     loop {
-        let Err(error) = courier.deliver(batch).await else {
+        let Err(error) = courier.deliver(&mut batch).await else {
             return;
         };
         let wait = backoff.next_wait();
         if Instant::now() + wait > deadline {
-            courier.give_up(batch, &error);
+            courier.give_up(&batch, &error);
             return;
         }
         tokio::time::sleep(wait).await;

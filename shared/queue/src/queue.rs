@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bell::{self, Bell};
 use crate::config::{QueueConfig, QueueConfigError};
-use crate::connection::{self, Endpoint, Link};
+use crate::connection::{Endpoint, Link};
 use crate::dead::{self, DeadEntry};
 use crate::error::{HandlerError, QueueError, WorkError};
 use crate::job::Job;
+use crate::scripts::DEPTH;
 use crate::status::{self, Publisher, Subscriber};
 use crate::stream::{GROUP, Keys, Stream};
 use crate::worker;
@@ -168,18 +169,16 @@ impl Queue {
     /// [`QueueError`] when Redis does not answer.
     pub async fn depth(&self, stream: &Stream) -> Result<Depth, QueueError> {
         let keys = self.keys(stream);
-        let count = async |key: &str| {
-            let command = redis::cmd("XLEN").arg(key).to_owned();
-            self.shared.link.query::<u64>("depth", &command).await
-        };
-        let pending = self.pending(&keys).await?;
-        let length = count(&keys.stream).await?;
+        let mut script = DEPTH.key(&*keys.stream);
+        script.key(&*keys.dead).arg(GROUP);
+        let (length, pending, dead): (u64, u64, u64) =
+            self.shared.link.invoke("depth", &script).await?;
         Ok(Depth {
             length,
             pending,
             // Entries are deleted as they are acknowledged, so whatever is not pending waits.
             lag: length.saturating_sub(pending),
-            dead: count(&keys.dead).await?,
+            dead,
         })
     }
 
@@ -198,19 +197,6 @@ impl Queue {
         command.arg("COUNT").arg(limit);
         let reply: Value = self.shared.link.query("dead_entries", &command).await?;
         Ok(dead::from_range(reply))
-    }
-
-    async fn pending(&self, keys: &Keys) -> Result<u64, QueueError> {
-        let mut command = redis::cmd("XPENDING");
-        command.arg(&*keys.stream).arg(GROUP);
-        let summary: Result<(u64, Value, Value, Value), _> =
-            self.shared.link.query("depth", &command).await;
-        match summary {
-            Ok((pending, ..)) => Ok(pending),
-            // No worker has ever started on this stream.
-            Err(error) if connection::is_missing_group(&error) => Ok(0),
-            Err(error) => Err(error.into()),
-        }
     }
 
     fn keys(&self, stream: &Stream) -> Keys {

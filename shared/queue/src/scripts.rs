@@ -16,6 +16,9 @@ pub(crate) static CONCLUDE: LazyLock<Script> =
 /// Takes over entries of dead consumers.
 pub(crate) static RECLAIM: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/reclaim.lua")));
+/// Counts a stream.
+pub(crate) static DEPTH: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/depth.lua")));
 /// Removes a consumer that stops.
 pub(crate) static LEAVE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/leave.lua")));

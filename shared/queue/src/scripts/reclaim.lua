@@ -18,7 +18,7 @@ for _, entry in ipairs(reply[2]) do
     local body = ''
     for i = 1, #fields, 2 do
       if fields[i] == 'job' then
-        body = fields[i + 1]
+        body = string.sub(fields[i + 1], 1, 4096)
       end
     end
     redis.call('XADD', dead, 'MAXLEN', '~', cap, '*', 'entry', id, 'deliveries', deliveries - 1,

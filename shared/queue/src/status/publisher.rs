@@ -53,7 +53,7 @@ struct Announcer {
 impl Courier for Announcer {
     type Message = Change;
 
-    async fn deliver(&self, batch: &[Change]) -> RedisResult<()> {
+    async fn deliver(&self, batch: &mut Vec<Change>) -> RedisResult<()> {
         let mut pipeline = Pipeline::new();
         for changes in batch.chunks(CHANGES_PER_MESSAGE) {
             let message =

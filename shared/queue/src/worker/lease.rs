@@ -14,7 +14,7 @@ use crate::stream::{GROUP, Keys};
 /// How many entries one command renews.
 const CHUNK: usize = 500;
 /// Renewals per lease, so that one may fail without the lease running out.
-const RENEWALS: u32 = 3;
+pub(super) const RENEWALS: u32 = 3;
 /// How often the names of dead consumers are looked for, unless they expire faster.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 

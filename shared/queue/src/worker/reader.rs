@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::delivery::{Delivery, Ending, Origin, Ticket};
 use super::held::Held;
 use super::inbox::Inbox;
-use super::lease::millis;
+use super::lease::{RENEWALS, millis};
 use crate::backoff::Backoff;
 use crate::connection::Link;
 use crate::entry::{self, RawEntry};
-use crate::job::{InvalidJob, Job};
+use crate::job::{self, InvalidJob, Job};
 use crate::meters::{JobMeters, Outcome};
 use crate::scripts::{DEAD_LIMIT, JOIN, RECLAIM};
 use crate::stream::{GROUP, Keys};
@@ -27,6 +27,9 @@ const BATCH: usize = 512;
 const RECLAIM_BATCH: usize = 100;
 /// How many calls one look through the pending entries may take.
 const RECLAIM_CALLS: usize = 20;
+/// How long others may take to be back after an outage. It is twice the longest wait between two
+/// attempts.
+const OUTAGE_GRACE: Duration = Duration::from_secs(2);
 /// The longest wait for new entries, and so the longest time between two reclaims with free slots.
 pub(super) const LONGEST_BLOCK: Duration = Duration::from_secs(1);
 
@@ -88,7 +91,7 @@ impl Reader {
                 self.join().await?;
                 // After an outage every lease looks as if it had run out. Those who live get the
                 // time to renew theirs before anything is taken from them.
-                let reclaim_at = Instant::now() + self.lease / 2;
+                let reclaim_at = Instant::now() + OUTAGE_GRACE.max(self.lease / RENEWALS);
                 *standing = Standing::Joined { reclaim_at };
                 return Ok(());
             }
@@ -188,11 +191,10 @@ impl Reader {
                 Some(body) => Job::decode(body),
                 None => Err(InvalidJob::Missing),
             };
-            let origin = Origin {
-                id: entry.id,
-                deliveries: entry.deliveries,
-                body: entry.body.unwrap_or_default(),
-            };
+            // Only what is not a job is longer, and of that the beginning is enough.
+            let mut body = entry.body.unwrap_or_default();
+            body.truncate(job::MAX_BYTES);
+            let origin = Origin { id: entry.id, deliveries: entry.deliveries, body };
             // There is one for every entry, as no more were asked for.
             let Some(slot) = room.split(1) else {
                 self.held.abandon(origin.id);
