@@ -1,0 +1,81 @@
+//! The settlement worker: from approved payments to money moved, each once.
+//!
+//! Per network: signers are leased ([`lane`]), payments whose bells have rung wait in an
+//! [`inbox`], each lane gathers them into [`round`]s (load, re-check, simulate, sign, store, and
+//! only then send), and one [`watcher`] follows what was sent, block by block, until it is final.
+//! Everything here may be killed between any two lines: what was stored is found again by the
+//! next holder of the lane, and what was not stored was not sent.
+
+mod broadcast;
+mod error;
+mod examine;
+mod finality;
+mod inbox;
+mod lane;
+mod market;
+mod meters;
+mod network;
+mod policy;
+mod prospect;
+mod readiness;
+mod replace;
+mod round;
+mod stray;
+mod tracker;
+mod watcher;
+
+use std::num::NonZeroUsize;
+
+use chain::{Node, Signer};
+use queue::Queue;
+use runtime::clock::Clock;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use meters::describe_metrics;
+pub use policy::Policy;
+
+/// One network to settle on.
+#[derive(Clone, Debug)]
+pub struct SettlementNetwork {
+    /// Its node.
+    pub node: Node,
+    /// The signers whose keys this process has.
+    pub signers: Vec<Signer>,
+    /// Its bounds.
+    pub policy: Policy,
+}
+
+/// The settlement worker of one process.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The ledger.
+    pub store: Store,
+    /// The queue.
+    pub queue: Queue,
+    /// The clock.
+    pub clock: Clock,
+    /// The networks to settle on.
+    pub networks: Vec<SettlementNetwork>,
+    /// How many payments of one network may be in work at once.
+    pub concurrency: NonZeroUsize,
+}
+
+impl Settlement {
+    /// Settles until `shutdown`; then finishes the rounds under way and gives the signers back.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let networks = TaskTracker::new();
+        for settings in &self.networks {
+            let network = network::Network::new(&self, settings);
+            networks.spawn(network.run(
+                self.queue.clone(),
+                settings.signers.clone(),
+                self.concurrency,
+                shutdown.clone(),
+            ));
+        }
+        networks.close();
+        networks.wait().await;
+    }
+}

@@ -1,0 +1,27 @@
+//! Why a step of settlement was not taken.
+
+use chain::ChainError;
+use store::StoreError;
+
+/// Why a step was not taken. Nothing is decided by any of these: what was not done is due again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettleError {
+    /// The node did not say.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The ledger did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Nobody here can settle on this network any more.
+    #[error("no lane is held on this network")]
+    NoLane,
+    /// Gas costs more than we pay.
+    #[error("gas costs more than the cap")]
+    TooDear,
+    /// The signer's lease was lost; its next holder goes on.
+    #[error("the lease on the signer was lost")]
+    LeaseLost,
+    /// Payments kept moving away while a round was built.
+    #[error("the payments of the round kept changing")]
+    Restless,
+}

@@ -1,0 +1,156 @@
+//! Payments whose bells have rung, waiting for a round.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use domain::PaymentId;
+use tokio::sync::{Notify, oneshot};
+
+use crate::error::SettleError;
+
+/// Where handlers leave payments and lanes take them. A payment that rings twice waits once.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    waiting: Mutex<Waiting>,
+    rung: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    order: VecDeque<PaymentId>,
+    callers: HashMap<PaymentId, Vec<oneshot::Sender<()>>>,
+}
+
+/// A payment taken from the inbox. While it lives, its callers wait; completing it lets them go
+/// with success, dropping it with an error.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    pub(crate) payment: PaymentId,
+    callers: Vec<oneshot::Sender<()>>,
+}
+
+impl Ticket {
+    pub(crate) fn complete(self) {
+        for caller in self.callers {
+            // A caller that has gone away needs no answer.
+            let _ = caller.send(());
+        }
+    }
+}
+
+impl Inbox {
+    /// Leaves a payment for the next round and waits until a round has dealt with it.
+    ///
+    /// # Errors
+    /// [`SettleError::NoLane`] when nobody will.
+    pub(crate) async fn submit(&self, payment: PaymentId) -> Result<(), SettleError> {
+        let (sender, dealt_with) = oneshot::channel();
+        {
+            let mut waiting = self.lock();
+            let callers = waiting.callers.entry(payment).or_default();
+            callers.push(sender);
+            if callers.len() == 1 {
+                waiting.order.push_back(payment);
+            }
+        }
+        self.rung.notify_one();
+        dealt_with.await.map_err(|_| SettleError::NoLane)
+    }
+
+    /// Takes up to `most` payments, oldest bell first; waits until there is one.
+    pub(crate) async fn take(&self, most: usize) -> Vec<Ticket> {
+        loop {
+            let tickets = self.take_now(most);
+            if !tickets.is_empty() {
+                return tickets;
+            }
+            self.rung.notified().await;
+        }
+    }
+
+    fn take_now(&self, most: usize) -> Vec<Ticket> {
+        let mut waiting = self.lock();
+        let count = most.min(waiting.order.len());
+        let payments: Vec<PaymentId> = waiting.order.drain(..count).collect();
+        let more = !waiting.order.is_empty();
+        let tickets = payments
+            .into_iter()
+            .map(|payment| Ticket {
+                payment,
+                callers: waiting.callers.remove(&payment).unwrap_or_default(),
+            })
+            .collect();
+        drop(waiting);
+        if more {
+            // One notice can stand for many payments, so whoever takes some passes it on.
+            self.rung.notify_one();
+        }
+        tickets
+    }
+
+    /// Sends everybody away.
+    pub(crate) fn clear(&self) {
+        *self.lock() = Waiting::default();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn payment(number: u128) -> PaymentId {
+        PaymentId::new(Uuid::from_u128(number))
+    }
+
+    #[tokio::test]
+    async fn a_payment_that_rings_twice_is_dealt_with_once_for_both_callers() {
+        let inbox = Arc::new(Inbox::default());
+        let callers: Vec<_> = (0..2)
+            .map(|_| {
+                let inbox = Arc::clone(&inbox);
+                tokio::spawn(async move { inbox.submit(payment(1)).await })
+            })
+            .collect();
+        // Both callers are in once two have left their senders.
+        while inbox.lock().callers.get(&payment(1)).map_or(0, Vec::len) < 2 {
+            tokio::task::yield_now().await;
+        }
+        let tickets = inbox.take(10).await;
+        assert_eq!(tickets.len(), 1);
+        tickets.into_iter().for_each(Ticket::complete);
+        for caller in callers {
+            assert!(caller.await.unwrap().is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_ticket_sends_its_callers_away() {
+        let inbox = Arc::new(Inbox::default());
+        let submitting = Arc::clone(&inbox);
+        let caller = tokio::spawn(async move { submitting.submit(payment(1)).await });
+        drop(inbox.take(1).await);
+        assert!(matches!(caller.await.unwrap(), Err(SettleError::NoLane)));
+    }
+
+    #[tokio::test]
+    async fn a_round_takes_no_more_than_it_can_carry() {
+        let inbox = Arc::new(Inbox::default());
+        for number in 0..5 {
+            let inbox = Arc::clone(&inbox);
+            tokio::spawn(async move { inbox.submit(payment(number)).await });
+        }
+        while inbox.lock().order.len() < 5 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(inbox.take(3).await.len(), 3);
+        assert_eq!(inbox.take(3).await.len(), 2);
+    }
+}

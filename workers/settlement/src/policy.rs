@@ -1,0 +1,54 @@
+//! Every bound of settlement on one network, in one place.
+
+use std::time::Duration;
+
+/// The bounds of settlement on one network.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// The most payments in one transaction.
+    pub max_batch: usize,
+    /// The most signers that one process holds.
+    pub max_lanes: usize,
+    /// The most unmined transactions of one signer; nodes limit them per account.
+    pub max_in_flight: usize,
+    /// How long a signer stays with a process that gives no sign of life.
+    pub lease: Duration,
+    /// A transaction that is not mined after so many blocks is replaced by a better paid one.
+    pub bump_after_blocks: u64,
+    /// The validity, in seconds, that must be left when a payment is first broadcast.
+    pub min_remaining_secs: i64,
+    /// The blocks, its own included, after which a payment counts as settled.
+    pub confirmations: u64,
+    /// Wei per gas that is never exceeded.
+    pub max_fee_per_gas: u128,
+    /// How often the network has a new block.
+    pub block_time: Duration,
+}
+
+impl Policy {
+    /// Gas that a batch may use besides its items.
+    const BATCH_GAS: u64 = 60_000;
+    /// Gas that one item of a batch may use: USDC's proxy, a new balance and a new nonce, with
+    /// room. What is not used costs nothing.
+    const ITEM_GAS: u64 = 120_000;
+    /// The shortest and the longest time between two looks at the chain.
+    const POLL_BOUNDS: (Duration, Duration) =
+        (Duration::from_millis(50), Duration::from_millis(1_000));
+
+    /// The gas limit of a batch.
+    pub fn batch_gas(items: usize) -> u64 {
+        let items = u64::try_from(items).unwrap_or(u64::MAX);
+        Self::ITEM_GAS.saturating_mul(items).saturating_add(Self::BATCH_GAS)
+    }
+
+    /// The gas limit of a call that was estimated: a quarter more, because the chain moves on.
+    pub fn single_gas(estimate: u64) -> u64 {
+        estimate.saturating_add(estimate / 4)
+    }
+
+    /// How often to look for a new block while something is open.
+    pub fn poll_interval(&self) -> Duration {
+        let (least, most) = Self::POLL_BOUNDS;
+        (self.block_time / 5).clamp(least, most)
+    }
+}

@@ -1,0 +1,68 @@
+//! Payments that ring although they are sent already: found out where they stand.
+
+use domain::{Event, Payment, PaymentState, Submission};
+use store::Change;
+
+use crate::error::SettleError;
+use crate::finality::Canon;
+use crate::network::Network;
+
+/// A payment inside a transaction. If that is not followed here, it may be followed nowhere.
+pub(crate) async fn carried(
+    network: &Network,
+    payment: Payment,
+    submission: Submission,
+) -> Result<(), SettleError> {
+    let Some(transaction) = network.store.find_transaction(submission.transaction).await? else {
+        return Ok(());
+    };
+    if !network.tracker.has(transaction.id) {
+        network.look(&transaction).await?;
+    }
+    let closed = network.now().unix_secs() >= payment.authorization.valid_before;
+    if !closed || network.final_block_time().await? < payment.authorization.valid_before {
+        return Ok(());
+    }
+    // The window lies behind a final block: what is unused now can never be used any more.
+    let view = network.node.views(&[&payment.authorization]).await?;
+    if view.iter().any(|view| view.used) {
+        return Ok(());
+    }
+    let Some(transaction) = network.store.find_transaction(transaction.id).await? else {
+        return Ok(());
+    };
+    let change = Change { payment, event: Event::Expired, carrier: None };
+    network.record(&transaction, transaction.state, vec![change]).await
+}
+
+/// A payment inside a block. Where our own transaction put it there, that is followed; where
+/// somebody else's did, only this looks.
+pub(crate) async fn included(network: &Network, payment: Payment) -> Result<(), SettleError> {
+    let PaymentState::Confirmed { inclusion, submission } = payment.state else { return Ok(()) };
+    let transaction = match submission {
+        Some(submission) => network.store.find_transaction(submission.transaction).await?,
+        None => None,
+    };
+    if let Some(transaction) = &transaction {
+        let ours = transaction.attempts.iter().any(|attempt| attempt.hash == inclusion.tx_hash);
+        if ours {
+            return match network.tracker.has(transaction.id) {
+                true => Ok(()),
+                false => network.look(transaction).await,
+            };
+        }
+    }
+    let mut canon = Canon::now(network).await?;
+    let event = if !canon.holds(inclusion.block_number, inclusion.block_hash).await? {
+        Event::Reorged
+    } else if canon.is_final(inclusion.block_number, payment.finality).await? {
+        Event::Finalized
+    } else {
+        return Ok(());
+    };
+    let changes = vec![Change { payment, event, carrier: None }];
+    match transaction {
+        Some(transaction) => network.record(&transaction, transaction.state, changes).await,
+        None => network.commit(changes).await,
+    }
+}

@@ -1,0 +1,128 @@
+//! The transactions of this process's lanes that are not final.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::{B256, TransactionId};
+use store::{AttemptKind, OpenTransaction, StoredAttempt, TransactionState};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use crate::lane::Lane;
+
+/// A transaction that is followed, and whose lane it is.
+#[derive(Debug)]
+struct Tracked {
+    transaction: OpenTransaction,
+    lane: Arc<Lane>,
+    /// The lane's room in flight; given back when a block holds the transaction.
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// Everything that is followed here. Rounds put transactions in before they are sent, so that no
+/// block can go by unseen.
+#[derive(Debug, Default)]
+pub(crate) struct Tracker {
+    tracked: Mutex<HashMap<TransactionId, Tracked>>,
+    filled: Notify,
+}
+
+impl Tracker {
+    pub(crate) fn follow(
+        &self,
+        transaction: OpenTransaction,
+        lane: Arc<Lane>,
+        room: Option<OwnedSemaphorePermit>,
+    ) {
+        self.lock().insert(transaction.id, Tracked { transaction, lane, room });
+        self.filled.notify_one();
+    }
+
+    /// Waits until there is something to follow.
+    pub(crate) async fn filled(&self) {
+        while self.lock().is_empty() {
+            self.filled.notified().await;
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub(crate) fn has(&self, transaction: TransactionId) -> bool {
+        self.lock().contains_key(&transaction)
+    }
+
+    /// Whether a transaction is followed and no block is known to hold it.
+    pub(crate) fn is_open(&self, transaction: TransactionId) -> bool {
+        let tracked = self.lock();
+        let tracked = tracked.get(&transaction);
+        tracked.is_some_and(|tracked| matches!(tracked.transaction.state, TransactionState::Open))
+    }
+
+    /// Everything that is followed, in the order of the nonces.
+    pub(crate) fn all(&self) -> Vec<(OpenTransaction, Arc<Lane>)> {
+        let mut all: Vec<_> = self
+            .lock()
+            .values()
+            .map(|tracked| (tracked.transaction.clone(), Arc::clone(&tracked.lane)))
+            .collect();
+        all.sort_by_key(|(transaction, _)| (transaction.signer, transaction.nonce));
+        all
+    }
+
+    /// The transaction that one of these bytes belong to.
+    pub(crate) fn by_hash(&self, hash: B256) -> Option<OpenTransaction> {
+        let tracked = self.lock();
+        let found = tracked.values().find(|tracked| {
+            tracked.transaction.attempts.iter().any(|attempt| attempt.hash == hash)
+        });
+        found.map(|tracked| tracked.transaction.clone())
+    }
+
+    /// Notes where a transaction stands now; a final or dropped one is not followed any more.
+    pub(crate) fn note_state(&self, id: TransactionId, state: TransactionState) {
+        let mut tracked = self.lock();
+        match state {
+            TransactionState::Final { .. } | TransactionState::Dropped => {
+                tracked.remove(&id);
+            }
+            TransactionState::Open => {
+                if let Some(tracked) = tracked.get_mut(&id) {
+                    tracked.transaction.state = state;
+                }
+            }
+            TransactionState::Mined { .. } => {
+                if let Some(tracked) = tracked.get_mut(&id) {
+                    tracked.transaction.state = state;
+                    tracked.room = None;
+                }
+            }
+        }
+    }
+
+    /// Notes another attempt for a transaction's nonce.
+    pub(crate) fn note_attempt(&self, id: TransactionId, attempt: StoredAttempt) {
+        if let Some(tracked) = self.lock().get_mut(&id) {
+            tracked.transaction.attempts.push(attempt);
+        }
+    }
+
+    /// Stops following what belongs to a lane that is not held any more.
+    pub(crate) fn forget_lane(&self, lane: &Lane) {
+        self.lock().retain(|_, tracked| tracked.transaction.signer != lane.signer());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TransactionId, Tracked>> {
+        self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The newest bytes for a transaction's nonce.
+pub(crate) fn newest(transaction: &OpenTransaction) -> Option<&StoredAttempt> {
+    transaction.attempts.last()
+}
+
+/// Whether the nonce is only being used up.
+pub(crate) fn is_filled(transaction: &OpenTransaction) -> bool {
+    newest(transaction).is_some_and(|attempt| attempt.kind == AttemptKind::Filler)
+}
