@@ -122,6 +122,21 @@ impl Node {
             .ok_or_else(|| ChainError::Unreadable("no newest block".to_owned()))
     }
 
+    /// The time, in Unix seconds, of the newest block that has `confirmations` blocks, itself
+    /// included; 0 where the node does not have that block, which is no evidence of any time.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the node did not say.
+    pub async fn final_block_time(&self, confirmations: u64) -> Result<i64, ChainError> {
+        let head = self.head().await?;
+        let depth = confirmations.saturating_sub(1);
+        if depth == 0 {
+            return Ok(head.timestamp);
+        }
+        let block = self.block(BlockTag::Number(head.number.saturating_sub(depth))).await?;
+        Ok(block.map_or(0, |block| block.timestamp))
+    }
+
     /// Every receipt of the block at this height, or `None` when the node has no such block.
     ///
     /// # Errors

@@ -1,0 +1,92 @@
+//! The risk worker: decides whether an accepted payment may be settled.
+//!
+//! It fails closed. A payment is approved only when the chain was asked about it and said that it
+//! can pay; when the node or the ledger does not answer, the payment stays accepted and is asked
+//! about again when it is due.
+
+mod decision;
+mod meters;
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chain::Node;
+use domain::{ChainId, PaymentId};
+use queue::{HandlerError, Herald, Job, Queue, Stream};
+use runtime::clock::Clock;
+use runtime::coalesce::Coalescer;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+pub use meters::describe_metrics;
+
+use decision::{Decider, RiskError};
+
+/// Batches that are decided at once: while one waits for the chain, the next can commit.
+const BATCHES_IN_FLIGHT: usize = 4;
+
+/// How risk judges on one network.
+#[derive(Clone, Debug)]
+pub struct RiskNetwork {
+    /// Its node.
+    pub node: Node,
+    /// The blocks, the newest included, after which a block counts as final.
+    pub confirmations: u64,
+    /// The validity, in seconds, that must be left for a payment to be settled in time.
+    pub min_remaining_secs: i64,
+}
+
+/// The risk worker of one process.
+#[derive(Clone, Debug)]
+pub struct Risk {
+    /// The ledger.
+    pub store: Store,
+    /// The queue.
+    pub queue: Queue,
+    /// The clock.
+    pub clock: Clock,
+    /// The networks it knows. Payments of others wait.
+    pub networks: HashMap<ChainId, RiskNetwork>,
+    /// How many payments may be in work at once.
+    pub concurrency: NonZeroUsize,
+    /// The most payments that are decided with one look at the chain.
+    pub max_batch: usize,
+    /// How long an approval holds.
+    pub decision_validity: Duration,
+}
+
+impl Risk {
+    /// Decides until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let decider = Arc::new(Decider {
+            store: self.store,
+            herald: Herald::new(&self.queue),
+            clock: self.clock,
+            networks: self.networks,
+            decision_validity: self.decision_validity,
+        });
+        let decisions =
+            Coalescer::spawn("risk", self.max_batch, BATCHES_IN_FLIGHT, move |payments| {
+                let decider = Arc::clone(&decider);
+                async move { decider.decide_all(payments).await }
+            });
+        let handler = move |job: Job| {
+            let decisions = decisions.clone();
+            async move { handle(&decisions, job).await }
+        };
+        let worked = self.queue.work(Stream::Risk, self.concurrency, handler, shutdown).await;
+        if let Err(error) = worked {
+            tracing::warn!(%error, "risk decisions were left unfinished");
+        }
+    }
+}
+
+async fn handle(
+    decisions: &Coalescer<PaymentId, Result<(), Arc<RiskError>>>,
+    job: Job,
+) -> Result<(), HandlerError> {
+    let payment: PaymentId = job.id.parse()?;
+    Ok(decisions.submit(payment).await??)
+}

@@ -70,21 +70,9 @@ impl<'a> Canon<'a> {
 }
 
 impl Network {
-    /// The height of the newest block that counts as final.
-    fn final_height(&self, head: &Head) -> u64 {
-        head.number.saturating_sub(self.policy.confirmations.saturating_sub(1))
-    }
-
     /// The time, in Unix seconds, of the newest block that counts as final.
     pub(crate) async fn final_block_time(&self) -> Result<i64, SettleError> {
-        let head = self.node.head().await?;
-        let height = self.final_height(&head);
-        if height == head.number {
-            return Ok(head.timestamp);
-        }
-        let block = self.node.block(BlockTag::Number(height)).await?;
-        // A block that the node does not have is no evidence that any time has passed.
-        Ok(block.map_or(0, |block| block.timestamp))
+        Ok(self.node.final_block_time(self.policy.confirmations).await?)
     }
 
     /// Whether a final block has used this nonce of the address.
@@ -94,7 +82,8 @@ impl Network {
         nonce: u64,
     ) -> Result<bool, SettleError> {
         let head = self.node.head().await?;
-        let at = BlockTag::Number(self.final_height(&head));
+        let depth = self.policy.confirmations.saturating_sub(1);
+        let at = BlockTag::Number(head.number.saturating_sub(depth));
         Ok(self.node.nonce(address, Some(at)).await? > nonce)
     }
 }
