@@ -5,7 +5,7 @@ use sqlx::PgTransaction;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::row::{count, moment};
+use crate::row::{count, moment, unsigned};
 use crate::{Store, StoreError};
 
 /// A delivery that was claimed, with all it takes to attempt it.
@@ -113,6 +113,17 @@ pub struct DeliveryListing {
     pub created_at: Timestamp,
     /// When it was over.
     pub finished_at: Option<Timestamp>,
+}
+
+/// How the deliveries of one payment's events stand; those of deleted endpoints do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct DeliveryCounts {
+    /// To be attempted, or held until their endpoint is enabled.
+    pub pending: u64,
+    /// Taken by the receiver.
+    pub delivered: u64,
+    /// Given up.
+    pub failed: u64,
 }
 
 /// An attempt as its seller sees it.
@@ -241,6 +252,28 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// How the deliveries of a payment's events stand.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn delivery_counts(&self, payment: PaymentId) -> Result<DeliveryCounts, StoreError> {
+        let row = sqlx::query!(
+            r#"select
+                 count(*) filter (where state in ('pending', 'held')) as "pending!",
+                 count(*) filter (where state = 'delivered') as "delivered!",
+                 count(*) filter (where state in ('exhausted', 'aborted')) as "failed!"
+               from webhook_deliveries where payment_id = $1"#,
+            payment.uuid(),
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(DeliveryCounts {
+            pending: unsigned(row.pending)?,
+            delivered: unsigned(row.delivered)?,
+            failed: unsigned(row.failed)?,
+        })
     }
 
     /// Every attempt of one of the account's deliveries, oldest first; `None` when the account has

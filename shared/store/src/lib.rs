@@ -27,7 +27,8 @@ pub use account::{ApiKey, ApiKeyListing, NewApiKey};
 pub use advance::{Advance, Advanced, Change};
 pub use control::PauseScope;
 pub use delivery::{
-    AttemptRecord, Delivery, DeliveryFilter, DeliveryListing, DeliveryNext, LoggedAttempt,
+    AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryListing, DeliveryNext,
+    LoggedAttempt,
 };
 pub use due::{Backlog, Due, DueDeliveries};
 pub use endpoint::{Endpoint, EndpointState, NewEndpoint};

@@ -185,6 +185,17 @@ impl Store {
         Ok(found.filter(|payment| payment.account == account))
     }
 
+    /// The versions of those of the payments that there are, in no particular order.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn versions(&self, ids: &[PaymentId]) -> Result<Vec<(PaymentId, u32)>, StoreError> {
+        let rows = sqlx::query!("select id, version from payments where id = any($1)", &uuids(ids))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.into_iter().map(|row| Ok((PaymentId::new(row.id), count(row.version)?))).collect()
+    }
+
     /// The payments of these ids that there are, with their signatures.
     ///
     /// # Errors
