@@ -21,7 +21,7 @@ pub use broadcast::SendAnswer;
 pub use error::ChainError;
 pub use fees::Fees;
 pub use head::{BlockTag, Head};
-pub use node::{Node, NodeConfig};
+pub use node::{HttpClient, Node, NodeConfig};
 pub use outcome::{find_payment, transfer_after_use};
 pub use receipt::{LogEntry, Receipt};
 pub use signer::{InvalidKey, SignedTransaction, Signer, TransactionPlan};

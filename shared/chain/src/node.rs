@@ -30,6 +30,30 @@ pub struct NodeConfig {
     pub log_lookback_blocks: u64,
 }
 
+/// The connections to all nodes of a process.
+#[derive(Clone, Debug)]
+pub struct HttpClient(reqwest::Client);
+
+impl HttpClient {
+    /// A client that follows no redirects and takes no proxy from the environment.
+    pub fn new() -> Self {
+        // Another part of the process may have chosen the same provider before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .expect("a client without files or proxies can always be built");
+        Self(client)
+    }
+}
+
+impl Default for HttpClient {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// One EVM node. Every call has a deadline; clones share its connections.
 #[derive(Clone)]
 pub struct Node {
@@ -48,10 +72,10 @@ impl Node {
     ///
     /// # Errors
     /// [`ChainError::Unreadable`] when the URL is not one.
-    pub fn new(http: reqwest::Client, config: NodeConfig) -> Result<Self, ChainError> {
+    pub fn new(http: &HttpClient, config: NodeConfig) -> Result<Self, ChainError> {
         let url = config.url.expose_secret().parse();
         let url = url.map_err(|_| ChainError::Unreadable("URL of the node".to_owned()))?;
-        let client = RpcClient::new(Http::with_client(http, url), false);
+        let client = RpcClient::new(Http::with_client(http.0.clone(), url), false);
         Ok(Self { client, config })
     }
 
@@ -101,6 +125,19 @@ impl Node {
     pub async fn chain_id(&self) -> Result<u64, ChainError> {
         let id: U64 = self.ask("eth_chainId", ()).await?;
         Ok(id.to())
+    }
+
+    /// That the node answers, and is on the network that it is configured for.
+    ///
+    /// # Errors
+    /// [`ChainError`] when it does not, or is on another.
+    pub async fn is_on_its_network(&self) -> Result<(), ChainError> {
+        let id = self.chain_id().await?;
+        if id == self.config.chain.get() {
+            Ok(())
+        } else {
+            Err(ChainError::Unreadable(format!("the node is on eip155:{id}")))
+        }
     }
 
     /// This block, or `None` when the node has no such block.

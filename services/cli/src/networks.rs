@@ -1,0 +1,106 @@
+//! From the settings of networks to the nodes and signers that the workers use.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chain::{Node, NodeConfig, Signer};
+use domain::ChainId;
+use risk::RiskNetwork;
+use runtime::Config;
+use runtime::config::NetworkConfig;
+use secrecy::SecretString;
+use settlement::{Policy, SettlementNetwork};
+
+use crate::failure::Failure;
+
+const WEI_PER_GWEI: u128 = 1_000_000_000;
+
+fn chain_id(network: &NetworkConfig) -> Result<ChainId, Failure> {
+    ChainId::new(network.chain_id)
+        .ok_or_else(|| Failure::Said(format!("{} is not a chain id", network.chain_id)))
+}
+
+/// A client of the network's preferred node.
+pub(crate) fn node(http: &chain::HttpClient, network: &NetworkConfig) -> Result<Node, Failure> {
+    let chain = chain_id(network)?;
+    let unusable = |what: &str| Failure::Said(format!("network {chain}: {what}"));
+    let url = network.rpc_urls.first().ok_or_else(|| unusable("no RPC URL"))?;
+    let multicall = network.multicall.as_str().parse();
+    let config = NodeConfig {
+        chain,
+        url: SecretString::from(url.expose().to_owned()),
+        timeout: Duration::from_millis(network.rpc_timeout_ms),
+        multicall: multicall.map_err(|_| unusable("multicall is not an address"))?,
+        log_lookback_blocks: network.log_lookback_blocks,
+    };
+    Node::new(http, config).map_err(|error| unusable(&error.to_string()))
+}
+
+/// The networks as risk sees them.
+pub(crate) fn for_risk(
+    config: &Config,
+    http: &chain::HttpClient,
+) -> Result<HashMap<ChainId, RiskNetwork>, Failure> {
+    let networks = config.networks.iter().map(|network| {
+        let seen = RiskNetwork {
+            node: node(http, network)?,
+            confirmations: network.confirmations,
+            min_remaining_secs: seconds(config.settlement.min_remaining_secs),
+        };
+        Ok((chain_id(network)?, seen))
+    });
+    networks.collect()
+}
+
+/// The networks as settlement sees them: those with at least one key.
+pub(crate) fn for_settlement(
+    config: &Config,
+    http: &chain::HttpClient,
+) -> Result<Vec<SettlementNetwork>, Failure> {
+    let mut networks = Vec::new();
+    for network in &config.networks {
+        let signers = signers(config, chain_id(network)?)?;
+        if signers.is_empty() {
+            tracing::warn!(network = %network.caip2(), "no key: nothing is settled here");
+            continue;
+        }
+        let policy = policy(config, network);
+        networks.push(SettlementNetwork { node: node(http, network)?, signers, policy });
+    }
+    if networks.is_empty() {
+        return Err(Failure::Said("no network has a signing key: nothing can be settled".into()));
+    }
+    Ok(networks)
+}
+
+/// The configured signers of a network.
+pub(crate) fn signers(config: &Config, chain: ChainId) -> Result<Vec<Signer>, Failure> {
+    config
+        .signers
+        .iter()
+        .filter(|signer| signer.chain_id == chain.get())
+        .map(|signer| {
+            Signer::from_key(&signer.key)
+                .map_err(|error| Failure::Said(format!("signer of {chain}: {error}")))
+        })
+        .collect()
+}
+
+fn policy(config: &Config, network: &NetworkConfig) -> Policy {
+    let settlement = &config.settlement;
+    Policy {
+        max_batch: settlement.max_batch,
+        max_lanes: settlement.max_lanes,
+        max_in_flight: settlement.max_in_flight,
+        lease: Duration::from_secs(settlement.lease_secs),
+        bump_after_blocks: settlement.bump_after_blocks,
+        min_remaining_secs: seconds(settlement.min_remaining_secs),
+        confirmations: network.confirmations,
+        max_fee_per_gas: u128::from(network.max_fee_per_gas_gwei).saturating_mul(WEI_PER_GWEI),
+        block_time: Duration::from_millis(network.block_time_ms),
+    }
+}
+
+fn seconds(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}

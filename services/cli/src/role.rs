@@ -1,0 +1,43 @@
+//! What a process does.
+
+/// One of the jobs that a process can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Ingress,
+    Results,
+    Risk,
+    Settlement,
+    Notifier,
+    Reconciler,
+}
+
+impl Role {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Ingress,
+        Self::Results,
+        Self::Risk,
+        Self::Settlement,
+        Self::Notifier,
+        Self::Reconciler,
+    ];
+
+    /// The `service` in its log lines.
+    pub(crate) const fn service(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Results => "results",
+            Self::Risk => "risk",
+            Self::Settlement => "settlement",
+            Self::Notifier => "notifier",
+            Self::Reconciler => "reconciler",
+        }
+    }
+
+    /// Whether it asks EVM nodes.
+    pub(crate) const fn needs_chain(self) -> bool {
+        match self {
+            Self::Risk | Self::Settlement => true,
+            Self::Ingress | Self::Results | Self::Notifier | Self::Reconciler => false,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Running roles until the process is told to stop.
+
+use std::num::NonZeroUsize;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use queue::{Queue, QueueConfig};
+use risk::Risk;
+use runtime::{Clock, Config, Health, Shutdown, health, http};
+use secrecy::ExposeSecret;
+use settlement::Settlement;
+use store::Store;
+
+use crate::failure::Failure;
+use crate::networks;
+use crate::role::Role;
+
+/// What every role of a process shares.
+struct Process<'a> {
+    config: &'a Config,
+    store: Store,
+    queue: Queue,
+    clock: Clock,
+    http: chain::HttpClient,
+    shutdown: Shutdown,
+}
+
+/// Runs these roles until SIGTERM or SIGINT, then lets each finish what is under way.
+pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Failure> {
+    let service = match roles {
+        [role] => role.service(),
+        _ => "quittance",
+    };
+    runtime::telemetry::init(service, &config.log.level)?;
+    for issue in config.warnings() {
+        tracing::warn!(setting = issue.setting, problem = issue.problem, "questionable setting");
+    }
+    let metrics = runtime::metrics::install()
+        .map_err(|error| Failure::Said(format!("cannot start the metrics: {error}")))?;
+    let process = Process {
+        config,
+        store: open_store(config)?,
+        queue: open_queue(config)?,
+        clock: Clock::system(),
+        http: chain::HttpClient::new(),
+        shutdown: Shutdown::on_signals().map_err(Failure::Start)?,
+    };
+    let upkeep = metrics.clone();
+    let stop = process.shutdown.token();
+    process.shutdown.spawn("metrics upkeep", async move { upkeep.upkeep(stop).await });
+    let listener = http::bind(config.metrics.listen).await.map_err(Failure::Start)?;
+    let health = health::router(readiness(&process, roles)?, metrics);
+    let stop = process.shutdown.token();
+    process.shutdown.spawn("health", http::serve(listener, health, stop));
+    for role in roles {
+        process.start(*role)?;
+    }
+    tracing::info!(?roles, "started");
+    let drained = process.shutdown.drain(Duration::from_secs(config.shutdown.drain_secs)).await;
+    process.queue.bell().flush(FLUSH_LIMIT).await;
+    tracing::info!(clean = drained.is_clean(), ?drained, "stopped");
+    Ok(if drained.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How long a stopping process waits for its last bells to be heard.
+const FLUSH_LIMIT: Duration = Duration::from_millis(500);
+
+impl Process<'_> {
+    fn start(&self, role: Role) -> Result<(), Failure> {
+        let (config, store, queue) = (self.config.clone(), self.store.clone(), self.queue.clone());
+        let (clock, stop) = (self.clock.clone(), self.shutdown.token());
+        let name = role.service();
+        match role {
+            Role::Ingress => self.shutdown.spawn_essential(name, async move {
+                if let Err(error) = ingress::run(&config, store, &queue, clock, stop).await {
+                    tracing::error!(%error, "the payment API did not start");
+                }
+            }),
+            Role::Results => self.shutdown.spawn_essential(name, async move {
+                if let Err(error) = results::run(&config, store, &queue, clock, stop).await {
+                    tracing::error!(%error, "the results API did not start");
+                }
+            }),
+            Role::Risk => {
+                risk::describe_metrics();
+                self.shutdown.spawn_essential(name, self.risk()?.run(stop));
+            }
+            Role::Settlement => {
+                settlement::describe_metrics();
+                self.shutdown.spawn_essential(name, self.settlement()?.run(stop));
+            }
+            Role::Notifier => self.shutdown.spawn_essential(name, async move {
+                if let Err(error) = notifier::run(&config, store, &queue, clock, stop).await {
+                    tracing::error!(%error, "the notifier did not start");
+                }
+            }),
+            Role::Reconciler => {
+                reconciler::describe_metrics();
+                self.shutdown.spawn_essential(name, async move {
+                    reconciler::run(&config, store, &queue, clock, stop).await;
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn risk(&self) -> Result<Risk, Failure> {
+        let settings = &self.config.risk;
+        Ok(Risk {
+            store: self.store.clone(),
+            queue: self.queue.clone(),
+            clock: self.clock.clone(),
+            networks: networks::for_risk(self.config, &self.http)?,
+            concurrency: at_least_one(settings.concurrency),
+            max_batch: settings.max_batch,
+            decision_validity: Duration::from_secs(settings.decision_validity_secs),
+        })
+    }
+
+    fn settlement(&self) -> Result<Settlement, Failure> {
+        Ok(Settlement {
+            store: self.store.clone(),
+            queue: self.queue.clone(),
+            clock: self.clock.clone(),
+            networks: networks::for_settlement(self.config, &self.http)?,
+            concurrency: at_least_one(self.config.settlement.concurrency),
+        })
+    }
+}
+
+/// What has to answer for these roles to do their work.
+fn readiness(process: &Process<'_>, roles: &[Role]) -> Result<Health, Failure> {
+    let (store, queue) = (process.store.clone(), process.queue.clone());
+    let mut health = Health::new()
+        .until(process.shutdown.token())
+        .check("postgres", move || {
+            let store = store.clone();
+            async move { store.ping().await }
+        })
+        .check("redis", move || {
+            let queue = queue.clone();
+            async move { queue.ping().await }
+        });
+    if roles.iter().any(|role| role.needs_chain()) {
+        for network in &process.config.networks {
+            let node = networks::node(&process.http, network)?;
+            // A handful of networks for the life of the process.
+            let name: &'static str = Box::leak(format!("node {}", node.chain()).into_boxed_str());
+            health = health.check(name, move || {
+                let node = node.clone();
+                async move { node.is_on_its_network().await }
+            });
+        }
+    }
+    Ok(health)
+}
+
+/// A handle on the configured ledger; it connects when it is first used.
+pub(crate) fn open_store(config: &Config) -> Result<Store, Failure> {
+    let database = &config.database;
+    let timeout = Duration::from_millis(database.acquire_timeout_ms);
+    Ok(Store::connect(database.url.expose_secret(), database.max_connections, timeout)?)
+}
+
+fn open_queue(config: &Config) -> Result<Queue, Failure> {
+    let settings = QueueConfig {
+        prefix: config.redis.prefix.clone(),
+        drain_deadline: Duration::from_secs(config.shutdown.drain_secs),
+        ..QueueConfig::new(config.redis.url.clone())
+    };
+    Ok(Queue::connect(settings)?)
+}
+
+fn at_least_one(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN)
+}
