@@ -122,6 +122,10 @@ where
     /// # Errors
     /// At once when the queue is full or closed; later when the flush fails. See [`CoalesceError`].
     pub async fn submit(&self, item: In) -> Result<Out, CoalesceError> {
+        // The driver closes the queue only when a slot is free; refusing must not wait for that.
+        if self.closing.is_cancelled() {
+            return Err(CoalesceError::Closed);
+        }
         let (reply, result) = oneshot::channel();
         self.queue.try_send(Pending { item, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {

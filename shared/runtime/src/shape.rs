@@ -45,6 +45,12 @@ impl Mismatch {
                 with_expected("has a value out of range", rest),
             );
         }
+        if message.starts_with("invalid length ") {
+            return Self::of_value("invalid_value", "has the wrong number of elements".to_owned());
+        }
+        if message.starts_with("data did not match any variant ") {
+            return Self::of_value("invalid_value", "has none of the allowed forms".to_owned());
+        }
         Self::of_value("invalid_value", message.chars().take(MAX_CUSTOM_CHARS).collect())
     }
 
@@ -83,7 +89,11 @@ fn with_expected(what: &str, rest: &str) -> String {
 
 /// What the type wanted: the part after the last `, expected`, which no value can follow.
 fn expected(rest: &str) -> Option<&str> {
-    rest.rsplit_once(", expected ").map(|(_, expected)| expected)
+    let (_, expected) = rest.rsplit_once(", expected ")?;
+    // The names of our own types mean nothing to a sender.
+    let ours = ["struct ", "a map", "internally tagged enum "];
+    let object = ours.iter().any(|form| expected.starts_with(form));
+    Some(if object { "an object" } else { expected })
 }
 
 #[cfg(test)]
@@ -139,6 +149,12 @@ mod tests {
     fn an_unknown_variant_is_not_repeated() {
         let found = mismatch(r#"{"amount": 1, "kind": "0xsecret"}"#);
         assert_eq!(found.detail, "is not a known value; expected `exact` or `upto`");
+    }
+
+    #[test]
+    fn the_names_of_our_types_are_not_told() {
+        assert_eq!(mismatch("7").detail, "must be an object, not integer");
+        assert_eq!(mismatch("[]").detail, "has the wrong number of elements");
     }
 
     #[test]

@@ -26,9 +26,6 @@ const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest request head, in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// The most headers of a request.
-const MAX_HEADERS: usize = 100;
-
 pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
@@ -44,7 +41,7 @@ pub(super) async fn serve(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
-            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEAD_BYTES)
             .max_buf_size(MAX_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
     );
