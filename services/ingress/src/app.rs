@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use access::ApiKeys;
 use domain::{PaymentId, Timestamp};
 use queue::{Bell, Job, Stream};
 use runtime::{Clock, TraceContext};
 use store::Store;
 
 use crate::Settings;
-use crate::auth::ApiKeys;
 use crate::intake::Register;
 
 /// How long a stopping process waits for Redis to take the last rings; lost ones ring again.

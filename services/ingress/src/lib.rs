@@ -6,7 +6,6 @@
 
 mod answer;
 mod app;
-mod auth;
 mod digest;
 mod idempotency;
 mod intake;

@@ -1,7 +1,7 @@
 //! How what went wrong is told to the seller.
 
+use access::Denied;
 use runtime::{FieldError, Problem, ProblemCode};
-use store::StoreError;
 use x402::{Refusal, RefusalKind};
 
 use crate::Settings;
@@ -50,14 +50,15 @@ pub(crate) fn not_accepted(outcome: NotAccepted, settings: &Settings) -> Problem
     }
 }
 
-/// The answer when the ledger could not be asked.
-pub(crate) fn ledger_failed(error: &StoreError, settings: &Settings) -> Problem {
-    if error.is_unavailable() {
+/// The answer to a caller that may not submit payments, or of whom nobody can say now.
+pub(crate) fn not_let_in(denied: Denied, settings: &Settings) -> Problem {
+    if let Denied::Undecided(error) = &denied {
         tracing::warn!(%error, "an API key cannot be looked up");
-        return unavailable(settings);
+        if error.is_unavailable() {
+            return unavailable(settings);
+        }
     }
-    tracing::error!(%error, "an API key cannot be looked up");
-    Problem::new(ProblemCode::InternalError)
+    denied.into()
 }
 
 fn unavailable(settings: &Settings) -> Problem {

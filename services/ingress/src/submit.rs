@@ -4,14 +4,14 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
-use domain::{AccountId, EventId, PaymentId, Timestamp};
+use domain::{AccountId, EventId, PaymentId, Scope, Timestamp};
 use runtime::{Problem, ProblemCode, RequestId, TraceContext, json};
 use store::{Acceptance, Idempotency, Intake};
 use x402::{Proven, check};
 
 use crate::answer::{Answer, Told};
 use crate::submission::{Extras, Submission};
-use crate::{App, auth, digest, idempotency, refusal};
+use crate::{App, digest, idempotency, refusal};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
@@ -65,8 +65,13 @@ struct Call {
 impl Call {
     async fn read(app: &App, head: &Parts) -> Result<Self, Problem> {
         let (headers, known) = (&head.headers, &head.extensions);
+        let caller = app
+            .keys()
+            .authorize(headers, Scope::PaymentsWrite)
+            .await
+            .map_err(|denied| refusal::not_let_in(denied, app.settings()))?;
         Ok(Self {
-            account: auth::seller(app, headers).await?,
+            account: caller.account,
             idempotency_key: idempotency::key(headers)?,
             respond_async: prefers_async(headers),
             request_id: known.get().map_or_else(String::new, |id: &RequestId| id.as_str().into()),

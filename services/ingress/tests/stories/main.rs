@@ -1,0 +1,10 @@
+//! The payment API over HTTP, with a real ledger.
+
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+mod accepted;
+mod outages;
+mod refused;
+mod repeated;
+mod running;
+mod shop;

@@ -1,0 +1,74 @@
+//! The payment API as a process runs it.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use domain::Scope;
+use queue::{Queue, QueueConfig};
+use runtime::{Clock, Config};
+use serde_json::Value;
+use testkit::{Anvil, Buyer, Database, eventually};
+use tokio_util::sync::CancellationToken;
+use x402::Version;
+
+use crate::shop::new_seller;
+
+/// How long the API may take to open its port, and to end.
+const SOON: Duration = Duration::from_secs(20);
+
+fn config(database: &Database, port: u16) -> Config {
+    let token = Anvil::token();
+    let file = format!(
+        r#"
+        [ingress]
+        listen = "127.0.0.1:{port}"
+        [[networks]]
+        chain_id = {}
+        rpc_urls = ["http://127.0.0.1:1"]
+        [[networks.assets]]
+        address = "{}"
+        name = "{}"
+        version = "{}"
+        decimals = 6
+        symbol = "USDC"
+        "#,
+        token.chain.get(),
+        token.address,
+        token.name,
+        token.version,
+    );
+    let environment =
+        [("DATABASE_URL", database.url.as_str()), ("REDIS_URL", "redis://127.0.0.1:1")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let no_files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+    Config::from_sources(&file, &environment, &no_files).unwrap()
+}
+
+#[tokio::test]
+async fn the_api_serves_until_it_is_told_to_stop() {
+    let database = Database::create().await;
+    let seller = new_seller(&database.store, &[Scope::PaymentsWrite]).await;
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = config(&database, port);
+    let queue = Queue::connect(QueueConfig::new("redis://127.0.0.1:1".to_owned())).unwrap();
+    let shutdown = CancellationToken::new();
+    let (stop, store) = (shutdown.clone(), database.store.clone());
+    let running =
+        tokio::spawn(
+            async move { ingress::run(&config, store, &queue, Clock::system(), stop).await },
+        );
+
+    let body = Buyer::new().authorize().sign().body(Version::V2).to_string();
+    let (http, url) = (testkit::http::client(), format!("http://127.0.0.1:{port}/v1/payments"));
+    let answer: Value = eventually(SOON, || async {
+        let request = http.post(&url).header("content-type", "application/json");
+        let request = request.bearer_auth(seller.token.reveal()).body(body.clone());
+        request.send().await.ok()?.json().await.ok()
+    })
+    .await;
+    assert_eq!(answer["status"], "accepted");
+
+    shutdown.cancel();
+    tokio::time::timeout(SOON, running).await.unwrap().unwrap().unwrap();
+    assert!(http.post(&url).send().await.is_err(), "the port is closed");
+}

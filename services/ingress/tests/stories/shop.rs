@@ -1,0 +1,214 @@
+//! A running payment API, and sellers that call it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use access::ApiToken;
+use domain::{AccountId, ApiKeyId, Payment, Scope, Timestamp};
+use ingress::{App, Settings, router};
+use queue::{Queue, QueueConfig};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
+use reqwest::{RequestBuilder, Response};
+use runtime::Clock;
+use runtime::config::PublicUrl;
+use serde_json::Value;
+use sqlx::{Executor, Row};
+use store::{NewApiKey, PaymentFilter, Store};
+use testkit::{Anvil, Database};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use x402::{Assets, Limits};
+
+/// Nobody listens here: the queue is away, which no test but one may notice.
+const NO_REDIS: &str = "redis://127.0.0.1:1";
+
+/// The payment API on a port of its own, over a database of its own. It ends with this value.
+#[derive(Debug)]
+pub(crate) struct Shop {
+    pub(crate) database: Database,
+    pub(crate) seller: Seller,
+    address: SocketAddr,
+    http: reqwest::Client,
+    _running: DropGuard,
+}
+
+/// An account and a key of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seller {
+    pub(crate) account: AccountId,
+    pub(crate) key: ApiKeyId,
+    pub(crate) token: ApiToken,
+}
+
+/// A shop before it opens.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct ShopBuilder {
+    redis_url: String,
+    public_url: Option<PublicUrl>,
+    pool: Option<(u32, Duration)>,
+}
+
+impl ShopBuilder {
+    /// Rings for new payments in this Redis.
+    pub(crate) fn redis(mut self, url: String) -> Self {
+        self.redis_url = url;
+        self
+    }
+
+    /// Clients reach the API under this URL.
+    pub(crate) fn public_url(mut self, url: &str) -> Self {
+        self.public_url = Some(PublicUrl::parse(url).unwrap());
+        self
+    }
+
+    /// The API has this many connections to the ledger, and waits this long for one.
+    pub(crate) fn pool(mut self, connections: u32, wait: Duration) -> Self {
+        self.pool = Some((connections, wait));
+        self
+    }
+
+    /// Opens the shop; the second value is the API's own handle on the ledger.
+    pub(crate) async fn open(self) -> (Shop, Store) {
+        let database = Database::create().await;
+        let seller = new_seller(&database.store, &[Scope::PaymentsWrite]).await;
+        let store = self.pool.map_or_else(
+            || database.store.clone(),
+            |(connections, wait)| Store::connect(&database.url, connections, wait).unwrap(),
+        );
+        let (address, running) = self.serve(store.clone()).await;
+        let http = testkit::http::client();
+        (Shop { database, seller, address, http, _running: running }, store)
+    }
+
+    async fn serve(self, store: Store) -> (SocketAddr, DropGuard) {
+        let settings = Settings {
+            assets: Assets::new([Anvil::token()]),
+            limits: Limits { min_validity_secs: 6, max_validity_secs: 3_600 },
+            public_url: self.public_url,
+            max_body_bytes: 65_536,
+            max_batch: 64,
+            status_retry_after_secs: 1,
+            unavailable_retry_after_secs: 2,
+        };
+        let queue = Queue::connect(QueueConfig::new(self.redis_url)).unwrap();
+        let app = App::new(settings, store, queue.bell(), Clock::system());
+        let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(runtime::http::serve(listener, router(app), shutdown.clone()));
+        (address, shutdown.drop_guard())
+    }
+}
+
+impl Shop {
+    /// A shop with one seller and no queue.
+    pub(crate) async fn open() -> Self {
+        Self::builder().open().await.0
+    }
+
+    pub(crate) fn builder() -> ShopBuilder {
+        ShopBuilder { redis_url: NO_REDIS.to_owned(), public_url: None, pool: None }
+    }
+
+    /// `POST /v1/payments` by the shop's own seller.
+    pub(crate) fn post(&self, body: &Value) -> RequestBuilder {
+        self.post_as(&self.seller, body)
+    }
+
+    /// `POST /v1/payments` by this seller.
+    pub(crate) fn post_as(&self, seller: &Seller, body: &Value) -> RequestBuilder {
+        self.post_bare(body.to_string())
+            .header(AUTHORIZATION, format!("Bearer {}", seller.token.reveal()))
+    }
+
+    /// `POST /v1/payments` by nobody.
+    pub(crate) fn post_bare(&self, body: impl Into<reqwest::Body>) -> RequestBuilder {
+        let request = self.http.post(self.url("/v1/payments"));
+        request.header(CONTENT_TYPE, "application/json").body(body)
+    }
+
+    /// `POST /v1/payments` by the shop's own seller, of something else than JSON.
+    pub(crate) fn post_with_type(&self, content_type: &str, body: String) -> RequestBuilder {
+        let bearer = format!("Bearer {}", self.seller.token.reveal());
+        let request = self.http.post(self.url("/v1/payments")).header(AUTHORIZATION, bearer);
+        request.header(CONTENT_TYPE, content_type).body(body)
+    }
+
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The payments of the shop's own seller, newest first.
+    pub(crate) async fn payments(&self) -> Vec<Payment> {
+        let all = PaymentFilter::default();
+        self.database.store.list_payments(self.seller.account, &all, 1_000).await.unwrap()
+    }
+
+    /// How many rows this table has.
+    pub(crate) async fn count(&self, table: &'static str) -> i64 {
+        let query = sqlx::AssertSqlSafe(format!("select count(*) from {table}"));
+        let row = self.database.store.pool().fetch_one(sqlx::raw_sql(query)).await.unwrap();
+        row.get(0)
+    }
+
+    /// Does something to the ledger that no code of ours does.
+    pub(crate) async fn tamper(&self, sql: String) {
+        let query = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+        self.database.store.pool().execute(query).await.unwrap();
+    }
+}
+
+/// A new account with a key for these scopes.
+pub(crate) async fn new_seller(store: &Store, scopes: &[Scope]) -> Seller {
+    let (account, key) = (AccountId::new(runtime::new_uuid()), ApiKeyId::new(runtime::new_uuid()));
+    let (token, now) = (ApiToken::generate(), now());
+    store.create_account(account, "a shop", now).await.unwrap();
+    let new = NewApiKey {
+        id: key,
+        account,
+        token_sha256: token.sha256(),
+        last_four: token.last_four().to_owned(),
+        scopes: scopes.to_vec(),
+    };
+    store.create_api_key(&new, now).await.unwrap();
+    Seller { account, key, token }
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_unix_ms(Clock::system().now_unix_ms())
+}
+
+/// A response taken apart.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Told {
+    /// Sends the request and reads the whole answer.
+    pub(crate) async fn by(request: RequestBuilder) -> Self {
+        let response: Response = request.send().await.unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, body: response.json().await.unwrap() }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The payment's id.
+    pub(crate) fn id(&self) -> &str {
+        self.body["id"].as_str().unwrap()
+    }
+
+    /// The problem's code.
+    pub(crate) fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
