@@ -1,0 +1,8 @@
+//! The reconciler against a real ledger and a real Redis.
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+mod deliveries;
+mod housekeeping;
+mod outages;
+mod payments;
+mod scene;
