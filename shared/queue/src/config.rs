@@ -19,7 +19,8 @@ pub struct QueueConfig {
     pub prefix: String,
     /// How long a dead process keeps its jobs from the others. Running handlers renew theirs.
     pub lease: Duration,
-    /// How often a job is delivered before it is taken for what kills the processes.
+    /// How often a job is delivered before it is taken for what kills the processes. Jobs that
+    /// always run beside such a one share its fate; the ledger rings all of them again.
     pub delivery_limit: u32,
     /// How long one run of a handler may take before it is stopped and counted as an error.
     pub handler_deadline: Duration,

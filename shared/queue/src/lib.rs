@@ -28,6 +28,7 @@ mod bell;
 mod config;
 mod connection;
 mod dead;
+mod duty;
 mod entry;
 mod error;
 mod herald;

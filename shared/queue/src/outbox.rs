@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
+use crate::duty::{self, Duty};
 
 /// How many messages wait at most. At the design rate that is several seconds of an outage.
 const CAPACITY: usize = 65_536;
@@ -51,8 +52,8 @@ impl<M> Clone for Outbox<M> {
 impl<M: Send + Sync + 'static> Outbox<M> {
     /// Starts the sending task on the current runtime.
     pub(crate) fn open(courier: impl Courier<Message = M>) -> Self {
-        let (sender, receiver) = mpsc::channel(CAPACITY);
-        tokio::spawn(send_batches(receiver, courier));
+        let (sender, parcels) = mpsc::channel(CAPACITY);
+        tokio::spawn(duty::carry_out(Sender { parcels, courier }));
         Self { sender }
     }
 
@@ -73,39 +74,51 @@ impl<M: Send + Sync + 'static> Outbox<M> {
     }
 }
 
-async fn send_batches<C: Courier>(mut parcels: mpsc::Receiver<Parcel<C::Message>>, courier: C) {
-    let mut received = Vec::with_capacity(BATCH);
-    while parcels.recv_many(&mut received, BATCH).await > 0 {
-        let mut batch = Vec::with_capacity(received.len());
-        let mut flushes = Vec::new();
-        for parcel in received.drain(..) {
-            match parcel {
-                Parcel::Message(message) => batch.push(message),
-                Parcel::Flush(done) => flushes.push(done),
+/// Sends what was buffered until nobody can buffer any more.
+struct Sender<C: Courier> {
+    parcels: mpsc::Receiver<Parcel<C::Message>>,
+    courier: C,
+}
+
+impl<C: Courier> Duty for Sender<C> {
+    const NAME: &'static str = "outbox";
+
+    async fn run(&mut self) {
+        let mut received = Vec::with_capacity(BATCH);
+        while self.parcels.recv_many(&mut received, BATCH).await > 0 {
+            let mut batch = Vec::with_capacity(received.len());
+            let mut flushes = Vec::new();
+            for parcel in received.drain(..) {
+                match parcel {
+                    Parcel::Message(message) => batch.push(message),
+                    Parcel::Flush(done) => flushes.push(done),
+                }
             }
-        }
-        if !batch.is_empty() {
-            send_patiently(&courier, batch).await;
-        }
-        for done in flushes {
-            // Whoever asked may have stopped waiting.
-            let _ = done.send(());
+            if !batch.is_empty() {
+                self.send_patiently(batch).await;
+            }
+            for done in flushes {
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(());
+            }
         }
     }
 }
 
-async fn send_patiently<C: Courier>(courier: &C, mut batch: Vec<C::Message>) {
-    let deadline = Instant::now() + PATIENCE;
-    let mut backoff = Backoff::default();
-    loop {
-        let Err(error) = courier.deliver(&mut batch).await else {
-            return;
-        };
-        let wait = backoff.next_wait();
-        if Instant::now() + wait > deadline {
-            courier.give_up(&batch, &error);
-            return;
+impl<C: Courier> Sender<C> {
+    async fn send_patiently(&self, mut batch: Vec<C::Message>) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut backoff = Backoff::default();
+        loop {
+            let Err(error) = self.courier.deliver(&mut batch).await else {
+                return;
+            };
+            let wait = backoff.next_wait();
+            if Instant::now() + wait > deadline {
+                self.courier.give_up(&batch, &error);
+                return;
+            }
+            tokio::time::sleep(wait).await;
         }
-        tokio::time::sleep(wait).await;
     }
 }

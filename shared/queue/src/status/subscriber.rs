@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::publisher::Change;
 use crate::backoff::Backoff;
 use crate::connection::Endpoint;
+use crate::duty::{self, Duty};
 use crate::meters;
 
 /// How many payments one process watches at most.
@@ -46,7 +47,8 @@ impl Subscriber {
     pub(crate) fn spawn(endpoint: Endpoint, channel: String) -> Self {
         let watched = Arc::new(Watched::default());
         let (up, connected) = watch::channel(false);
-        let task = tokio::spawn(listen_for_ever(endpoint, channel, Arc::clone(&watched), up));
+        let listener = Listener { endpoint, channel, watched: Arc::clone(&watched), up };
+        let task = tokio::spawn(duty::carry_out(listener));
         Self {
             watched,
             listening: Arc::new(Listening { connected, _task: AbortOnDropHandle::new(task) }),
@@ -162,29 +164,36 @@ impl Watched {
     }
 }
 
-async fn listen_for_ever(
+/// Keeps a subscription up.
+struct Listener {
     endpoint: Endpoint,
     channel: String,
     watched: Arc<Watched>,
     up: watch::Sender<bool>,
-) {
-    let mut backoff = Backoff::default();
-    loop {
-        let error = match subscribe(&endpoint, &channel).await {
-            Ok(pubsub) => {
-                backoff.reset();
-                up.send_replace(true);
-                let error = listen(pubsub, &watched).await;
-                up.send_replace(false);
-                error
+}
+
+impl Duty for Listener {
+    const NAME: &'static str = "status listener";
+
+    async fn run(&mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let error = match subscribe(&self.endpoint, &self.channel).await {
+                Ok(pubsub) => {
+                    backoff.reset();
+                    self.up.send_replace(true);
+                    let error = listen(pubsub, &self.watched).await;
+                    self.up.send_replace(false);
+                    error
+                }
+                Err(error) => error,
+            };
+            meters::redis_error("subscribe");
+            if backoff.failures() == 0 {
+                tracing::warn!(%error, "the status channel is away");
             }
-            Err(error) => error,
-        };
-        meters::redis_error("subscribe");
-        if backoff.failures() == 0 {
-            tracing::warn!(%error, "the status channel is away");
+            tokio::time::sleep(backoff.next_wait()).await;
         }
-        tokio::time::sleep(backoff.next_wait()).await;
     }
 }
 

@@ -9,6 +9,7 @@ use super::delivery::Ending;
 use super::held::Held;
 use crate::backoff::Backoff;
 use crate::connection::Link;
+use crate::duty::Duty;
 use crate::entry::EntryId;
 use crate::scripts::{CONCLUDE, DEAD_LIMIT};
 use crate::stream::{GROUP, Keys};
@@ -24,29 +25,30 @@ pub(super) struct Clerk {
     pub(super) link: Link,
     pub(super) held: Held,
     pub(super) endings: mpsc::Receiver<Ending>,
+    /// What is being written down.
+    pub(super) batch: Vec<Ending>,
 }
 
-impl Clerk {
-    pub(super) async fn run(mut self) {
+impl Duty for Clerk {
+    const NAME: &'static str = "clerk";
+
+    async fn run(&mut self) {
         let mut backoff = Backoff::default();
-        let mut batch = Vec::with_capacity(BATCH);
         loop {
-            if batch.is_empty() {
-                if self.endings.recv_many(&mut batch, BATCH).await == 0 {
-                    return;
-                }
-            } else {
-                self.top_up(&mut batch);
+            if !self.gather().await {
+                return;
             }
-            match self.conclude(&batch).await {
+            match self.conclude().await {
                 Ok(refused) => {
-                    let written = batch.extract_if(.., |ending| !refused.contains(&ending.id()));
+                    let written =
+                        self.batch.extract_if(.., |ending| !refused.contains(&ending.id()));
                     self.held.release(written.map(|ending| ending.id()));
-                    if batch.is_empty() {
+                    if self.batch.is_empty() {
                         backoff.reset();
                         continue;
                     }
-                    tracing::error!(entries = batch.len(), "the dead stream takes no entries");
+                    let entries = self.batch.len();
+                    tracing::error!(entries, "the dead stream takes no entries");
                 }
                 Err(error) if backoff.failures() == 0 => {
                     tracing::warn!(%error, "finished jobs cannot be acknowledged yet");
@@ -56,18 +58,26 @@ impl Clerk {
             tokio::time::sleep(backoff.next_wait()).await;
         }
     }
+}
 
-    /// Adds what has come in since to a batch that has to be written again.
-    fn top_up(&mut self, batch: &mut Vec<Ending>) {
-        while batch.len() < BATCH
+impl Clerk {
+    /// Waits for endings, or adds new ones to those that have to be written again. False when there
+    /// are none left and none will come.
+    async fn gather(&mut self) -> bool {
+        if self.batch.is_empty() {
+            return self.endings.recv_many(&mut self.batch, BATCH).await > 0;
+        }
+        while self.batch.len() < BATCH
             && let Ok(ending) = self.endings.try_recv()
         {
-            batch.push(ending);
+            self.batch.push(ending);
         }
+        true
     }
 
-    /// Writes a batch down whole. Returns the entries the dead stream had no room for.
-    async fn conclude(&self, batch: &[Ending]) -> RedisResult<HashSet<EntryId>> {
+    /// Writes the batch down whole. Returns the entries the dead stream had no room for.
+    async fn conclude(&self) -> RedisResult<HashSet<EntryId>> {
+        let batch = &self.batch;
         let finished = batch.iter().filter_map(|ending| match ending {
             Ending::Finished(id) => Some(id.to_string()),
             Ending::Unstarted(_) | Ending::Dead { .. } => None,

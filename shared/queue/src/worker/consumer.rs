@@ -19,6 +19,7 @@ use super::inbox::Inbox;
 use super::lease::LeaseKeeper;
 use super::reader::{LONGEST_BLOCK, Reader, hand_back};
 use crate::connection::Link;
+use crate::duty::{self, Duty};
 use crate::error::WorkError;
 use crate::meters::JobMeters;
 use crate::scripts::LEAVE;
@@ -76,7 +77,13 @@ impl Consumer {
             stop: stop.clone(),
             connection_id: Arc::clone(&connection_id),
         };
-        let clerk = Clerk { keys: keys.clone(), link: link.clone(), held: held.clone(), endings };
+        let clerk = Clerk {
+            keys: keys.clone(),
+            link: link.clone(),
+            held: held.clone(),
+            endings,
+            batch: Vec::new(),
+        };
         let lease_keeper = LeaseKeeper {
             keys: keys.clone(),
             link: link.clone(),
@@ -89,9 +96,9 @@ impl Consumer {
             // On a cluster the id says nothing without its server; there a stop takes as long as
             // the read waits.
             connection_id: (!endpoint.is_cluster()).then_some(connection_id),
-            reader: Some(spawn(reader.run())),
-            clerk: spawn(clerk.run()),
-            _lease_keeper: spawn(lease_keeper.run()),
+            reader: Some(spawn(reader)),
+            clerk: spawn(clerk),
+            _lease_keeper: spawn(lease_keeper),
             name,
             keys,
             link,
@@ -166,6 +173,6 @@ impl Consumer {
     }
 }
 
-fn spawn(task: impl Future<Output = ()> + Send + 'static) -> AbortOnDropHandle<()> {
-    AbortOnDropHandle::new(tokio::spawn(task))
+fn spawn(duty: impl Duty) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(duty::carry_out(duty)))
 }

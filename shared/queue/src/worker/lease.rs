@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::held::Held;
 use crate::backoff::Backoff;
 use crate::connection::{self, Link};
+use crate::duty::Duty;
 use crate::scripts::SWEEP;
 use crate::stream::{GROUP, Keys};
 
@@ -28,8 +29,10 @@ pub(super) struct LeaseKeeper {
     pub(super) consumer_expiry: Duration,
 }
 
-impl LeaseKeeper {
-    pub(super) async fn run(self) {
+impl Duty for LeaseKeeper {
+    const NAME: &'static str = "lease keeper";
+
+    async fn run(&mut self) {
         let mut backoff = Backoff::default();
         let mut swept = Instant::now();
         let mut wait = self.lease / RENEWALS;
@@ -53,7 +56,8 @@ impl LeaseKeeper {
             }
         }
     }
-
+}
+impl LeaseKeeper {
     /// Sets the idle time of every held entry to nothing. `JUSTID` leaves the delivery count alone,
     /// and entries that are no longer pending are passed over.
     async fn renew(&self) -> RedisResult<()> {

@@ -15,6 +15,7 @@ use super::inbox::Inbox;
 use super::lease::{RENEWALS, millis};
 use crate::backoff::Backoff;
 use crate::connection::Link;
+use crate::duty::Duty;
 use crate::entry::{self, RawEntry};
 use crate::job::{self, InvalidJob, Job};
 use crate::meters::{JobMeters, Outcome};
@@ -59,8 +60,10 @@ enum Standing {
     Joined { reclaim_at: Instant },
 }
 
-impl Reader {
-    pub(super) async fn run(self) {
+impl Duty for Reader {
+    const NAME: &'static str = "reader";
+
+    async fn run(&mut self) {
         let mut backoff = Backoff::default();
         let mut standing = Standing::Outside;
         while !self.stop.is_cancelled() {
@@ -81,7 +84,8 @@ impl Reader {
             }
         }
     }
-
+}
+impl Reader {
     /// Waits for a free slot, then fills the free slots: with entries of dead consumers first, if
     /// it is time to look for them, then with new ones.
     async fn turn(&self, standing: &mut Standing) -> RedisResult<()> {

@@ -110,7 +110,7 @@ async fn a_handler_past_the_drain_deadline_is_stopped_and_its_job_comes_again() 
 }
 
 #[tokio::test]
-async fn an_idle_worker_stops_without_waiting_for_its_read() {
+async fn a_stopped_worker_leaves_no_read_waiting() {
     let redis = RedisServer::start().await;
     let queue = queue(&redis, LONG_LEASE);
     let worker = Worker::recording(&queue, Stream::Risk, 2);
