@@ -1,6 +1,6 @@
 //! The x402 protocol as a facilitator speaks it: pure types and checks, versions 1 and 2.
 //!
-//! Nothing here performs I/O or reads a clock. [`check`] takes a settle request as it came and
+//! Nothing here performs I/O or reads a clock. [`check()`] takes a settle request as it came and
 //! gives back either an authorization that its payer provably signed, or a [`Refusal`] that names
 //! the wrong field.
 
