@@ -1,0 +1,136 @@
+//! Killed anywhere: afterwards one transfer for each payment, and ledger = chain.
+
+use std::time::Duration;
+
+use domain::StateName;
+use testkit::Anvil;
+
+use crate::world::{DEADLINE, World, ids};
+
+#[tokio::test]
+async fn a_process_that_crashes_again_and_again_pays_each_payment_once() {
+    let mut world = World::start().await;
+    world.policy.max_batch = 4;
+    let payments = ids(&world.approved_many(40).await);
+    let queue = world.queue();
+    // Each life ends when one more transaction was signed, wherever the rest of it stands.
+    for life in 1..=6 {
+        world.ring(&queue, &payments).await;
+        let settlement = world.settle();
+        testkit::eventually(DEADLINE, || async {
+            let signed = signed_transactions(&world).await;
+            (signed >= life).then_some(())
+        })
+        .await;
+        settlement.crash().await;
+    }
+
+    let settlement = world.settle();
+    world.wait_for(StateName::Settled, &payments).await;
+
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_stored_and_never_sent_is_sent_by_the_next_process() {
+    let world = World::on(Anvil::builder().mined_by_hand()).await;
+    let payments = ids(&world.approved_many(3).await);
+    world.ring(&world.queue(), &payments).await;
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &payments).await;
+    settlement.crash().await;
+    // As if it had crashed between the commit and the broadcast.
+    world.anvil.drop_pending().await;
+    world.anvil.set_interval(Some(Duration::from_secs(1))).await;
+
+    let settlement = world.settle();
+    world.wait_for(StateName::Settled, &payments).await;
+
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_mined_and_never_recorded_is_recorded_by_the_next_process() {
+    let world = World::on(Anvil::builder().mined_by_hand()).await;
+    let payments = ids(&world.approved_many(3).await);
+    world.ring(&world.queue(), &payments).await;
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &payments).await;
+    settlement.crash().await;
+    world.anvil.mine(1).await;
+
+    let settlement = world.settle();
+    world.wait_for(StateName::Settled, &payments).await;
+
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_that_lost_its_lease_stores_and_sends_nothing() {
+    let world = World::on(Anvil::builder().mined_by_hand()).await;
+    let settlement = world.settle();
+    testkit::eventually(DEADLINE, || async {
+        let signers = world.store().list_signers().await.ok()?;
+        signers.first().is_some_and(|signer| signer.lease.is_some()).then_some(())
+    })
+    .await;
+    // Another process takes over, as it does after the lease of one that was paused.
+    let pool = world.store().pool();
+    sqlx::raw_sql("update signers set lease_epoch = lease_epoch + 1").execute(pool).await.unwrap();
+
+    let payment = world.approved(100).await;
+    let queue = world.queue();
+    world.ring(&queue, &[payment.id]).await;
+
+    // It gives up, and leases the signer anew only after the usurper's lease has run out.
+    testkit::eventually(DEADLINE, || async {
+        let signer = world.store().list_signers().await.ok()?.pop()?;
+        (signer.epoch >= 3).then_some(())
+    })
+    .await;
+    world.wait_for(StateName::Submitted, &[payment.id]).await;
+    assert_eq!(signed_transactions(&world).await, 1);
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_told_to_stop_gives_its_signer_back_at_once() {
+    let world = World::start().await;
+    let settlement = world.settle();
+    let leased = || async {
+        let signers = world.store().list_signers().await.ok()?;
+        Some(signers.first()?.lease.is_some())
+    };
+    testkit::eventually(DEADLINE, || async { leased().await?.then_some(()) }).await;
+
+    settlement.stop().await;
+
+    assert_eq!(leased().await, Some(false));
+}
+
+#[tokio::test]
+async fn redis_emptied_in_the_middle_loses_nothing() {
+    let mut world = World::start().await;
+    world.policy.max_batch = 3;
+    let payments = ids(&world.approved_many(20).await);
+    world.ring(&world.queue(), &payments).await;
+    let settlement = world.settle();
+    testkit::eventually(DEADLINE, || async {
+        (signed_transactions(&world).await >= 1).then_some(())
+    })
+    .await;
+
+    world.redis.flush().await;
+
+    world.wait_for(StateName::Settled, &payments).await;
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+async fn signed_transactions(world: &World) -> usize {
+    let signers = world.store().list_signers().await.unwrap_or_default();
+    usize::try_from(signers.iter().map(|signer| signer.next_nonce).sum::<u64>()).unwrap()
+}

@@ -1,0 +1,9 @@
+//! Settlement on a real chain, a real ledger and a real queue.
+
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+mod chain_faults;
+mod crashes;
+mod interference;
+mod rounds;
+mod world;
