@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod coalesce;
 pub mod config;
+pub mod egress;
 pub mod health;
 pub mod http;
 pub mod id;
@@ -17,6 +18,7 @@ pub mod trace;
 pub use clock::{Clock, ClockHand};
 pub use coalesce::{CoalesceError, Coalescer};
 pub use config::{Config, ConfigError};
+pub use egress::{EgressClient, EgressError, EgressOptions, EgressResponse};
 pub use health::Health;
 pub use http::RequestId;
 pub use id::{new_uuid, random_bytes};
