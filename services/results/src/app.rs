@@ -1,0 +1,85 @@
+//! What the handlers share.
+
+use std::sync::Arc;
+
+use access::{ApiKeys, Caller};
+use axum::http::HeaderMap;
+use domain::{Scope, Timestamp};
+use queue::{Herald, Queue};
+use runtime::Clock;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::Settings;
+use crate::refusal::Refusal;
+use crate::waiters::Waiters;
+use crate::watch::Watchtower;
+
+/// The status API's state. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    keys: ApiKeys,
+    store: Store,
+    watchtower: Watchtower,
+    waiters: Waiters,
+    herald: Herald,
+    clock: Clock,
+}
+
+impl App {
+    /// Puts the parts together. Must be called within a tokio runtime: it listens on the status
+    /// channel from now on. Requests that wait are answered as soon as `stopping` is cancelled.
+    pub fn new(
+        settings: Settings,
+        store: Store,
+        queue: &Queue,
+        clock: Clock,
+        stopping: CancellationToken,
+    ) -> Self {
+        let watchtower =
+            Watchtower::new(queue.subscribe(), store.clone(), settings.recheck, stopping);
+        let waiters = Waiters::new(settings.max_waiters, settings.max_waiters_per_key);
+        let (keys, herald) = (ApiKeys::new(store.clone()), Herald::new(queue));
+        let shared = Shared { settings, keys, store, watchtower, waiters, herald, clock };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Who sends these headers, if its key is good for `scope`.
+    pub(crate) async fn caller(
+        &self,
+        headers: &HeaderMap,
+        scope: Scope,
+    ) -> Result<Caller, Refusal> {
+        Ok(self.shared.keys.authorize(headers, scope).await?)
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    pub(crate) fn watchtower(&self) -> &Watchtower {
+        &self.shared.watchtower
+    }
+
+    pub(crate) fn waiters(&self) -> &Waiters {
+        &self.shared.waiters
+    }
+
+    pub(crate) fn herald(&self) -> &Herald {
+        &self.shared.herald
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.shared.clock.now_unix_ms())
+    }
+}

@@ -1,0 +1,60 @@
+//! `POST /v1/payments/{id}/cancel`
+
+use axum::extract::{Path, RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use domain::{AccountId, Event, Payment, PaymentId, Scope, StateName};
+use runtime::{Problem, ProblemCode};
+use store::{Advanced, Change};
+
+use crate::App;
+use crate::payment_answer::PaymentAnswer;
+use crate::query::Query;
+use crate::refusal::{Refusal, id};
+
+/// How often a payment that changes meanwhile is looked at again.
+const MOST_TRIES: usize = 5;
+
+/// Takes a payment back before it is submitted; doing so again changes nothing.
+///
+/// Afterwards we never send it, but the buyer's authorization still lives: whoever holds it can
+/// use it until it expires.
+pub(crate) async fn cancel_payment(
+    State(app): State<App>,
+    Path(payment): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let caller = app.caller(&headers, Scope::PaymentsWrite).await?;
+    Query::read(query.as_deref())?.finish()?;
+    let canceled = cancel(&app, caller.account, id(&payment)?).await?;
+    let answer = PaymentAnswer::gather(app.store(), canceled).await?;
+    Ok(answer.into_response(app.settings()))
+}
+
+async fn cancel(app: &App, account: AccountId, id: PaymentId) -> Result<Payment, Refusal> {
+    for _ in 0..MOST_TRIES {
+        let found = app.store().find_payment(account, id).await?;
+        let payment = found.ok_or(ProblemCode::NotFound)?;
+        if payment.state.name() == StateName::Canceled {
+            return Ok(payment);
+        }
+        let change = Change { payment, event: Event::Canceled, carrier: None };
+        let mut advance = app.store().advance(vec![change], app.now()).await?;
+        app.herald().announce(advance.moved(), &advance.deliveries);
+        match advance.outcomes.pop() {
+            Some(Advanced::Moved(payment)) => return Ok(*payment),
+            Some(Advanced::Refused(refused)) => return Err(too_late(id, refused.from).into()),
+            Some(Advanced::Overtaken) | None => {}
+        }
+    }
+    Err(Problem::new(ProblemCode::Unavailable)
+        .detail("The payment changes too fast; try again")
+        .into())
+}
+
+fn too_late(id: PaymentId, state: StateName) -> Problem {
+    Problem::new(ProblemCode::Conflict)
+        .detail(format!("The payment is {state} and cannot be canceled any more"))
+        .payment_id(id.to_string())
+}

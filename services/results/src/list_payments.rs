@@ -1,0 +1,69 @@
+//! `GET /v1/payments`
+
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use domain::{Payment, PaymentId, PaymentResource, Scope, TransactionId};
+use runtime::Problem;
+use store::PaymentFilter;
+
+use crate::App;
+use crate::page::{List, Page};
+use crate::payment_answer::carrier;
+use crate::query::{Query, invalid};
+use crate::refusal::Refusal;
+
+/// The longest reference that a payment can have, in characters.
+const LONGEST_REFERENCE: usize = 200;
+
+/// The account's payments, newest first, page by page.
+pub(crate) async fn list_payments(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let caller = app.caller(&headers, Scope::PaymentsRead).await?;
+    let mut query = Query::read(query.as_deref())?;
+    let mut filter = read_filter(&mut query)?;
+    let page = Page::read(query, list(&filter))?;
+    filter.before = page.before().map(PaymentId::new);
+
+    let mut payments = app.store().list_payments(caller.account, &filter, page.fetch()).await?;
+    let more = page.cut(&mut payments);
+    let carriers: Vec<TransactionId> = payments.iter().filter_map(carrier).collect();
+    let hashes = app.store().newest_hashes(&carriers).await?;
+
+    let show = |payment| {
+        let hash = carrier(payment).and_then(|transaction| hashes.get(&transaction).copied());
+        PaymentResource::new(payment, hash)
+    };
+    let last = payments.last().filter(|_| more).map(|payment: &Payment| payment.id.uuid());
+    Ok(page.into_response(payments.iter().map(show).collect(), last))
+}
+
+fn read_filter(query: &mut Query) -> Result<PaymentFilter, Problem> {
+    let filter = PaymentFilter {
+        state: query.take("status", "the name of a status")?,
+        payer: query.take("payer", "an address of 0x and 40 hexadecimal digits")?,
+        chain: query.take("network", "a network of the form eip155:<id>")?,
+        reference: query.take("reference", "a text")?,
+        tx_hash: query.take("tx_hash", "a hash of 0x and 64 hexadecimal digits")?,
+        before: None,
+    };
+    let too_long = |text: &String| text.chars().count() > LONGEST_REFERENCE || text.contains('\0');
+    if filter.reference.as_ref().is_some_and(too_long) {
+        return Err(invalid("reference", "is not one that a payment can have"));
+    }
+    Ok(filter)
+}
+
+/// The list that these filters make, in a form that does not depend on how they were written.
+fn list(filter: &PaymentFilter) -> List {
+    let mut list = List::new("/v1/payments");
+    list.filtered("status", filter.state);
+    list.filtered("payer", filter.payer);
+    list.filtered("network", filter.chain);
+    list.filtered("reference", filter.reference.as_ref());
+    list.filtered("tx_hash", filter.tx_hash);
+    list
+}

@@ -1,0 +1,143 @@
+//! A payment as an answer: its body, and the headers that go with it.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::header::{CACHE_CONTROL, ETAG, RETRY_AFTER, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use domain::{B256, Payment, PaymentResource, PaymentState, StateName, TransactionId};
+use serde::Serialize;
+use store::{DeliveryCounts, Store, StoreError, TimelineEntry};
+
+use crate::{Settings, etag};
+
+/// What may be kept of a payment that can still change: nothing, unasked.
+const WHILE_OPEN: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// What may be kept of one that is over: for an hour.
+const WHEN_OVER: HeaderValue = HeaderValue::from_static("private, max-age=3600");
+
+/// When to ask again about a payment on a network whose block time is not known.
+const USUAL_BLOCK_TIME: Duration = Duration::from_secs(2);
+
+/// The soonest and the latest that a client is asked to come back.
+const POLL_BOUNDS: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// When to ask again about a payment that a human has to decide on.
+const HELD_POLL: Duration = Duration::from_secs(10);
+
+const MILLIS_PER_SECOND: u64 = 1_000;
+
+/// A payment with all that is shown beside it.
+#[derive(Debug)]
+pub(crate) struct PaymentAnswer {
+    payment: Payment,
+    carrier: Option<B256>,
+    timeline: Vec<TimelineEntry>,
+    webhooks: DeliveryCounts,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    #[serde(flatten)]
+    payment: PaymentResource<'a>,
+    timeline: &'a [TimelineEntry],
+    webhooks: DeliveryCounts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_poll_ms: Option<u64>,
+}
+
+impl PaymentAnswer {
+    /// Gathers what is shown beside a payment.
+    pub(crate) async fn gather(store: &Store, payment: Payment) -> Result<Self, StoreError> {
+        let carriers = carrier(&payment);
+        let (timeline, webhooks, hashes) = tokio::try_join!(
+            store.timeline(payment.id),
+            store.delivery_counts(payment.id),
+            async {
+                match carriers {
+                    Some(transaction) => store.newest_hashes(&[transaction]).await,
+                    None => Ok(std::collections::HashMap::default()),
+                }
+            },
+        )?;
+        // A change since the payment was read must not show in one part of the answer alone.
+        let version = payment.version;
+        let timeline = timeline.into_iter().filter(|entry| entry.version <= version).collect();
+        let carrier = carriers.and_then(|transaction| hashes.get(&transaction).copied());
+        Ok(Self { payment, carrier, timeline, webhooks })
+    }
+
+    /// 200 with the payment.
+    pub(crate) fn into_response(self, settings: &Settings) -> Response {
+        let body = Body {
+            payment: PaymentResource::new(&self.payment, self.carrier),
+            timeline: &self.timeline,
+            webhooks: self.webhooks,
+            next_poll_ms: next_poll(&self.payment, settings).map(millis),
+        };
+        let mut response = Json(body).into_response();
+        tell_freshness(response.headers_mut(), &self.payment, settings);
+        response
+    }
+}
+
+/// 304: the client has this version of the payment.
+pub(crate) fn not_modified(payment: &Payment, settings: &Settings) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    tell_freshness(response.headers_mut(), payment, settings);
+    response
+}
+
+/// The transaction whose newest hash a client may look for on chain.
+pub(crate) fn carrier(payment: &Payment) -> Option<TransactionId> {
+    match payment.state {
+        PaymentState::Submitted(submission) => Some(submission.transaction),
+        PaymentState::Accepted
+        | PaymentState::Held { .. }
+        | PaymentState::Approved { .. }
+        | PaymentState::Confirmed { .. }
+        | PaymentState::Settled { .. }
+        | PaymentState::Rejected(_)
+        | PaymentState::Canceled
+        | PaymentState::Expired
+        | PaymentState::Failed(_) => None,
+    }
+}
+
+fn tell_freshness(headers: &mut HeaderMap, payment: &Payment, settings: &Settings) {
+    headers.insert(ETAG, etag::of_version(payment.version));
+    headers.insert(VARY, HeaderValue::from_static("Prefer"));
+    match next_poll(payment, settings) {
+        Some(pause) => {
+            headers.insert(CACHE_CONTROL, WHILE_OPEN);
+            let seconds = millis(pause).div_ceil(MILLIS_PER_SECOND).max(1);
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        None => {
+            headers.insert(CACHE_CONTROL, WHEN_OVER);
+        }
+    }
+}
+
+/// How soon asking again makes sense: most changes come with a block. Never, when it is over.
+fn next_poll(payment: &Payment, settings: &Settings) -> Option<Duration> {
+    match payment.state.name() {
+        StateName::Accepted | StateName::Approved | StateName::Submitted | StateName::Confirmed => {
+            let block_time = settings.block_times.get(&payment.authorization.chain);
+            let (soonest, latest) = POLL_BOUNDS;
+            Some(block_time.copied().unwrap_or(USUAL_BLOCK_TIME).clamp(soonest, latest))
+        }
+        StateName::Held => Some(HELD_POLL),
+        StateName::Settled
+        | StateName::Rejected
+        | StateName::Canceled
+        | StateName::Expired
+        | StateName::Failed => None,
+    }
+}
+
+fn millis(pause: Duration) -> u64 {
+    u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,176 @@
+//! `GET /v1/payments/{id}`
+
+use std::time::Duration;
+
+use access::Caller;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::Response;
+use domain::{Payment, PaymentId, Scope};
+use runtime::ProblemCode;
+use runtime::http::SlowByDesign;
+use tokio::time::Instant;
+
+use crate::etag::IfNoneMatch;
+use crate::payment_answer::{PaymentAnswer, not_modified};
+use crate::query::Query;
+use crate::refusal::{Refusal, id};
+use crate::watch::Ended;
+use crate::{App, prefer};
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+
+/// A payment as it stands, at once; or, where the client waits and has this version already, as
+/// soon as there is another one.
+///
+/// The question is always "is there anything newer than what I have", never "tell me of the next
+/// change", so nothing is missed between two polls.
+pub(crate) async fn show_payment(
+    State(app): State<App>,
+    Path(payment): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let caller = app.caller(&headers, Scope::PaymentsRead).await?;
+    let asked = Asked::read(&app, query.as_deref(), &headers)?;
+    let (payment, heard) = asked.newest(&app, caller, id(&payment)?).await?;
+    let mut response = if asked.has(payment.version) {
+        not_modified(&payment, app.settings())
+    } else {
+        let answer = PaymentAnswer::gather(app.store(), payment).await?;
+        answer.into_response(app.settings())
+    };
+    asked.mark(&mut response, heard);
+    Ok(response)
+}
+
+/// Whether the client's wish to wait was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// It was: there is news, or the wait is over.
+    Yes,
+    /// Too many wait already: the client has the present state, and when to come again.
+    Shed,
+}
+
+/// What the client asked for.
+#[derive(Debug)]
+struct Asked {
+    /// How long it waits for something newer than it has.
+    wait: Option<Duration>,
+    /// Whether it said so by `Prefer`, and is to be told that it was heard.
+    preferred: bool,
+    if_none_match: Option<IfNoneMatch>,
+    since_version: Option<u32>,
+}
+
+impl Asked {
+    fn read(app: &App, query: Option<&str>, headers: &HeaderMap) -> Result<Self, Refusal> {
+        let mut query = Query::read(query)?;
+        let wait = query.take("wait", "a number of seconds")?.map(Duration::from_secs);
+        let since_version = query.take("since_version", "a version")?;
+        query.finish()?;
+        let preferred = if wait.is_some() { None } else { prefer::wait(headers) };
+        Ok(Self {
+            wait: wait.or(preferred).map(|wait| wait.min(app.settings().max_wait)),
+            preferred: preferred.is_some(),
+            if_none_match: IfNoneMatch::read(headers),
+            since_version,
+        })
+    }
+
+    /// The payment, read when there is something newer than the client has, or the wait is over.
+    async fn newest(
+        &self,
+        app: &App,
+        caller: Caller,
+        id: PaymentId,
+    ) -> Result<(Payment, Heard), Refusal> {
+        let lookout = self.wait.map(|wait| (app.watchtower().look_out(id), Instant::now() + wait));
+        let payment = load(app, caller, id).await?;
+        let Some((lookout, deadline)) = lookout else {
+            return Ok((payment, Heard::Yes));
+        };
+        let Some(known) = self.waits_beyond(&payment) else {
+            return Ok((payment, Heard::Yes));
+        };
+        let Some(_place) = app.waiters().enter(caller.key) else {
+            count_poll("shed");
+            return Ok((payment, Heard::Shed));
+        };
+        let counted = Counted::enter();
+        let ended = app.watchtower().wait(lookout, known, deadline).await;
+        drop(counted);
+        count_poll(ended.as_str());
+        match ended {
+            Ended::Changed => Ok((load(app, caller, id).await?, Heard::Yes)),
+            Ended::TimeUp | Ended::Stopping => Ok((payment, Heard::Yes)),
+        }
+    }
+
+    /// Above which version there is news; none when the answer is due at once.
+    fn waits_beyond(&self, payment: &Payment) -> Option<u32> {
+        let current = payment.version;
+        // Nothing comes after the end.
+        if payment.state.is_terminal() {
+            return None;
+        }
+        match (&self.if_none_match, self.since_version) {
+            (Some(tags), _) => tags.has(current).then_some(current),
+            (None, Some(since)) => (current <= since).then_some(since),
+            (None, None) => Some(current),
+        }
+    }
+
+    /// Whether the client has this version, by a header that allows a 304.
+    fn has(&self, version: u32) -> bool {
+        self.if_none_match.as_ref().is_some_and(|tags| tags.has(version))
+    }
+
+    fn mark(&self, response: &mut Response, heard: Heard) {
+        let Some(wait) = self.wait else { return };
+        response.extensions_mut().insert(SlowByDesign);
+        if self.preferred && heard == Heard::Yes {
+            let applied = format!("wait={}", wait.as_secs());
+            let applied = HeaderValue::try_from(applied).expect("letters and digits are ASCII");
+            response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+        }
+    }
+}
+
+/// A waiting request in the metrics; counted out also when its client goes away.
+struct Counted;
+
+impl Counted {
+    fn enter() -> Self {
+        metrics::gauge!("long_polls_waiting").increment(1);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("long_polls_waiting").decrement(1);
+    }
+}
+
+impl Ended {
+    /// The name in metrics.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::TimeUp => "time_up",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+fn count_poll(outcome: &'static str) {
+    metrics::counter!("long_polls_total", "outcome" => outcome).increment(1);
+}
+
+/// The caller's payment; anybody else's is told like one that never was.
+async fn load(app: &App, caller: Caller, id: PaymentId) -> Result<Payment, Refusal> {
+    let found = app.store().find_payment(caller.account, id).await?;
+    found.ok_or_else(|| ProblemCode::NotFound.into())
+}

@@ -1,0 +1,94 @@
+//! Places for requests that wait, so that waiting is never what brings the process down.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use domain::ApiKeyId;
+
+/// The places of one process.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiters {
+    most: usize,
+    most_per_key: usize,
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by_key: HashMap<ApiKeyId, usize>,
+}
+
+/// A place, free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    key: ApiKeyId,
+    waiters: Waiters,
+}
+
+impl Waiters {
+    pub(crate) fn new(most: usize, most_per_key: usize) -> Self {
+        Self { most, most_per_key, taken: Arc::default() }
+    }
+
+    /// A place for a request of this key, or none when all, or all of this key, are taken.
+    pub(crate) fn enter(&self, key: ApiKeyId) -> Option<Place> {
+        let mut taken = self.lock();
+        let own = taken.by_key.get(&key).copied().unwrap_or_default();
+        if taken.all >= self.most || own >= self.most_per_key {
+            return None;
+        }
+        taken.all += 1;
+        taken.by_key.insert(key, own + 1);
+        Some(Place { key, waiters: self.clone() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        // Every step under the lock leaves the counts whole.
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.waiters.lock();
+        taken.all = taken.all.saturating_sub(1);
+        if let Some(own) = taken.by_key.get_mut(&self.key) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                taken.by_key.remove(&self.key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn key(bits: u128) -> ApiKeyId {
+        ApiKeyId::new(Uuid::from_u128(bits))
+    }
+
+    #[test]
+    fn places_are_limited_for_each_key_and_for_all() {
+        let waiters = Waiters::new(3, 2);
+        let one = [waiters.enter(key(1)), waiters.enter(key(1))];
+        assert!(one.iter().all(Option::is_some));
+        assert!(waiters.enter(key(1)).is_none());
+        let other = waiters.enter(key(2));
+        assert!(other.is_some() && waiters.enter(key(3)).is_none());
+    }
+
+    #[test]
+    fn a_place_that_was_left_is_free_again_and_nothing_is_remembered() {
+        let waiters = Waiters::new(1, 1);
+        for _ in 0..3 {
+            assert!(waiters.enter(key(1)).is_some());
+        }
+        let taken = waiters.lock();
+        assert!(taken.all == 0 && taken.by_key.is_empty());
+    }
+}
