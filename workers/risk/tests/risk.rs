@@ -1,0 +1,207 @@
+//! Risk on a real chain, a real ledger and a real queue: nothing is approved without proof.
+
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use chain::{HttpClient, Node, NodeConfig};
+use domain::{Address, FailureCode, Payment, PaymentId, PaymentState, StateName};
+use queue::{Job, Queue, QueueConfig, Stream};
+use risk::{Risk, RiskNetwork};
+use runtime::Clock;
+use secrecy::SecretString;
+use testkit::{Anvil, Buyer, Database, RedisServer, Seller, SignedAuthorization};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+struct World {
+    database: Database,
+    redis: RedisServer,
+    anvil: Anvil,
+    seller: Seller,
+}
+
+impl World {
+    async fn start() -> Self {
+        let (database, redis, anvil) =
+            tokio::join!(Database::create(), RedisServer::start(), Anvil::start());
+        let seller = Seller::create(&database.store).await;
+        Self { database, redis, anvil, seller }
+    }
+
+    fn queue(&self) -> Queue {
+        Queue::connect(QueueConfig::new(self.redis.url())).unwrap()
+    }
+
+    /// Starts a risk process; it ends with what is returned.
+    fn judge(&self) -> DropGuard {
+        let node = NodeConfig {
+            chain: Anvil::CHAIN,
+            url: SecretString::from(self.anvil.url()),
+            timeout: Duration::from_secs(2),
+            multicall: Anvil::MULTICALL,
+            log_lookback_blocks: 5_000,
+        };
+        let network = RiskNetwork {
+            node: Node::new(&HttpClient::new(), node).unwrap(),
+            confirmations: 1,
+            min_remaining_secs: 4,
+        };
+        let risk = Risk {
+            store: self.database.store.clone(),
+            queue: self.queue(),
+            clock: Clock::system(),
+            networks: HashMap::from([(Anvil::CHAIN, network)]),
+            concurrency: NonZeroUsize::new(64).unwrap(),
+            max_batch: 50,
+            decision_validity: Duration::from_secs(300),
+        };
+        let shutdown = CancellationToken::new();
+        tokio::spawn(risk.run(shutdown.clone()));
+        shutdown.drop_guard()
+    }
+
+    async fn accepted(&self, signed: &SignedAuthorization) -> Payment {
+        self.seller.accept(&self.database.store, signed).await
+    }
+
+    async fn rich_buyer(&self) -> Buyer {
+        let buyer = Buyer::new();
+        self.anvil.mint(buyer.address(), 10_000u64).await;
+        buyer
+    }
+
+    async fn ring(&self, payments: &[PaymentId]) {
+        let jobs: Vec<Job> = payments.iter().map(|id| Job::new(id.to_string())).collect();
+        self.queue().push(&Stream::Risk, &jobs).await.unwrap();
+    }
+
+    /// Waits until each job that was rung is done with.
+    async fn quiet(&self) {
+        let queue = self.queue();
+        testkit::eventually(DEADLINE, || async {
+            (queue.depth(&Stream::Risk).await.ok()?.length == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Rings for a payment until it is in this state.
+    async fn wait_for(&self, state: StateName, payment: PaymentId) -> Payment {
+        let queue = &self.queue();
+        testkit::eventually(DEADLINE, || async move {
+            let payment = self.load(payment).await;
+            if payment.state.name() == state {
+                return Some(payment);
+            }
+            if queue.depth(&Stream::Risk).await.ok()?.length == 0 {
+                self.ring(&[payment.id]).await;
+            }
+            None
+        })
+        .await
+    }
+
+    async fn load(&self, id: PaymentId) -> Payment {
+        self.database.store.load(&[id]).await.unwrap().pop().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_the_chain_can_pay_is_approved_and_settlement_is_rung() {
+    let world = World::start().await;
+    let payment = world.accepted(&world.rich_buyer().await.authorize().sign()).await;
+    let _risk = world.judge();
+    world.ring(&[payment.id]).await;
+
+    let approved = world.wait_for(StateName::Approved, payment.id).await;
+
+    assert!(
+        matches!(approved.state, PaymentState::Approved { until } if until > approved.updated_at)
+    );
+    let queue = world.queue();
+    testkit::eventually(DEADLINE, || async {
+        let depth = queue.depth(&Stream::settle(Anvil::CHAIN)).await.ok()?;
+        (depth.length == 1).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_payment_of_a_batch_is_judged_by_itself() {
+    let world = World::start().await;
+    let rich = world.rich_buyer().await;
+    let good = world.accepted(&rich.authorize().amount(10_000u64).sign()).await;
+    let dear = world.accepted(&rich.authorize().amount(10_001u64).sign()).await;
+    let empty = world.accepted(&Buyer::new().authorize().sign()).await;
+    world.ring(&[good.id, dear.id, empty.id]).await;
+
+    let _risk = world.judge();
+
+    world.wait_for(StateName::Approved, good.id).await;
+    for poor in [dear, empty] {
+        let rejected = world.wait_for(StateName::Rejected, poor.id).await;
+        assert_eq!(rejected.state, PaymentState::Rejected(FailureCode::InsufficientFunds));
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_was_made_already_is_confirmed_with_the_transaction_that_made_it() {
+    let world = World::start().await;
+    let signed = world.rich_buyer().await.authorize().sign();
+    let payment = world.accepted(&signed).await;
+    let call = chain::transfer(&signed.authorization, &signed.signature);
+    let theirs = world.anvil.transact(call.target, &call.input).await;
+    let _risk = world.judge();
+
+    let confirmed = world.wait_for(StateName::Confirmed, payment.id).await;
+
+    assert_eq!(confirmed.state.inclusion().unwrap().tx_hash, theirs);
+}
+
+#[tokio::test]
+async fn an_authorization_that_paid_somebody_else_is_rejected_and_safe_to_sign_again() {
+    let world = World::start().await;
+    let buyer = world.rich_buyer().await;
+    let nonce = domain::B256::repeat_byte(7);
+    let elsewhere = buyer.authorize().pay_to(Address::repeat_byte(9)).nonce(nonce).sign();
+    let call = chain::transfer(&elsewhere.authorization, &elsewhere.signature);
+    world.anvil.transact(call.target, &call.input).await;
+    let payment = world.accepted(&buyer.authorize().nonce(nonce).sign()).await;
+    let _risk = world.judge();
+
+    let rejected = world.wait_for(StateName::Rejected, payment.id).await;
+
+    assert_eq!(rejected.state, PaymentState::Rejected(FailureCode::AuthorizationUsed));
+    assert!(rejected.state.failure().unwrap().safe_to_resign());
+}
+
+#[tokio::test]
+async fn nothing_is_approved_while_the_node_does_not_answer() {
+    let mut world = World::start().await;
+    let payment = world.accepted(&world.rich_buyer().await.authorize().sign()).await;
+    world.anvil.kill().await;
+    let _risk = world.judge();
+    world.ring(&[payment.id]).await;
+    world.quiet().await;
+    assert_eq!(world.load(payment.id).await.state, PaymentState::Accepted);
+
+    world.anvil.start_again().await;
+
+    world.wait_for(StateName::Approved, payment.id).await;
+}
+
+#[tokio::test]
+async fn a_payment_that_rings_many_times_is_decided_once() {
+    let world = World::start().await;
+    let payment = world.accepted(&world.rich_buyer().await.authorize().sign()).await;
+    world.ring(&[payment.id; 50]).await;
+    let _processes = [world.judge(), world.judge()];
+
+    world.wait_for(StateName::Approved, payment.id).await;
+    world.quiet().await;
+
+    assert_eq!(world.load(payment.id).await.version, 2);
+}
