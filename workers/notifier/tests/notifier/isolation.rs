@@ -1,0 +1,73 @@
+//! Many deliveries at once, and endpoints that are slow.
+
+use testkit::{Answer, Receiver, Seller};
+
+use crate::scene::{ROOMY, SOON, Scene, Settings};
+
+/// Eight slots, of which one endpoint gets two.
+const NARROW: Settings = Settings { concurrency: 8, ..ROOMY };
+
+#[tokio::test]
+async fn an_endpoint_that_hangs_keeps_no_other_waiting() {
+    let (scene, good, bad) = (Scene::new().await, Receiver::start().await, Receiver::start().await);
+    let other = Seller::create(scene.store()).await;
+    let hanging = scene.endpoint(&scene.seller, bad.url()).await;
+    let healthy = scene.endpoint(&other, good.url()).await;
+    scene.accept(&scene.seller, 40).await;
+    scene.accept(&other, 40).await;
+    bad.answer(Answer::Hang);
+    scene.ring(&hanging).await;
+    scene.ring(&healthy).await;
+
+    let _running = scene.notify(NARROW);
+    scene.wait_for_state(&healthy, "delivered").await;
+
+    assert_eq!(bad.wait_for(2, SOON).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_burst_to_one_endpoint_arrives_though_each_is_rung_for_once() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start().await);
+    let endpoint = scene.endpoint(&scene.seller, receiver.url()).await;
+    scene.accept(&scene.seller, 100).await;
+
+    let _running = scene.notify(NARROW);
+    scene.ring(&endpoint).await;
+    scene.wait_for_state(&endpoint, "delivered").await;
+
+    assert_eq!(receiver.requests().len(), 100);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_busy_endpoint_goes_to_another_notifier_when_one_stops() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start().await);
+    let endpoint = scene.endpoint(&scene.seller, receiver.url()).await;
+    scene.accept(&scene.seller, 20).await;
+    receiver.answer(Answer::Hang);
+    let stopping = scene.notify(Settings { timeout_ms: 1_000, ..NARROW });
+    scene.ring(&endpoint).await;
+    receiver.wait_for(2, SOON).await;
+    receiver.answer(Answer::status(200));
+
+    stopping.stop().await;
+    let _running = scene.notify(NARROW);
+
+    let arrived = receiver.wait_for_events(20, SOON).await;
+    assert_eq!(arrived.len(), 20);
+}
+
+#[tokio::test]
+async fn two_notifiers_at_once_send_each_delivery_once() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start().await);
+    let endpoint = scene.endpoint(&scene.seller, receiver.url()).await;
+    scene.accept(&scene.seller, 100).await;
+    for _ in 0..3 {
+        scene.ring(&endpoint).await;
+    }
+
+    let _running = [scene.notify(ROOMY), scene.notify(ROOMY)];
+    scene.wait_for_state(&endpoint, "delivered").await;
+    scene.wait_for_silence().await;
+
+    assert_eq!(receiver.requests().len(), 100);
+}

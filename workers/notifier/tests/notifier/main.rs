@@ -1,0 +1,8 @@
+//! The notifier against a real ledger, a real Redis and receivers good and bad.
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+mod crashes;
+mod deliveries;
+mod isolation;
+mod retries;
+mod scene;
