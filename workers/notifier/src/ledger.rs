@@ -217,3 +217,6 @@ fn each<In, All, Out>(
 fn now(clock: &Clock) -> Timestamp {
     Timestamp::from_unix_ms(clock.now_unix_ms())
 }
+
+#[cfg(test)]
+mod tests;

@@ -133,3 +133,26 @@ async fn jobs_that_name_no_delivery_stop_nothing() {
     receiver.wait_for(1, SOON).await;
     scene.wait_for_silence().await;
 }
+
+#[tokio::test]
+async fn what_became_of_webhooks_can_be_measured() {
+    let metrics = runtime::metrics::install().unwrap();
+    notifier::describe_metrics();
+    let (scene, receiver) = (Scene::new().await, Receiver::start().await);
+    let endpoint = scene.endpoint(&scene.seller, receiver.url()).await;
+    scene.accept(&scene.seller, 1).await;
+
+    let running = scene.notify(ROOMY);
+    scene.ring(&endpoint).await;
+    scene.wait_for_state(&endpoint, "delivered").await;
+    running.stop().await;
+
+    let text = metrics.render();
+    for line in [
+        "webhook_attempts_total{outcome=\"delivered\"} ",
+        "webhook_attempt_seconds_count ",
+        "webhook_delivery_lag_seconds_count ",
+    ] {
+        assert!(text.contains(&format!("\n{line}")), "{line} is missing");
+    }
+}
