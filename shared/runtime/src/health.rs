@@ -1,6 +1,7 @@
 //! Liveness and readiness, served beside the metrics on a listener of their own.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -98,8 +99,10 @@ impl fmt::Debug for Health {
 impl Check {
     async fn perform(&self) -> CheckReport {
         let started = Instant::now();
-        let error = match tokio::time::timeout(CHECK_TIMEOUT, (self.run)()).await {
-            Ok(result) => result.err(),
+        let check = AssertUnwindSafe(async { (self.run)().await }).catch_unwind();
+        let error = match tokio::time::timeout(CHECK_TIMEOUT, check).await {
+            Ok(Ok(result)) => result.err(),
+            Ok(Err(_panic)) => Some("the check panicked".to_owned()),
             Err(_) => Some(format!("no answer within {} s", CHECK_TIMEOUT.as_secs())),
         };
         let latency_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -192,6 +195,14 @@ mod tests {
         let report = health.report().await;
         assert_eq!(started.elapsed(), CHECK_TIMEOUT);
         assert!(report.checks.iter().all(|check| check.error.is_some()));
+    }
+
+    #[tokio::test]
+    async fn a_panicking_check_is_a_failing_one() {
+        let panicking = || async { panic!("at the disco") as Result<(), Infallible> };
+        let report = Health::new().check("one", panicking).check("two", fine).report().await;
+        let failing: Vec<_> = report.checks.iter().map(|check| check.ok).collect();
+        assert_eq!(failing, [false, true]);
     }
 
     #[tokio::test]

@@ -47,7 +47,8 @@ pub fn init(service: &'static str, level: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-fn log_panic(panic: &PanicHookInfo<'_>) {
+/// Logs a panic; the hook that [`init`] installs, for processes with a subscriber of their own.
+pub fn log_panic(panic: &PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or("(a panic without a message)");
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let backtrace = Backtrace::capture();

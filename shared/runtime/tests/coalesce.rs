@@ -217,6 +217,19 @@ async fn a_drain_waits_for_a_flush_whose_callers_are_gone() {
     draining.await.unwrap();
 }
 
+#[tokio::test]
+async fn batch_sizes_and_refusals_are_measured() {
+    let metrics = runtime::metrics::install().unwrap();
+    let one = NonZeroUsize::MIN;
+    let limits = Limits { max_batch: one, max_in_flight: one, queue: one };
+    let coalescer = Coalescer::spawn_with("measured", limits, |items: Vec<u32>| async { items });
+    let (_, refused) = tokio::join!(coalescer.submit(1), coalescer.submit(2));
+    assert_eq!(refused, Err(CoalesceError::Overloaded));
+    let text = metrics.render();
+    assert!(text.contains(r#"coalesce_batch_size_bucket{name="measured",le="1"} 1"#), "{text}");
+    assert!(text.contains(r#"coalesce_overloaded_total{name="measured"} 1"#), "{text}");
+}
+
 #[test]
 fn a_flush_that_dies_with_its_runtime_has_an_unknown_outcome() {
     let dying = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();

@@ -324,3 +324,12 @@ fn doubtful_settings_are_warned_of() {
         ["settlement.min_remaining_secs", "notifier.allow_private_targets", "listen"]
     );
 }
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let refusal = Config::load(Some(Path::new("/nowhere/quittance.toml"))).unwrap_err();
+    assert!(
+        refusal.to_string().starts_with("--config: cannot read /nowhere/quittance.toml"),
+        "{refusal}"
+    );
+}

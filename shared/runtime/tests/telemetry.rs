@@ -197,6 +197,25 @@ fn a_value_that_panics_nothing_and_hides_a_line_break_stays_on_one_line() {
     assert_eq!(line["metadata"]["hostile"], "a\n{\"level\":\"error\"}\r\u{0}\u{1b}[31m");
 }
 
+#[test]
+fn a_panic_is_logged_with_its_place() {
+    std::panic::set_hook(Box::new(runtime::telemetry::log_panic));
+    let line = line(|| {
+        std::panic::catch_unwind(|| panic!("at the {}", "disco")).unwrap_err();
+    });
+    assert_eq!(
+        (line["error"]["name"].as_str(), line["error"]["message"].as_str()),
+        (Some("panic"), Some("at the disco"))
+    );
+    assert!(line["error"]["stack"].as_str().unwrap().contains("telemetry.rs:"), "{line}");
+}
+
+#[test]
+fn a_malformed_level_is_refused() {
+    let refusal = runtime::telemetry::init("test", "quittance=loud").unwrap_err();
+    assert!(refusal.to_string().starts_with("log.level: "), "{refusal}");
+}
+
 proptest! {
     #[test]
     fn any_text_makes_a_valid_line_and_comes_back_unchanged(message in "\\PC{0,200}|[\\x00-\\x7f]{0,200}", field: String) {

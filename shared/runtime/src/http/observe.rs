@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{
+    CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS, X_XSS_PROTECTION,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -49,6 +52,15 @@ impl RequestId {
     }
 }
 
+/// What protects a browser that shows one of our answers; a handler's own header wins.
+const PROTECTION: [(HeaderName, HeaderValue); 5] = [
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (X_XSS_PROTECTION, HeaderValue::from_static("0")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'")),
+];
+
 /// Put into a response's extensions when it is meant to take its time (a long poll): no warning is logged.
 #[derive(Clone, Copy, Debug)]
 pub struct SlowByDesign;
@@ -56,7 +68,7 @@ pub struct SlowByDesign;
 /// Wraps a finished router with what all of them have in common.
 ///
 /// Adds to every request a [`RequestId`], a [`TraceContext`] and a log span; to every answer
-/// `X-Request-Id`, an access line and `http_request_seconds`. Unknown paths and methods, panics and failures in plain
+/// `X-Request-Id`, the headers that protect browsers, an access line and `http_request_seconds`. Unknown paths and methods, panics and failures in plain
 /// text become problems. Query strings and bodies are never logged.
 pub fn instrument(router: Router) -> Router {
     router
@@ -148,6 +160,9 @@ fn completed(mut response: Response, seen: &Seen) -> Response {
     }
     let id = HeaderValue::from_str(seen.id.as_str()).expect("the id is made of ASCII letters");
     response.headers_mut().insert(X_REQUEST_ID, id);
+    for (name, value) in PROTECTION {
+        response.headers_mut().entry(name).or_insert(value);
+    }
     response
 }
 

@@ -1,0 +1,8 @@
+//! The HTTP layer over real sockets.
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+mod answers;
+mod connections;
+mod observed;
+mod operations;
+mod server;
