@@ -264,6 +264,18 @@ fn signers_come_from_files() {
 }
 
 #[test]
+fn signers_come_from_the_file_that_a_variable_names() {
+    let config = Sources::new()
+        .file(NETWORK)
+        .set("QUITTANCE_SIGNER_KEYS_FILE", "/run/keys")
+        .secret_file("/run/keys", &format!("eip155:84532={KEY}\neip155:84532={OTHER_KEY}\n"))
+        .read()
+        .unwrap();
+    let keys: Vec<_> = config.signers.iter().map(|signer| signer.key.expose_secret()).collect();
+    assert_eq!(keys, [KEY, OTHER_KEY]);
+}
+
+#[test]
 fn a_malformed_key_is_refused_without_repeating_it() {
     let list = format!("eip155:84532={KEY},{}", &OTHER_KEY[..60]);
     let refusal = Sources::new().file(NETWORK).set("QUITTANCE_SIGNER_KEYS", &list).refusal();

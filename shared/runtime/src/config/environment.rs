@@ -18,7 +18,7 @@ pub(super) const DATABASE_URL: &str = "DATABASE_URL";
 pub(super) const REDIS_URL: &str = "REDIS_URL";
 pub(super) const SIGNER_KEYS: &str = "QUITTANCE_SIGNER_KEYS";
 
-/// Variables that may be set beside the settings: the file's name, and what the local stack exports for scripts.
+/// Variables that may be set beside the settings: the file's name, and what the local stack reads and exports.
 pub const PASSED_BY: &[&str] = &[
     "QUITTANCE_CONFIG",
     "QUITTANCE_LOCAL_DIR",
@@ -27,6 +27,9 @@ pub const PASSED_BY: &[&str] = &[
     "QUITTANCE_TOKEN",
     "QUITTANCE_MULTICALL",
     "QUITTANCE_PG_ADMIN_URL",
+    "QUITTANCE_PG_BIN_DIR",
+    "QUITTANCE_LOCAL_INSTALL",
+    "QUITTANCE_BIN",
 ];
 
 /// One setting from the environment.
