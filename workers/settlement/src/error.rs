@@ -21,6 +21,9 @@ pub(crate) enum SettleError {
     /// The signer's lease was lost; its next holder goes on.
     #[error("the lease on the signer was lost")]
     LeaseLost,
+    /// The ledger knows of a transaction of this signer that this lane does not.
+    #[error("the lane is out of step with the ledger")]
+    OutOfStep,
     /// Payments kept moving away while a round was built.
     #[error("the payments of the round kept changing")]
     Restless,

@@ -97,8 +97,9 @@ impl Lane {
     pub(crate) async fn run(self: Arc<Self>, network: &Arc<Network>, shutdown: CancellationToken) {
         tracing::info!(signer = %self.address(), epoch = self.lease.epoch, "signer leased");
         let work = async {
-            self.start_up(network).await;
-            self.rounds(network, &shutdown).await;
+            if shutdown.run_until_cancelled(self.catch_up(network)).await.is_some() {
+                self.rounds(network, &shutdown).await;
+            }
         };
         tokio::select! {
             () = work => {}
@@ -140,9 +141,10 @@ impl Lane {
         }
     }
 
-    /// Takes up what earlier holders left: retried until it succeeds, because nothing may be
-    /// signed before the nonces are known.
-    async fn start_up(self: &Arc<Self>, network: &Arc<Network>) {
+    /// Takes up what is stored for the signer and not followed here, left by an earlier holder or
+    /// by a commit whose answer was lost. Retried until it succeeds, because nothing may be signed
+    /// before the nonces are known.
+    async fn catch_up(self: &Arc<Self>, network: &Arc<Network>) {
         while let Err(error) = self.take_over(network).await {
             tracing::warn!(%error, signer = %self.address(), "the signer's state is not known yet");
             tokio::time::sleep(network.policy.block_time).await;
@@ -159,7 +161,7 @@ impl Lane {
         for nonce in (mined..next).filter(|nonce| open.iter().all(|tx| tx.nonce != *nonce)) {
             self.fill_hole(network, nonce).await?;
         }
-        for transaction in open {
+        for transaction in open.into_iter().filter(|open| !network.tracker.has(open.id)) {
             let room = Arc::clone(&self.room).try_acquire_owned().ok();
             network.tracker.follow(transaction, Arc::clone(self), room);
         }
@@ -205,6 +207,14 @@ impl Lane {
             match result {
                 Ok(()) => tickets.into_iter().for_each(Ticket::complete),
                 Err(SettleError::LeaseLost) => return self.lose(),
+                // A commit may have happened although its answer was lost: look before going on.
+                Err(error @ (SettleError::Store(_) | SettleError::OutOfStep)) => {
+                    tracing::warn!(%error, payments = payments.len(), "a round's end is not known");
+                    drop(tickets);
+                    if shutdown.run_until_cancelled(self.catch_up(network)).await.is_none() {
+                        return;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, payments = payments.len(), "a round was not finished");
                     drop(tickets);

@@ -205,10 +205,7 @@ async fn store(
             Ok(Outcome::Stored(followed))
         }
         Stored::LeaseLost => Err(SettleError::LeaseLost),
-        Stored::NonceMoved(next) => {
-            lane.set_next_nonce(next);
-            Ok(Outcome::Again(Vec::new()))
-        }
+        Stored::NonceMoved(_) => Err(SettleError::OutOfStep),
         Stored::Overtaken(payments) => Ok(Outcome::Again(payments)),
     }
 }

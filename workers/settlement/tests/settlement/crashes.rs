@@ -130,6 +130,55 @@ async fn redis_emptied_in_the_middle_loses_nothing() {
     settlement.stop().await;
 }
 
+#[tokio::test]
+async fn connections_to_the_ledger_that_are_cut_again_and_again_lose_nothing() {
+    let mut world = World::start().await;
+    world.policy.max_batch = 2;
+    world.policy.max_in_flight = 16;
+    let payments = ids(&world.approved_many(60).await);
+    world.ring(&world.queue(), &payments).await;
+    let settlement = world.settle();
+
+    // Each cut falls somewhere else: into loads, rounds, answers to commits, renewals.
+    for cut in 0..40 {
+        testkit::eventually(DEADLINE, || async {
+            (signed_transactions(&world).await >= cut / 2).then_some(())
+        })
+        .await;
+        cut_connections(&world).await;
+    }
+
+    world.wait_for(StateName::Settled, &payments).await;
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn a_round_whose_commit_was_never_answered_is_found_and_sent() {
+    let world = World::start().await;
+    let settlement = world.settle();
+    let first = world.approved(100).await;
+    world.wait_for(StateName::Settled, &[first.id]).await;
+
+    // Stored under the lane's own lease, and the lane was not told.
+    let unanswered = world.approved(100).await;
+    world.store_unanswered(&unanswered).await;
+    let next = world.approved(100).await;
+
+    let payments = [unanswered.id, next.id];
+    world.wait_for(StateName::Settled, &payments).await;
+    world.assert_ledger_is_chain(&[first.id, unanswered.id, next.id]).await;
+    settlement.stop().await;
+}
+
+/// Ends every other connection to the world's database, whatever it is doing.
+async fn cut_connections(world: &World) {
+    let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+               where datname = current_database() and pid <> pg_backend_pid()";
+    // The cut may hit one of the test's own idle connections first.
+    let _ = sqlx::raw_sql(cut).execute(world.store().pool()).await;
+}
+
 async fn signed_transactions(world: &World) -> usize {
     let signers = world.store().list_signers().await.unwrap_or_default();
     usize::try_from(signers.iter().map(|signer| signer.next_nonce).sum::<u64>()).unwrap()

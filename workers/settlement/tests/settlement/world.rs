@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use chain::{HttpClient, Node, NodeConfig, Signer};
-use domain::{Address, Amount, Event, Payment, PaymentId, StateName, Timestamp, U256};
+use chain::{Fees, HttpClient, Node, NodeConfig, Signer, TransactionPlan};
+use domain::{
+    Address, Amount, Event, Payment, PaymentId, StateName, Submission, Timestamp, TransactionId,
+    U256,
+};
 use queue::{Job, Queue, QueueConfig, Stream};
 use runtime::Clock;
 use secrecy::SecretString;
 use settlement::{Policy, Settlement, SettlementNetwork};
-use store::{Advanced, Change, Store};
+use store::{Advanced, AttemptKind, Change, Lane, NewAttempt, Round, Store, Stored};
 use testkit::{Anvil, AnvilBuilder, Buyer, Database, RedisServer, Seller, SignedAuthorization};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -159,6 +162,55 @@ impl World {
             Some(Advanced::Moved(payment)) => *payment,
             other => panic!("an approval was expected: {other:?}"),
         }
+    }
+
+    /// Stores a round for this payment under the lease that is held, as a commit does whose answer
+    /// is lost on the way.
+    pub(crate) async fn store_unanswered(&self, payment: &Payment) {
+        let signed = self.store().load_signed(&[payment.id]).await.unwrap().pop().unwrap();
+        let row = self.store().list_signers().await.unwrap().pop().unwrap();
+        let lane = Lane {
+            signer: row.id,
+            chain: row.chain,
+            address: row.address,
+            owner: row.lease.unwrap().0,
+            epoch: row.epoch,
+            next_nonce: row.next_nonce,
+        };
+        let call = chain::transfer(&payment.authorization, &signed.signature);
+        let fees = Fees { max_fee: 10_000_000_000, priority: 1_000_000_000 };
+        let plan = TransactionPlan {
+            chain: Anvil::CHAIN,
+            nonce: row.next_nonce,
+            call: call.clone(),
+            gas_limit: 200_000,
+            fees,
+        };
+        let bytes = Signer::from_key(&self.keys[0]).unwrap().sign(&plan).unwrap();
+        let transaction = TransactionId::new(runtime::new_uuid());
+        let submission = Submission { transaction, approved_until: now() };
+        let round = Round {
+            transaction,
+            nonce: row.next_nonce,
+            target: call.target,
+            input: call.input.to_vec(),
+            gas_limit: plan.gas_limit,
+            attempt: NewAttempt {
+                kind: AttemptKind::Payload,
+                hash: bytes.hash,
+                raw: bytes.raw,
+                max_fee_per_gas: fees.max_fee,
+                max_priority_fee_per_gas: fees.priority,
+                signed_at_block: self.anvil.block_number().await,
+            },
+            changes: vec![Change {
+                payment: payment.clone(),
+                event: Event::Submitted(submission),
+                carrier: Some(bytes.hash),
+            }],
+        };
+        let stored = self.store().store_round(&lane, round, now()).await.unwrap();
+        assert!(matches!(stored, Stored::Committed(_)), "{stored:?}");
     }
 
     pub(crate) async fn ring(&self, queue: &Queue, payments: &[PaymentId]) {
