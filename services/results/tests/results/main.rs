@@ -1,0 +1,13 @@
+//! The status API as its clients see it, over a real ledger and a real status channel.
+
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+mod api;
+mod bad_input;
+mod canceling;
+mod endpoints;
+mod listing;
+mod ownership;
+mod running;
+mod showing;
+mod waiting;
