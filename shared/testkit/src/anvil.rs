@@ -30,6 +30,12 @@ const START: Duration = Duration::from_secs(30);
 /// Enough for a batch of hundreds of transfers in a block.
 const BLOCK_GAS_LIMIT: u64 = 300_000_000;
 
+/// What stands on every chain.
+const CONTRACTS: [(Address, &str); 2] = [
+    (Anvil::TOKEN, include_str!("../../../contracts/artifacts/TestUsdc.json")),
+    (Anvil::MULTICALL, include_str!("../../../contracts/artifacts/Multicall3.json")),
+];
+
 /// A private anvil with the test USDC and Multicall3. It ends with this value.
 ///
 /// The chain is [`Anvil::CHAIN`] (Base Sepolia's id, so that version 1 of x402 has a name for it),
@@ -212,20 +218,19 @@ impl Anvil {
     /// Puts the contracts at their addresses, with a block above that, so that no reorganisation
     /// of a test takes them away.
     async fn install(&self) {
-        self.set_code(Self::TOKEN, include_str!("../../../contracts/artifacts/TestUsdc.json"))
-            .await;
-        self.set_code(
-            Self::MULTICALL,
-            include_str!("../../../contracts/artifacts/Multicall3.json"),
-        )
-        .await;
+        self.install_contracts().await;
         self.allow_sending().await;
         self.mine(1).await;
     }
 
-    async fn set_code(&self, address: Address, artefact: &str) {
-        let artefact: serde_json::Value = serde_json::from_str(artefact).unwrap();
-        self.rpc("anvil_setCode", json!([address, artefact["runtimeBytecode"]])).await;
+    /// Puts the contracts where their code is not; what they have stored stays.
+    async fn install_contracts(&self) {
+        for (address, artefact) in CONTRACTS {
+            if self.rpc("eth_getCode", json!([address, "latest"])).await == json!("0x") {
+                let artefact: serde_json::Value = serde_json::from_str(artefact).unwrap();
+                self.rpc("anvil_setCode", json!([address, artefact["runtimeBytecode"]])).await;
+            }
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A PostgreSQL database of its own for each test.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -18,6 +19,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Databases of earlier runs that nobody dropped go when they are older than this.
 const STALE_AFTER_SECS: i64 = 6 * 3600;
+
+/// Whether this process has looked for such databases.
+static SWEPT: AtomicBool = AtomicBool::new(false);
 
 /// The advisory lock under which the template is made: any number that nothing else uses.
 const TEMPLATE_LOCK: i64 = 0x7175_6974_7465_7374;
@@ -47,6 +51,9 @@ impl Database {
             )
         });
         let template = ensure_template(&mut admin, &admin_url).await;
+        if !SWEPT.swap(true, Ordering::Relaxed) {
+            sweep(&mut admin).await;
+        }
         let name = format!("quittance_test_{}_{}", now(&mut admin).await, Uuid::new_v4().simple());
         run(&mut admin, format!("create database {name} template {template}")).await;
         admin.close().await.ok();
@@ -107,7 +114,6 @@ async fn ensure_template(admin: &mut PgConnection, admin_url: &str) -> String {
     // Another process may have made it while this one waited.
     if !exists(admin, &name).await {
         make_template(admin, admin_url, &name).await;
-        sweep(admin).await;
     }
     run(admin, format!("select pg_advisory_unlock({TEMPLATE_LOCK})")).await;
     name
@@ -125,7 +131,7 @@ async fn make_template(admin: &mut PgConnection, admin_url: &str, name: &str) {
     run(admin, format!("alter database {draft} rename to {name}")).await;
 }
 
-/// Drops what earlier runs left behind. Others may be at it too: whoever comes second finds nothing.
+/// Drops what earlier runs left behind, as far as that goes: others may be at it too.
 async fn sweep(admin: &mut PgConnection) {
     let oldest = now(admin).await - STALE_AFTER_SECS;
     let query = "select datname::text from pg_database where datname like 'quittance_test_%'";
@@ -134,7 +140,8 @@ async fn sweep(admin: &mut PgConnection) {
         let name: String = sqlx::Row::get(&row, 0);
         let made = name.split('_').nth(2).and_then(|secs| secs.parse::<i64>().ok());
         if made.is_some_and(|made| made < oldest) {
-            run(admin, format!("drop database if exists {name} with (force)")).await;
+            let drop_it = format!("drop database if exists {name} with (force)");
+            admin.execute(sqlx::raw_sql(AssertSqlSafe(drop_it))).await.ok();
         }
     }
 }

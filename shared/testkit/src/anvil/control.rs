@@ -44,6 +44,8 @@ impl Anvil {
     /// they did is undone.
     pub async fn reorg(&self, depth: u64) {
         self.rpc("anvil_reorg", json!([depth, []])).await;
+        // A chain that was read from its file loses the code, not the storage, of its contracts.
+        self.install_contracts().await;
     }
 
     /// Forgets what waits in the mempool.

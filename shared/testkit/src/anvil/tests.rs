@@ -57,6 +57,21 @@ async fn a_killed_chain_comes_back_with_its_blocks_at_its_address() {
 }
 
 #[tokio::test]
+async fn a_chain_that_came_back_can_still_be_reorganised() {
+    let mut anvil = Anvil::start().await;
+    let someone = Buyer::new().address();
+    anvil.mint(someone, 7).await;
+    anvil.mine(3).await;
+    anvil.kill().await;
+    anvil.start_again().await;
+    anvil.mint(someone, 5).await;
+    anvil.reorg(2).await;
+    assert_eq!(anvil.balance_of(someone).await, 7.into());
+    anvil.reorg(anvil.block_number().await - 1).await;
+    assert_eq!(anvil.balance_of(someone).await, 0.into());
+}
+
+#[tokio::test]
 async fn a_reorganisation_undoes_the_newest_blocks_and_keeps_the_contracts() {
     let anvil = Anvil::start().await;
     let someone = Buyer::new().address();
