@@ -49,6 +49,8 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
     let stop = process.shutdown.token();
     process.shutdown.spawn("metrics upkeep", async move { upkeep.upkeep(stop).await });
     let listener = http::bind(config.metrics.listen).await.map_err(Failure::Start)?;
+    let address = listener.local_addr().map_err(Failure::Start)?;
+    tracing::info!(%address, "serving health and metrics");
     let health = health::router(readiness(&process, roles)?, metrics);
     let stop = process.shutdown.token();
     process.shutdown.spawn("health", http::serve(listener, health, stop));

@@ -56,9 +56,10 @@ fn no_crate_imports_what_the_architecture_forbids() {
     let packages = packages();
     let ours: BTreeSet<&String> = packages.keys().collect();
     for (name, dependencies) in &packages {
-        let (_, allowed) = RULE.iter().find(|(crate_name, _)| crate_name == name).unwrap_or_else(
-            || panic!("{name} has no line in the import rule: add one, and to ARCHITECTURE.md"),
-        );
+        let (_, allowed) =
+            RULE.iter().find(|(crate_name, _)| crate_name == name).unwrap_or_else(|| {
+                panic!("{name} has no line in the import rule: add one, and to ARCHITECTURE.md")
+            });
         if *allowed == ["*"] {
             continue;
         }

@@ -1,0 +1,9 @@
+//! The whole pipeline as its users run it: real processes, killed and started again.
+
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+mod logs;
+mod outages;
+mod payments;
+mod pipeline;
+mod process;
