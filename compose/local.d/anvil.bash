@@ -8,8 +8,8 @@ readonly CHAIN_ID=84532
 readonly TOKEN_ADDRESS=0x036CbD53842c5426634e7929541eC2318f3dCF7e
 readonly MULTICALL_ADDRESS=0xcA11bde05977b3631167028862bE2a173976CA11
 
-# States of this many past blocks can be called; transactions and receipts of this many can be read.
-readonly STATES_KEPT=16 BLOCKS_KEPT=8192
+# Transactions and receipts of this many blocks can be read.
+readonly BLOCKS_KEPT=8192
 
 # The keeper rests this many times as long as a save took, so that saving costs at most a twentieth of a core.
 readonly KEEPER_RESTS=20
@@ -17,15 +17,28 @@ readonly KEEPER_RESTS=20
 # The file "chain" is anvil's state as compressed JSON.
 prepare_anvil() {
     mkdir -p "$STATE_DIR/anvil"
-    # What a killed keeper left half-written.
+    # The keeper of an anvil that has ended, and what a killed one left half-written.
+    kill_process anvil-keeper
     rm -f "$STATE_DIR"/anvil/chain.new.*
+}
+
+# Whether past states are kept, as told now or at the last start.
+#
+# Each is a whole copy, and with blocks of a second anvil keeps 1,500 of them whatever number it is given: hundreds of
+# megabytes for ten thousand payers. Without them, only the newest state can be called, and nothing can be reorganised.
+keeps_states() {
+    remember anvil_states "${QUITTANCE_LOCAL_STATES:-${SETTINGS[anvil_states]:-no}}"
+    [[ ${SETTINGS[anvil_states]} == yes ]]
 }
 
 launch_anvil() {
     local options=(
         --host 127.0.0.1 --port "${SETTINGS[anvil_port]}" --chain-id "$CHAIN_ID" --block-time 1 --gas-limit 300000000
-        --prune-history "$STATES_KEPT" --transaction-block-keeper "$BLOCKS_KEPT" --quiet
+        --transaction-block-keeper "$BLOCKS_KEPT" --quiet --prune-history
     )
+    if keeps_states; then
+        options+=(1500)
+    fi
     if [[ -f $STATE_DIR/anvil/chain ]]; then
         gzip -dc <"$STATE_DIR/anvil/chain" >"$STATE_DIR/anvil/chain.json" || die "$STATE_DIR/anvil/chain is damaged; remove it to begin a new chain"
         options+=(--load-state "$STATE_DIR/anvil/chain.json")
@@ -79,8 +92,9 @@ launch_keeper() { launch anvil-keeper "$CHECKOUT/compose/local" keep-chain; }
 
 # The keeper's life: as long as its anvil's.
 keep_chain() {
-    local began took
-    while is_running anvil; do
+    local anvil began took
+    anvil=$(pid_of anvil)
+    while [[ $(pid_of anvil) == "$anvil" ]]; do
         began=${EPOCHREALTIME/[.,]/}
         save_chain || say "$(date -u +%FT%TZ) the chain was not saved"
         took=$((${EPOCHREALTIME/[.,]/} - began))

@@ -126,7 +126,10 @@ launch() {
         exec setsid "$@"
     ) >>"$LOG_DIR/$service.log" 2>&1 </dev/null 9>&- &
     LAUNCHED=$!
+    wait_until 10 is_recorded_or_over "$service" || die "$service does not begin"
 }
+
+is_recorded_or_over() { [[ $(pid_of "$1") == "$LAUNCHED" ]] || ! process_start_time "$LAUNCHED" >/dev/null; }
 
 # start_process SERVICE READY COMMAND...: launches a service and waits until READY says that it is this process that
 # answers. Fails when it ends before or takes too long.
