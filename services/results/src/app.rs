@@ -50,6 +50,11 @@ impl App {
         Self { shared: Arc::new(shared) }
     }
 
+    /// How many requests wait for news now.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiters.taken()
+    }
+
     /// Who sends these headers, if its key is good for `scope`.
     pub(crate) async fn caller(
         &self,

@@ -94,13 +94,12 @@ impl Asked {
         let Some(known) = self.waits_beyond(&payment) else {
             return Ok((payment, Heard::Yes));
         };
-        let Some(_place) = app.waiters().enter(caller.key) else {
+        let Some(place) = app.waiters().enter(caller.key) else {
             count_poll("shed");
             return Ok((payment, Heard::Shed));
         };
-        let counted = Counted::enter();
         let ended = app.watchtower().wait(lookout, known, deadline).await;
-        drop(counted);
+        drop(place);
         count_poll(ended.as_str());
         match ended {
             Ended::Changed => Ok((load(app, caller, id).await?, Heard::Yes)),
@@ -135,22 +134,6 @@ impl Asked {
             let applied = HeaderValue::try_from(applied).expect("letters and digits are ASCII");
             response.headers_mut().insert(PREFERENCE_APPLIED, applied);
         }
-    }
-}
-
-/// A waiting request in the metrics; counted out also when its client goes away.
-struct Counted;
-
-impl Counted {
-    fn enter() -> Self {
-        metrics::gauge!("long_polls_waiting").increment(1);
-        Self
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        metrics::gauge!("long_polls_waiting").decrement(1);
     }
 }
 

@@ -40,7 +40,13 @@ impl Waiters {
         }
         taken.all += 1;
         taken.by_key.insert(key, own + 1);
+        metrics::gauge!("long_polls_waiting").increment(1);
         Some(Place { key, waiters: self.clone() })
+    }
+
+    /// How many places are taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.lock().all
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -51,6 +57,7 @@ impl Waiters {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        metrics::gauge!("long_polls_waiting").decrement(1);
         let mut taken = self.waiters.lock();
         taken.all = taken.all.saturating_sub(1);
         if let Some(own) = taken.by_key.get_mut(&self.key) {
@@ -88,7 +95,7 @@ mod tests {
         for _ in 0..3 {
             assert!(waiters.enter(key(1)).is_some());
         }
-        let taken = waiters.lock();
-        assert!(taken.all == 0 && taken.by_key.is_empty());
+        assert_eq!(waiters.taken(), 0);
+        assert!(waiters.lock().by_key.is_empty());
     }
 }

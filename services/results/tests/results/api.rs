@@ -31,6 +31,7 @@ pub(crate) struct Api {
     /// Stops the API.
     pub(crate) stop: CancellationToken,
     pub(crate) herald: Herald,
+    pub(crate) app: App,
     address: SocketAddr,
     http: reqwest::Client,
 }
@@ -61,9 +62,9 @@ impl Api {
         let app = App::new(settings, store, &queue, Clock::system(), stop.clone());
         let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(runtime::http::serve(listener, router(app), stop.clone()));
+        tokio::spawn(runtime::http::serve(listener, router(app.clone()), stop.clone()));
         let (herald, http) = (Herald::new(&queue), testkit::http::client());
-        Self { database, seller, stop, herald, address, http }
+        Self { database, seller, stop, herald, app, address, http }
     }
 
     /// A new payment of this API's seller.

@@ -13,26 +13,21 @@ use crate::api::{Api, FOR_EVER, Told, included, settings};
 /// How long a request may take to begin to wait, and a notice to be heard.
 const SOON: Duration = Duration::from_secs(20);
 
-/// One place to wait at, so that another request can tell whether the first one has it.
-fn one_place() -> Settings {
-    Settings { max_waiters: 1, ..settings() }
-}
-
 /// Nothing is seen but what is told.
 fn deaf() -> Settings {
-    Settings { recheck: FOR_EVER, ..one_place() }
+    Settings { recheck: FOR_EVER, ..settings() }
 }
 
-/// Sends a request that waits at the only place, and comes back once it does.
+/// Sends a request that waits, and comes back once it does.
 async fn waiting(api: &Api, request: RequestBuilder) -> JoinHandle<Told> {
     let sent = tokio::spawn(Told::by(request));
-    let other = format!("/v1/payments/{}", api.payment().await.id);
-    eventually(SOON, || async {
-        let told = Told::by(api.get(&other).header("prefer", "wait=0")).await;
-        told.header("preference-applied").is_none().then_some(())
-    })
-    .await;
+    all_are_waiting(api, 1).await;
     sent
+}
+
+/// Comes back once this many requests wait.
+async fn all_are_waiting(api: &Api, count: usize) {
+    eventually(SOON, || std::future::ready((api.app.waiting() == count).then_some(()))).await;
 }
 
 #[tokio::test]
@@ -56,7 +51,7 @@ async fn a_change_that_is_told_wakes_who_waits_for_it() {
 
 #[tokio::test]
 async fn a_change_that_nobody_told_of_is_found_in_the_ledger() {
-    let api = Api::with(one_place()).await;
+    let api = Api::start().await;
     let payment = api.payment().await;
     let path = format!("/v1/payments/{}?wait=3600&since_version=1", payment.id);
     let poll = waiting(&api, api.get(&path)).await;
@@ -113,9 +108,11 @@ async fn no_wait_is_longer_than_the_operator_allows() {
 #[tokio::test]
 async fn a_waiter_too_many_is_answered_at_once_and_asked_to_come_again() {
     let api = Api::with(Settings { max_waiters: 0, ..settings() }).await;
-    let path = format!("/v1/payments/{}?wait=3600", api.payment().await.id);
-    let told = Told::by(api.get(&path)).await;
+    let path = format!("/v1/payments/{}", api.payment().await.id);
+    let told = Told::by(api.get(&format!("{path}?wait=3600"))).await;
     assert_eq!((told.status, told.header("retry-after")), (200, Some("2")));
+    let told = Told::by(api.get(&path).header("prefer", "wait=3600")).await;
+    assert_eq!((told.status, told.header("preference-applied")), (200, None));
 }
 
 #[tokio::test]
@@ -127,15 +124,11 @@ async fn one_key_cannot_take_the_places_of_all() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_leaves_its_place() {
-    let api = Api::with(one_place()).await;
+    let api = Api::start().await;
     let path = format!("/v1/payments/{}", api.payment().await.id);
     let poll = waiting(&api, api.get(&format!("{path}?wait=3600"))).await;
     poll.abort();
-    eventually(SOON, || async {
-        let told = Told::by(api.get(&path).header("prefer", "wait=0")).await;
-        told.header("preference-applied").map(|_| ())
-    })
-    .await;
+    all_are_waiting(&api, 0).await;
 }
 
 #[tokio::test]
