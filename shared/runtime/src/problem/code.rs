@@ -123,6 +123,17 @@ mod tests {
     }
 
     #[test]
+    fn every_code_is_documented_with_its_status() {
+        let page = include_str!("../../../../docs/problems.md");
+        for code in ProblemCode::ALL {
+            let row = format!("| `{}` | {} |", code.as_str(), code.status().as_u16());
+            assert!(page.contains(&row), "docs/problems.md lacks: {row}");
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| `")).count();
+        assert_eq!(rows, ProblemCode::ALL.len(), "docs/problems.md has a code that is none");
+    }
+
+    #[test]
     fn every_code_is_an_error_and_every_server_error_may_be_retried() {
         for code in ProblemCode::ALL {
             let status = code.status();
