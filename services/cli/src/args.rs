@@ -34,6 +34,17 @@ pub(crate) enum Command {
     /// Signing addresses that pay the gas.
     #[command(subcommand)]
     Signer(SignerCommand),
+    /// Posts 200 payments, good and bad, and compares what became of them with the chain.
+    ///
+    /// For a development chain with the test token: `make demo` brings one.
+    #[command(args_conflicts_with_subcommands = true)]
+    Demo {
+        /// How long it waits for everything to end.
+        #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+        deadline_secs: u64,
+        #[command(subcommand)]
+        command: Option<DemoCommand>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,4 +120,10 @@ pub(crate) enum SignerCommand {
     List,
     /// Prints the address of each configured key.
     Addresses,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DemoCommand {
+    /// Prints the body of a payment to post, signed by a buyer with test money.
+    Payment,
 }

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod args;
+mod demo;
 mod failure;
 mod migrate;
 mod networks;
@@ -10,6 +11,7 @@ mod serve;
 mod signer;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use runtime::Config;
@@ -44,5 +46,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Migrate => migrate::run(&config).await,
         Command::Key(command) => api_key::run(&config, command).await,
         Command::Signer(command) => signer::run(&config, command).await,
+        Command::Demo { deadline_secs, command } => {
+            demo::run(&config, Duration::from_secs(deadline_secs), command).await
+        }
     }
 }
