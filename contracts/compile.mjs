@@ -20,7 +20,13 @@ const SETTINGS = {
   optimizer: { enabled: true, runs: 100000 },
   metadata: { appendCBOR: false, bytecodeHash: "none" },
 };
-const WANTED = ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences"];
+const WANTED = [
+  "abi",
+  "evm.methodIdentifiers",
+  "evm.bytecode.object",
+  "evm.deployedBytecode.object",
+  "evm.deployedBytecode.immutableReferences",
+];
 
 const checkOnly = parseArguments(process.argv.slice(2));
 const solc = loadCompiler();
@@ -82,6 +88,7 @@ function compile(name) {
     compiler: `solc ${solc.version()}`,
     settings: SETTINGS,
     abi,
+    selectors: evm.methodIdentifiers,
     runtimeBytecode: `0x${evm.deployedBytecode.object}`,
     creationBytecode: `0x${evm.bytecode.object}`,
     sourceSha256: createHash("sha256").update(source).digest("hex"),

@@ -15,7 +15,7 @@ need_commands() {
 # provide PROGRAM: prints where it is, and installs it before if it is missing.
 provide() {
     "find_$1" && return 0
-    "install_$1" >&2
+    "install_$1" >&2 || exit 1
     "find_$1" || die "$1 is still missing after its install"
 }
 
@@ -94,13 +94,17 @@ install_redis() {
 
 # The package makes and starts a cluster of its own unless it is told not to.
 install_postgres() {
+    [[ ! -f $PG_DATA/PG_VERSION ]] || die "the data in $PG_DATA is PostgreSQL $(<"$PG_DATA/PG_VERSION")'s, which is missing.
+  Install that version, or give the data up: compose/local destroy"
     can_install_packages || die "PostgreSQL $POSTGRES_AT_LEAST or newer is missing.
   Debian: apt-get install postgresql, or set QUITTANCE_PG_BIN_DIR to the folder of postgres, initdb and psql."
     local note=/etc/postgresql-common/createcluster.d/quittance-local.conf
     mkdir -p "${note%/*}"
     printf 'create_main_cluster = false\n' >"$note"
-    install_packages postgresql
+    local result=0
+    (install_packages postgresql) || result=$?
     rm -f "$note"
+    return "$result"
 }
 
 can_install_packages() {
@@ -110,7 +114,7 @@ can_install_packages() {
 # Fresh package lists only when the ones at hand do not do.
 install_packages() {
     say "installing Debian packages: $*"
-    local install=(apt-get install -y --no-install-recommends "$@")
+    local install=(apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@")
     export DEBIAN_FRONTEND=noninteractive
     (umask 022 && { "${install[@]}" || { apt-get update && "${install[@]}"; }; }) || die "apt-get could not install: $*"
 }
