@@ -15,8 +15,10 @@ create table payments (
     x402_version smallint not null check (x402_version in (1, 2)),
     finality text not null check (finality in ('confirmed', 'safe', 'finalized')),
     reference text check (length(reference) <= 200),
-    metadata jsonb check (jsonb_typeof(metadata) = 'object'),
-    request_id text not null,
+    -- Kept as text, so that every number reads back as the seller wrote it. Together with the limits
+    -- above and below, its length bounds the body of a webhook.
+    metadata json check (json_typeof(metadata) = 'object' and octet_length(metadata::text) <= 8192),
+    request_id text not null check (length(request_id) <= 200),
     created_at timestamptz not null,
     updated_at timestamptz not null,
 

@@ -1,16 +1,20 @@
 //! The one way in which payments change.
 
+mod movement;
+
 use std::collections::HashSet;
 
 use domain::{
-    AccountId, B256, DeliveryId, Event, EventId, EventType, Payment, PaymentState, Refused,
-    Timestamp, WebhookBody, WebhookEvent, transition,
+    B256, DeliveryId, Event, EventId, EventType, Payment, PaymentId, Refused, Timestamp,
+    TransactionId, transition,
 };
-use serde_json::{Map, Value, json};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use crate::row::signed;
+use self::movement::{move_payments, rests_on};
+use crate::delivery::announce;
+use crate::timeline::{NewEvent, record_events};
+use crate::transaction::close_items;
 use crate::{Store, StoreError};
 
 /// Something that happened to a payment, as it was when it was loaded.
@@ -58,6 +62,8 @@ impl Store {
     /// Applies each change to its payment if nobody else has moved it since, and commits the new
     /// states, their events and the deliveries they cause together.
     ///
+    /// A payment that is named twice takes the first of its changes; the others are overtaken.
+    ///
     /// # Errors
     /// [`StoreError`] when nothing was committed, or, after a lost connection, when that is
     /// unknown; giving the same changes again is harmless.
@@ -82,6 +88,8 @@ struct Step {
     event: EventId,
     kind: EventType,
     carrier: Option<B256>,
+    /// The transaction that the payment rested on and does not rest on any more.
+    leaves: Option<TransactionId>,
 }
 
 /// [`Store::advance`] inside the caller's transaction.
@@ -92,11 +100,22 @@ pub(crate) async fn advance(
 ) -> Result<Advance, StoreError> {
     let planned: Vec<Result<Step, Refused>> =
         changes.into_iter().map(|change| plan(change, now)).collect();
-    let steps: Vec<&Step> = planned.iter().filter_map(|step| step.as_ref().ok()).collect();
-    let moved = move_payments(tx, &steps).await?;
+    let mut named = HashSet::new();
+    let steps: Vec<&Step> = planned
+        .iter()
+        .filter_map(|step| step.as_ref().ok())
+        .filter(|step| named.insert(step.next.id))
+        .collect();
+    let mut moved = move_payments(tx, &steps).await?;
+    let steps: Vec<&Step> =
+        steps.into_iter().filter(|step| moved.contains(&step.next.id.uuid())).collect();
+    let left: Vec<(TransactionId, PaymentId)> = steps
+        .iter()
+        .filter_map(|step| step.leaves.map(|transaction| (transaction, step.next.id)))
+        .collect();
+    close_items(tx, &left).await?;
     let events: Vec<NewEvent<'_>> = steps
         .iter()
-        .filter(|step| moved.contains(&step.next.id.uuid()))
         .map(|step| NewEvent {
             id: step.event,
             kind: step.kind,
@@ -110,9 +129,8 @@ pub(crate) async fn advance(
         .into_iter()
         .map(|step| match step {
             Err(refused) => Advanced::Refused(refused),
-            Ok(step) if moved.contains(&step.next.id.uuid()) => {
-                Advanced::Moved(Box::new(step.next))
-            }
+            // A payment that was named twice has moved once: by the first of its changes.
+            Ok(step) if moved.remove(&step.next.id.uuid()) => Advanced::Moved(Box::new(step.next)),
             Ok(_) => Advanced::Overtaken,
         })
         .collect();
@@ -122,265 +140,13 @@ pub(crate) async fn advance(
 fn plan(change: Change, now: Timestamp) -> Result<Step, Refused> {
     let Change { payment, event, carrier } = change;
     let state = transition(payment.state, event)?;
+    let leaves = rests_on(&payment.state).filter(|left| rests_on(&state) != Some(*left));
     let next = Payment {
         version: payment.version.saturating_add(1),
         updated_at: now.max(payment.updated_at),
         state,
         ..payment
     };
-    Ok(Step { next, event: EventId::new(Uuid::now_v7()), kind: event.event_type(), carrier })
-}
-
-/// The columns that hold what is known in a state.
-#[derive(Default)]
-struct StateColumns {
-    held_until: Option<Timestamp>,
-    approved_until: Option<Timestamp>,
-    transaction: Option<Uuid>,
-    inclusion: Option<domain::Inclusion>,
-    failure: Option<&'static str>,
-}
-
-impl StateColumns {
-    fn of(state: &PaymentState) -> Self {
-        let none = Self::default();
-        match *state {
-            PaymentState::Held { until } => Self { held_until: Some(until), ..none },
-            PaymentState::Approved { until } => Self { approved_until: Some(until), ..none },
-            PaymentState::Submitted(submission) => Self {
-                approved_until: Some(submission.approved_until),
-                transaction: Some(submission.transaction.uuid()),
-                ..none
-            },
-            PaymentState::Confirmed { inclusion, submission } => Self {
-                inclusion: Some(inclusion),
-                approved_until: submission.map(|submission| submission.approved_until),
-                transaction: submission.map(|submission| submission.transaction.uuid()),
-                ..none
-            },
-            PaymentState::Settled { inclusion } => Self { inclusion: Some(inclusion), ..none },
-            PaymentState::Rejected(code) | PaymentState::Failed(code) => {
-                Self { failure: Some(code.as_str()), ..none }
-            }
-            PaymentState::Accepted | PaymentState::Canceled | PaymentState::Expired => none,
-        }
-    }
-}
-
-/// Writes the new states where the version is still the one before, and says which moved.
-///
-/// Rows are locked in the order of their ids, so that batches at the same instant never wait for
-/// each other in a circle.
-async fn move_payments(
-    tx: &mut PgTransaction<'_>,
-    steps: &[&Step],
-) -> Result<HashSet<Uuid>, StoreError> {
-    if steps.is_empty() {
-        return Ok(HashSet::new());
-    }
-    fn column<T>(steps: &[&Step], value: impl Fn(&Payment, StateColumns) -> T) -> Vec<T> {
-        let row = |step: &&Step| value(&step.next, StateColumns::of(&step.next.state));
-        steps.iter().map(row).collect()
-    }
-    let due = |payment: &Payment| {
-        domain::schedule::due_at(&payment.state, 0, payment.updated_at).map(Timestamp::to_datetime)
-    };
-    let version = |payment: &Payment| i32::try_from(payment.version).unwrap_or(i32::MAX);
-    let moved = sqlx::query_scalar!(
-        r#"with change as (
-             select * from unnest(
-               $1::uuid[], $2::integer[], $3::text[], $4::timestamptz[], $5::timestamptz[],
-               $6::timestamptz[], $7::timestamptz[], $8::uuid[], $9::bytea[], $10::bigint[],
-               $11::bigint[], $12::bytea[], $13::text[]
-             ) as c (
-               id, version, state, updated_at, due_at, held_until, approved_until, transaction_id,
-               tx_hash, log_index, block_number, block_hash, failure_code
-             )
-           ), locked as (
-             select p.id from payments p join change c on c.id = p.id
-             where p.version = c.version - 1
-             order by p.id for update of p
-           )
-           update payments p
-           set version = c.version, state = c.state, updated_at = c.updated_at, due_at = c.due_at,
-               rings = 0, held_until = c.held_until, approved_until = c.approved_until,
-               transaction_id = c.transaction_id, tx_hash = c.tx_hash, log_index = c.log_index,
-               block_number = c.block_number, block_hash = c.block_hash,
-               failure_code = c.failure_code
-           from change c
-           where p.id = c.id and p.version = c.version - 1 and p.id in (select id from locked)
-           returning p.id"#,
-        &column(steps, |p, _| p.id.uuid()),
-        &column(steps, |p, _| version(p)),
-        &column(steps, |p, _| p.state.name().as_str().to_owned()),
-        &column(steps, |p, _| p.updated_at.to_datetime()),
-        &column(steps, |p, _| due(p)) as _,
-        &column(steps, |_, c| c.held_until.map(Timestamp::to_datetime)) as _,
-        &column(steps, |_, c| c.approved_until.map(Timestamp::to_datetime)) as _,
-        &column(steps, |_, c| c.transaction) as _,
-        &column(steps, |_, c| c.inclusion.map(|i| i.tx_hash.to_vec())) as _,
-        &column(steps, |_, c| c.inclusion.map(|i| signed(i.log_index))) as _,
-        &column(steps, |_, c| c.inclusion.map(|i| signed(i.block_number))) as _,
-        &column(steps, |_, c| c.inclusion.map(|i| i.block_hash.to_vec())) as _,
-        &column(steps, |_, c| c.failure.map(str::to_owned)) as _,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(moved.into_iter().collect())
-}
-
-/// A change that is being committed.
-pub(crate) struct NewEvent<'a> {
-    pub(crate) id: EventId,
-    pub(crate) kind: EventType,
-    pub(crate) payment: &'a Payment,
-    pub(crate) carrier: Option<B256>,
-}
-
-impl NewEvent<'_> {
-    /// What the change brought to light, for the timeline.
-    fn detail(&self) -> Value {
-        let mut detail = Map::new();
-        if let Some(inclusion) = self.payment.state.inclusion() {
-            detail.insert("tx_hash".to_owned(), json!(inclusion.tx_hash));
-            detail.insert("log_index".to_owned(), json!(inclusion.log_index));
-            detail.insert("block_number".to_owned(), json!(inclusion.block_number));
-            detail.insert("block_hash".to_owned(), json!(inclusion.block_hash));
-        } else if let Some(hash) = self.carrier {
-            detail.insert("tx_hash".to_owned(), json!(hash));
-        }
-        if let Some(code) = self.payment.state.failure() {
-            detail.insert("failure".to_owned(), json!(code));
-        }
-        Value::Object(detail)
-    }
-}
-
-/// Writes the journal rows of changes.
-pub(crate) async fn record_events(
-    tx: &mut PgTransaction<'_>,
-    events: &[NewEvent<'_>],
-) -> Result<(), StoreError> {
-    if events.is_empty() {
-        return Ok(());
-    }
-    let payments: Vec<Uuid> = events.iter().map(|event| event.payment.id.uuid()).collect();
-    let versions: Vec<i32> = events
-        .iter()
-        .map(|event| i32::try_from(event.payment.version).unwrap_or(i32::MAX))
-        .collect();
-    let ids: Vec<Uuid> = events.iter().map(|event| event.id.uuid()).collect();
-    let accounts: Vec<Uuid> = events.iter().map(|event| event.payment.account.uuid()).collect();
-    let types: Vec<String> = events.iter().map(|event| event.kind.as_str().to_owned()).collect();
-    let states: Vec<String> =
-        events.iter().map(|event| event.payment.state.name().as_str().to_owned()).collect();
-    let times: Vec<_> = events.iter().map(|event| event.payment.updated_at.to_datetime()).collect();
-    let details: Vec<Value> = events.iter().map(NewEvent::detail).collect();
-    sqlx::query!(
-        "insert into payment_events (payment_id, version, id, account_id, type, state, at, detail)
-         select * from unnest(
-             $1::uuid[], $2::integer[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
-             $7::timestamptz[], $8::jsonb[]
-         )",
-        &payments,
-        &versions,
-        &ids,
-        &accounts,
-        &types,
-        &states,
-        &times,
-        &details,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Writes one delivery for each endpoint that wants to hear of a change.
-pub(crate) async fn announce(
-    tx: &mut PgTransaction<'_>,
-    events: &[NewEvent<'_>],
-) -> Result<Vec<DeliveryId>, StoreError> {
-    let accounts: HashSet<Uuid> = events.iter().map(|event| event.payment.account.uuid()).collect();
-    if accounts.is_empty() {
-        return Ok(Vec::new());
-    }
-    let endpoints = sqlx::query!(
-        "select id, account_id, event_types from webhook_endpoints
-         where account_id = any($1) and state = 'enabled'",
-        &accounts.into_iter().collect::<Vec<_>>(),
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    let mut rows = DeliveryRows::default();
-    for event in events {
-        let wanting = endpoints.iter().filter(|endpoint| {
-            AccountId::new(endpoint.account_id) == event.payment.account
-                && endpoint.event_types.iter().any(|wanted| wanted == event.kind.as_str())
-        });
-        for endpoint in wanting {
-            rows.push(event, endpoint.id);
-        }
-    }
-    rows.insert(tx).await
-}
-
-#[derive(Default)]
-struct DeliveryRows {
-    ids: Vec<Uuid>,
-    endpoints: Vec<Uuid>,
-    accounts: Vec<Uuid>,
-    events: Vec<Uuid>,
-    payments: Vec<Uuid>,
-    types: Vec<String>,
-    bodies: Vec<Vec<u8>>,
-    times: Vec<time::OffsetDateTime>,
-}
-
-impl DeliveryRows {
-    fn push(&mut self, event: &NewEvent<'_>, endpoint: Uuid) {
-        let webhook = WebhookEvent {
-            id: event.id,
-            kind: event.kind,
-            payment: event.payment,
-            carrier: event.carrier,
-        };
-        self.ids.push(Uuid::now_v7());
-        self.endpoints.push(endpoint);
-        self.accounts.push(event.payment.account.uuid());
-        self.events.push(event.id.uuid());
-        self.payments.push(event.payment.id.uuid());
-        self.types.push(event.kind.as_str().to_owned());
-        self.bodies.push(WebhookBody::new(&webhook).to_bytes());
-        self.times.push(event.payment.updated_at.to_datetime());
-    }
-
-    async fn insert(self, tx: &mut PgTransaction<'_>) -> Result<Vec<DeliveryId>, StoreError> {
-        if self.ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        sqlx::query!(
-            "insert into webhook_deliveries (
-                 id, endpoint_id, account_id, event_id, payment_id, event_type, body, state,
-                 due_at, created_at
-             )
-             select id, endpoint_id, account_id, event_id, payment_id, event_type, body, 'pending',
-                    at, at
-             from unnest(
-                 $1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::text[],
-                 $7::bytea[], $8::timestamptz[]
-             ) as new (id, endpoint_id, account_id, event_id, payment_id, event_type, body, at)",
-            &self.ids,
-            &self.endpoints,
-            &self.accounts,
-            &self.events,
-            &self.payments,
-            &self.types,
-            &self.bodies,
-            &self.times,
-        )
-        .execute(&mut **tx)
-        .await?;
-        Ok(self.ids.into_iter().map(DeliveryId::new).collect())
-    }
+    let event_id = EventId::new(Uuid::now_v7());
+    Ok(Step { next, event: event_id, kind: event.event_type(), carrier, leaves })
 }

@@ -197,26 +197,4 @@ impl Store {
             oldest_delivery: row.oldest_delivery.map(moment),
         })
     }
-
-    /// Forgets idempotency keys made before `before`, up to `limit` of them.
-    ///
-    /// # Errors
-    /// [`StoreError`] when nothing was forgotten.
-    pub async fn forget_idempotency_keys(
-        &self,
-        before: Timestamp,
-        limit: i64,
-    ) -> Result<u64, StoreError> {
-        let done = sqlx::query!(
-            "delete from idempotency_keys where (account_id, key) in (
-                 select account_id, key from idempotency_keys where created_at < $1
-                 order by created_at limit $2
-             )",
-            before.to_datetime(),
-            limit,
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(done.rows_affected())
-    }
 }

@@ -1,6 +1,7 @@
 //! Where sellers want to be told.
 
 use domain::{AccountId, EndpointId, EventType, Timestamp};
+use sqlx::PgTransaction;
 
 use crate::row::{moment, parse, unreadable};
 use crate::{Store, StoreError};
@@ -142,28 +143,30 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let done = sqlx::query!(
-            "update webhook_endpoints
-             set state = 'deleted', disabled_reason = null, updated_at = $3
+        let owned = sqlx::query_scalar!(
+            "select 1 as one from webhook_endpoints
              where id = $1 and account_id = $2 and state <> 'deleted'",
             id.uuid(),
             account.uuid(),
-            now.to_datetime(),
         )
-        .execute(&mut *tx)
+        .fetch_optional(&mut *tx)
         .await?;
-        sqlx::query!(
-            "update webhook_deliveries
-             set state = 'canceled', due_at = null, lease_until = null, finished_at = $2
-             where endpoint_id = $1 and state in ('pending', 'held') and exists (
-                 select 1 from webhook_endpoints where id = $1 and account_id = $3
-             )",
+        if owned.is_none() {
+            return Ok(false);
+        }
+        cancel_waiting(&mut tx, id, now).await?;
+        let done = sqlx::query!(
+            "update webhook_endpoints
+             set state = 'deleted', disabled_reason = null, updated_at = $2
+             where id = $1 and state <> 'deleted'",
             id.uuid(),
             now.to_datetime(),
-            account.uuid(),
         )
         .execute(&mut *tx)
         .await?;
+        // Payments that move wait for the endpoint's row, so most was done before it was locked;
+        // this is what came in between.
+        cancel_waiting(&mut tx, id, now).await?;
         tx.commit().await?;
         Ok(done.rows_affected() > 0)
     }
@@ -179,6 +182,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
+        hold_pending(&mut tx, id).await?;
         sqlx::query!(
             "update webhook_endpoints set state = 'disabled', disabled_reason = $2, updated_at = $3
              where id = $1 and state = 'enabled'",
@@ -188,14 +192,48 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        sqlx::query!(
-            "update webhook_deliveries set state = 'held', due_at = null, lease_until = null
-             where endpoint_id = $1 and state = 'pending'",
-            id.uuid(),
-        )
-        .execute(&mut *tx)
-        .await?;
+        // As when an endpoint is deleted: what came in between.
+        hold_pending(&mut tx, id).await?;
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Cancels what is on its way to an endpoint. Rows are locked in the order of their ids, as they
+/// are when attempts are recorded.
+async fn cancel_waiting(
+    tx: &mut PgTransaction<'_>,
+    id: EndpointId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with waiting as (
+             select id from webhook_deliveries
+             where endpoint_id = $1 and state in ('pending', 'held') order by id for update
+         )
+         update webhook_deliveries d
+         set state = 'canceled', due_at = null, lease_until = null, finished_at = $2
+         from waiting where d.id = waiting.id",
+        id.uuid(),
+        now.to_datetime(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Holds what is on its way to an endpoint; locked in the same order.
+async fn hold_pending(tx: &mut PgTransaction<'_>, id: EndpointId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with pending as (
+             select id from webhook_deliveries
+             where endpoint_id = $1 and state = 'pending' order by id for update
+         )
+         update webhook_deliveries d set state = 'held', due_at = null, lease_until = null
+         from pending where d.id = pending.id",
+        id.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }

@@ -35,6 +35,10 @@ impl StoreError {
 /// intervention (PostgreSQL 15, appendix A).
 const UNAVAILABLE_CLASSES: [&str; 3] = ["08", "53", "57"];
 
+/// `read_only_sql_transaction`, of a server that is no longer the primary, and
+/// `idle_in_transaction_session_timeout`, of a process that was stopped: "not now" as well.
+const UNAVAILABLE: [&str; 2] = ["25006", "25P03"];
+
 /// `serialization_failure`, `deadlock_detected` and `lock_not_available`.
 const CONFLICTS: [&str; 3] = ["40001", "40P01", "55P03"];
 
@@ -42,7 +46,9 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         if let sqlx::Error::Database(database) = &error {
             let code = database.code().unwrap_or_default();
-            if UNAVAILABLE_CLASSES.iter().any(|class| code.starts_with(class)) {
+            if UNAVAILABLE_CLASSES.iter().any(|class| code.starts_with(class))
+                || UNAVAILABLE.contains(&code.as_ref())
+            {
                 return Self::Unavailable(error);
             }
             if CONFLICTS.contains(&code.as_ref()) {

@@ -1,5 +1,8 @@
 //! Accepting payments: many at once, each of them once.
 
+mod authorization;
+mod key;
+
 use std::collections::HashMap;
 
 use domain::{
@@ -9,9 +12,12 @@ use domain::{
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use crate::advance::{NewEvent, announce, record_events};
+use self::authorization::{Owners, find_owners, write_payments};
+use self::key::{Claim, claim_keys, repoint_keys};
+use crate::delivery::announce;
 use crate::payment::load;
-use crate::row::{hash, moment, unreadable};
+use crate::row::unreadable;
+use crate::timeline::{NewEvent, record_events};
 use crate::{Store, StoreError};
 
 /// A checked submission, to be accepted.
@@ -72,285 +78,89 @@ pub enum Acceptance {
     },
 }
 
-/// What is known about an intake before its payment is written.
-enum Claim {
-    /// To be written.
-    Open,
-    /// Settled by what its key says already.
-    Answered(KeyAnswer),
-}
-
-enum KeyAnswer {
-    Same(Uuid),
-    Other { payment: Uuid, first_used_at: Timestamp },
-}
-
 impl Store {
-    /// Accepts a batch in one transaction; the answers stand in the order of the batch.
+    /// Accepts a batch; the answers stand in the order of the batch.
     ///
     /// A thousand submissions of one authorization, in one batch or in many at the same instant,
-    /// make one payment. When this returns, what it says is committed.
+    /// make one payment; within a batch the first has it. When this returns, what it says is
+    /// committed.
+    ///
+    /// The batch is one transaction, with one exception: a submission whose key was taken, in this
+    /// very batch, by one that came to nothing is decided in a transaction after that.
     ///
     /// # Errors
-    /// [`StoreError`] when nothing was committed, or, after a lost connection, when that is
-    /// unknown; the whole batch can be given again.
+    /// [`StoreError`] when nothing, or at most a part, was committed, or, after a lost connection,
+    /// when that is unknown; the whole batch can be given again.
     pub async fn accept(&self, batch: Vec<Intake>) -> Result<Vec<Acceptance>, StoreError> {
+        let mut answers: Vec<Option<Acceptance>> = vec![None; batch.len()];
+        // Whoever takes a key is decided, so no batch needs more passes than it has members; one
+        // more is for keys that were forgotten at the same instant.
+        for _ in 0..=batch.len() {
+            let open: Vec<usize> = (0..batch.len()).filter(|&at| answers[at].is_none()).collect();
+            if open.is_empty() {
+                break;
+            }
+            let intakes: Vec<&Intake> = open.iter().map(|&at| &batch[at]).collect();
+            for (at, answer) in open.iter().zip(self.accept_once(&intakes).await?) {
+                answers[*at] = answer;
+            }
+        }
+        answers.into_iter().collect::<Option<_>>().ok_or_else(|| unreadable("idempotency keys"))
+    }
+
+    /// One transaction of [`Store::accept`]. What has no answer depends on a key that stands for
+    /// nothing by now, and has left nothing.
+    async fn accept_once(&self, batch: &[&Intake]) -> Result<Vec<Option<Acceptance>>, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let claims = claim_keys(&mut tx, &batch).await?;
+        let claims = claim_keys(&mut tx, batch).await?;
         let open: Vec<&Intake> = batch
             .iter()
             .zip(&claims)
-            .filter_map(|(intake, claim)| matches!(claim, Claim::Open).then_some(intake))
+            .filter_map(|(intake, claim)| matches!(claim, Claim::Open).then_some(*intake))
             .collect();
         let written = write_payments(&mut tx, &open).await?;
         let owners = find_owners(&mut tx, &open, &written).await?;
-        repoint_keys(&mut tx, &open, &owners).await?;
-        announce_new(&mut tx, &open, &written).await?;
-        let answers = answer(&mut tx, &batch, claims, &written, &owners).await?;
+        let fates: Fates = open
+            .iter()
+            .map(|intake| Ok((intake.id.uuid(), Fate::of(intake, &written, &owners)?)))
+            .collect::<Result<_, StoreError>>()?;
+        repoint_keys(&mut tx, &open, &fates).await?;
+        announce_new(&mut tx, &open, &fates).await?;
+        let answers = answer(&mut tx, batch, &claims, &fates).await?;
         tx.commit().await?;
         Ok(answers)
     }
 }
 
-/// Claims each new key for its intake, and looks up what the others stand for.
-///
-/// Keys, and then authorizations, are always locked in ascending order, so that batches at the
-/// same instant wait for each other but never in a circle.
-async fn claim_keys(
-    tx: &mut PgTransaction<'_>,
-    batch: &[Intake],
-) -> Result<Vec<Claim>, StoreError> {
-    let keyed: Vec<(&Intake, &Idempotency)> = batch
-        .iter()
-        .filter_map(|intake| intake.idempotency.as_ref().map(|key| (intake, key)))
-        .collect();
-    if keyed.is_empty() {
-        return Ok(batch.iter().map(|_| Claim::Open).collect());
-    }
-    insert_keys(tx, &keyed).await?;
-    let stored = read_keys(tx, &keyed).await?;
-    batch
-        .iter()
-        .map(|intake| {
-            let Some(key) = &intake.idempotency else {
-                return Ok(Claim::Open);
-            };
-            let row = stored
-                .get(&(intake.account.uuid(), key.key.clone()))
-                .ok_or_else(|| unreadable("idempotency key"))?;
-            Ok(if row.payment == intake.id.uuid() {
-                Claim::Open
-            } else if row.body_sha256 == key.body_digest {
-                Claim::Answered(KeyAnswer::Same(row.payment))
-            } else {
-                let KeyRow { payment, first_used_at, .. } = *row;
-                Claim::Answered(KeyAnswer::Other { payment, first_used_at })
-            })
-        })
-        .collect()
+/// What became of a submission that no key has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Its payment is written, under its own name.
+    New,
+    /// The same account has a payment of its authorization: this one.
+    Existing(Uuid),
+    /// Another account has.
+    AnotherAccounts,
 }
 
-async fn insert_keys(
-    tx: &mut PgTransaction<'_>,
-    keyed: &[(&Intake, &Idempotency)],
-) -> Result<(), StoreError> {
-    let accounts: Vec<Uuid> = keyed.iter().map(|(intake, _)| intake.account.uuid()).collect();
-    let keys: Vec<String> = keyed.iter().map(|(_, key)| key.key.clone()).collect();
-    let digests: Vec<Vec<u8>> = keyed.iter().map(|(_, key)| key.body_digest.to_vec()).collect();
-    let payments: Vec<Uuid> = keyed.iter().map(|(intake, _)| intake.id.uuid()).collect();
-    let times: Vec<_> = keyed.iter().map(|(intake, _)| intake.accepted_at.to_datetime()).collect();
-    sqlx::query!(
-        "insert into idempotency_keys (account_id, key, body_sha256, payment_id, created_at)
-         select * from unnest($1::uuid[], $2::text[], $3::bytea[], $4::uuid[], $5::timestamptz[])
-             as new (account_id, key, body_sha256, payment_id, created_at)
-         order by account_id, key
-         on conflict (account_id, key) do nothing",
-        &accounts,
-        &keys,
-        &digests,
-        &payments,
-        &times,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
+/// By the name that the submission would have given its payment.
+type Fates = HashMap<Uuid, Fate>;
 
-struct KeyRow {
-    payment: Uuid,
-    body_sha256: Vec<u8>,
-    first_used_at: Timestamp,
-}
-
-async fn read_keys(
-    tx: &mut PgTransaction<'_>,
-    keyed: &[(&Intake, &Idempotency)],
-) -> Result<HashMap<(Uuid, String), KeyRow>, StoreError> {
-    let accounts: Vec<Uuid> = keyed.iter().map(|(intake, _)| intake.account.uuid()).collect();
-    let keys: Vec<String> = keyed.iter().map(|(_, key)| key.key.clone()).collect();
-    let rows = sqlx::query!(
-        "select k.account_id, k.key, k.body_sha256, k.payment_id, k.created_at
-         from idempotency_keys k
-         join (select distinct * from unnest($1::uuid[], $2::text[]) as u (account_id, key)) wanted
-             on wanted.account_id = k.account_id and wanted.key = k.key",
-        &accounts,
-        &keys,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| {
-            let first_used_at = moment(row.created_at);
-            let stored =
-                KeyRow { payment: row.payment_id, body_sha256: row.body_sha256, first_used_at };
-            ((row.account_id, row.key), stored)
-        })
-        .collect())
-}
-
-/// Writes the payments whose authorization is new, and says which those are.
-async fn write_payments(
-    tx: &mut PgTransaction<'_>,
-    open: &[&Intake],
-) -> Result<Vec<Uuid>, StoreError> {
-    fn column<T>(open: &[&Intake], value: impl Fn(&Intake) -> T) -> Vec<T> {
-        open.iter().map(|intake| value(intake)).collect()
-    }
-    let due = |intake: &Intake| {
-        domain::schedule::due_at(&PaymentState::Accepted, 0, intake.accepted_at)
-            .map(Timestamp::to_datetime)
-    };
-    let written = sqlx::query_scalar!(
-        r#"insert into payments (
-             id, account_id, chain_id, asset, payer, nonce, pay_to, amount, valid_after,
-             valid_before, signature, x402_version, finality, reference, metadata, request_id,
-             created_at, updated_at, due_at, version, state
-           )
-           select id, account_id, chain_id, asset, payer, nonce, pay_to, amount::numeric,
-                  valid_after, valid_before, signature, x402_version, finality, reference,
-                  metadata, request_id, accepted_at, accepted_at, due_at, 1, 'accepted'
-           from unnest(
-             $1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[],
-             $7::bytea[], $8::text[], $9::bigint[], $10::bigint[], $11::bytea[], $12::smallint[],
-             $13::text[], $14::text[], $15::jsonb[], $16::text[], $17::timestamptz[],
-             $18::timestamptz[]
-           ) as new (
-             id, account_id, chain_id, asset, payer, nonce, pay_to, amount, valid_after,
-             valid_before, signature, x402_version, finality, reference, metadata, request_id,
-             accepted_at, due_at
-           )
-           order by chain_id, asset, payer, nonce
-           on conflict on constraint payments_one_authorization do nothing
-           returning id"#,
-        &column(open, |i| i.id.uuid()),
-        &column(open, |i| i.account.uuid()),
-        &column(open, |i| i.authorization.chain.as_i64()),
-        &column(open, |i| i.authorization.asset.to_vec()),
-        &column(open, |i| i.authorization.payer.to_vec()),
-        &column(open, |i| i.authorization.nonce.to_vec()),
-        &column(open, |i| i.authorization.pay_to.to_vec()),
-        &column(open, |i| i.authorization.amount.to_string()),
-        &column(open, |i| i.authorization.valid_after),
-        &column(open, |i| i.authorization.valid_before),
-        &column(open, |i| i.signature.reveal().to_vec()),
-        &column(open, |i| i16::from(i.x402_version)),
-        &column(open, |i| i.finality.as_str().to_owned()),
-        &column(open, |i| i.reference.clone()) as _,
-        &column(open, |i| i.metadata.clone()) as _,
-        &column(open, |i| i.request_id.clone()),
-        &column(open, |i| i.accepted_at.to_datetime()),
-        &column(open, due) as _,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    Ok(written)
-}
-
-/// Who has each authorization that was there before: by its key, the payment and its account.
-type Owners = HashMap<domain::AuthorizationKey, (Uuid, Uuid)>;
-
-async fn find_owners(
-    tx: &mut PgTransaction<'_>,
-    open: &[&Intake],
-    written: &[Uuid],
-) -> Result<Owners, StoreError> {
-    let taken: Vec<&Authorization> = open
-        .iter()
-        .filter(|intake| !written.contains(&intake.id.uuid()))
-        .map(|intake| &intake.authorization)
-        .collect();
-    if taken.is_empty() {
-        return Ok(Owners::new());
-    }
-    let chains: Vec<i64> = taken.iter().map(|a| a.chain.as_i64()).collect();
-    let assets: Vec<Vec<u8>> = taken.iter().map(|a| a.asset.to_vec()).collect();
-    let payers: Vec<Vec<u8>> = taken.iter().map(|a| a.payer.to_vec()).collect();
-    let nonces: Vec<Vec<u8>> = taken.iter().map(|a| a.nonce.to_vec()).collect();
-    let rows = sqlx::query!(
-        "select p.id, p.account_id, p.chain_id, p.asset, p.payer, p.nonce
-         from payments p
-         join (
-             select distinct * from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[])
-                 as u (chain_id, asset, payer, nonce)
-         ) wanted on wanted.chain_id = p.chain_id and wanted.asset = p.asset
-             and wanted.payer = p.payer and wanted.nonce = p.nonce",
-        &chains,
-        &assets,
-        &payers,
-        &nonces,
-    )
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let key = domain::AuthorizationKey {
-                chain: crate::row::chain(row.chain_id)?,
-                asset: crate::row::address(&row.asset)?,
-                payer: crate::row::address(&row.payer)?,
-                nonce: hash(&row.nonce)?,
-            };
-            Ok((key, (row.id, row.account_id)))
-        })
-        .collect()
-}
-
-/// Keys of intakes that found their authorization taken: they stand for the payment that has it,
-/// or, where that is another account's, for nothing.
-async fn repoint_keys(
-    tx: &mut PgTransaction<'_>,
-    open: &[&Intake],
-    owners: &Owners,
-) -> Result<(), StoreError> {
-    let claimed = open.iter().filter_map(|intake| {
-        intake.idempotency.as_ref()?;
-        let (payment, account) = owners.get(&intake.authorization.key())?;
+impl Fate {
+    fn of(
+        intake: &Intake,
+        written: &std::collections::HashSet<Uuid>,
+        owners: &Owners,
+    ) -> Result<Self, StoreError> {
+        if written.contains(&intake.id.uuid()) {
+            return Ok(Self::New);
+        }
+        let (payment, account) = owners
+            .get(&intake.authorization.key())
+            .ok_or_else(|| unreadable("owner of an authorization"))?;
         let own = *account == intake.account.uuid();
-        Some((intake.id.uuid(), own.then_some(*payment)))
-    });
-    let (claims, payments): (Vec<Uuid>, Vec<Option<Uuid>>) = claimed.unzip();
-    if claims.is_empty() {
-        return Ok(());
+        Ok(if own { Self::Existing(*payment) } else { Self::AnotherAccounts })
     }
-    sqlx::query!(
-        "update idempotency_keys k set payment_id = u.payment_id
-         from unnest($1::uuid[], $2::uuid[]) as u (claim, payment_id)
-         where k.payment_id = u.claim and u.payment_id is not null",
-        &claims,
-        &payments as _,
-    )
-    .execute(&mut **tx)
-    .await?;
-    sqlx::query!(
-        "delete from idempotency_keys k
-         using unnest($1::uuid[], $2::uuid[]) as u (claim, payment_id)
-         where k.payment_id = u.claim and u.payment_id is null",
-        &claims,
-        &payments as _,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
 }
 
 fn as_payment(intake: &Intake) -> Payment {
@@ -372,11 +182,11 @@ fn as_payment(intake: &Intake) -> Payment {
 async fn announce_new(
     tx: &mut PgTransaction<'_>,
     open: &[&Intake],
-    written: &[Uuid],
+    fates: &Fates,
 ) -> Result<(), StoreError> {
     let payments: Vec<(EventId, Payment)> = open
         .iter()
-        .filter(|intake| written.contains(&intake.id.uuid()))
+        .filter(|intake| fates.get(&intake.id.uuid()) == Some(&Fate::New))
         .map(|intake| (intake.event, as_payment(intake)))
         .collect();
     let events: Vec<NewEvent<'_>> = payments
@@ -393,20 +203,34 @@ async fn announce_new(
     Ok(())
 }
 
+/// What a key stands for once the batch is written: a payment, or, where whoever took it in this
+/// very batch came to nothing, nothing.
+fn stands_for(payment: Uuid, fates: &Fates) -> Option<Uuid> {
+    match fates.get(&payment) {
+        None | Some(Fate::New) => Some(payment),
+        Some(Fate::Existing(other)) => Some(*other),
+        Some(Fate::AnotherAccounts) => None,
+    }
+}
+
 async fn answer(
     tx: &mut PgTransaction<'_>,
-    batch: &[Intake],
-    claims: Vec<Claim>,
-    written: &[Uuid],
-    owners: &Owners,
-) -> Result<Vec<Acceptance>, StoreError> {
-    let known: Vec<Uuid> = owners
-        .values()
-        .map(|(payment, _)| *payment)
-        .chain(claims.iter().filter_map(|claim| match claim {
-            Claim::Answered(KeyAnswer::Same(payment)) => Some(*payment),
-            Claim::Answered(KeyAnswer::Other { .. }) | Claim::Open => None,
-        }))
+    batch: &[&Intake],
+    claims: &[Claim],
+    fates: &Fates,
+) -> Result<Vec<Option<Acceptance>>, StoreError> {
+    let fate = |intake: &Intake| fates.get(&intake.id.uuid()).copied();
+    let known: Vec<Uuid> = batch
+        .iter()
+        .zip(claims)
+        .filter_map(|(intake, claim)| match claim {
+            Claim::Same(payment) => stands_for(*payment, fates),
+            Claim::Open => match fate(intake)? {
+                Fate::Existing(payment) => Some(payment),
+                Fate::New | Fate::AnotherAccounts => None,
+            },
+            Claim::Other { .. } | Claim::Vanished => None,
+        })
         .collect();
     let loaded: HashMap<Uuid, Payment> = if known.is_empty() {
         HashMap::new()
@@ -414,40 +238,28 @@ async fn answer(
         let payments = load(&mut **tx, &known).await?;
         payments.into_iter().map(|payment| (payment.id.uuid(), payment)).collect()
     };
-    let find = |id: &Uuid| loaded.get(id).cloned().ok_or_else(|| unreadable("payment"));
+    let find = |id: Uuid| loaded.get(&id).cloned().ok_or_else(|| unreadable("payment"));
     batch
         .iter()
         .zip(claims)
-        .map(|(intake, claim)| match claim {
-            Claim::Answered(KeyAnswer::Other { payment, first_used_at }) => {
-                Ok(Acceptance::KeyReused { payment: PaymentId::new(payment), first_used_at })
-            }
-            Claim::Answered(KeyAnswer::Same(payment)) => {
-                // The key may have been claimed in this very batch, by an intake that found its
-                // authorization taken: then it stands for the payment that has it.
-                find(&payment)
-                    .map(Acceptance::Replayed)
-                    .or_else(|_| existing(intake, owners, &find))
-            }
-            Claim::Open if written.contains(&intake.id.uuid()) => {
-                Ok(Acceptance::New(as_payment(intake)))
-            }
-            Claim::Open => existing(intake, owners, &find),
+        .map(|(intake, claim)| {
+            Ok(match claim {
+                Claim::Open => match fate(intake).ok_or_else(|| unreadable("submission"))? {
+                    Fate::New => Some(Acceptance::New(as_payment(intake))),
+                    Fate::Existing(payment) => Some(Acceptance::Existing(find(payment)?)),
+                    Fate::AnotherAccounts => Some(Acceptance::AnotherAccounts),
+                },
+                Claim::Same(payment) => stands_for(*payment, fates)
+                    .map(|payment| find(payment).map(Acceptance::Replayed))
+                    .transpose()?,
+                Claim::Other { payment, first_used_at } => {
+                    stands_for(*payment, fates).map(|payment| Acceptance::KeyReused {
+                        payment: PaymentId::new(payment),
+                        first_used_at: *first_used_at,
+                    })
+                }
+                Claim::Vanished => None,
+            })
         })
         .collect()
-}
-
-fn existing(
-    intake: &Intake,
-    owners: &Owners,
-    find: &impl Fn(&Uuid) -> Result<Payment, StoreError>,
-) -> Result<Acceptance, StoreError> {
-    let (payment, account) = owners
-        .get(&intake.authorization.key())
-        .ok_or_else(|| unreadable("owner of an authorization"))?;
-    if *account == intake.account.uuid() {
-        find(payment).map(Acceptance::Existing)
-    } else {
-        Ok(Acceptance::AnotherAccounts)
-    }
 }

@@ -14,6 +14,7 @@ mod error;
 mod intake;
 mod payment;
 mod row;
+mod session;
 mod signer;
 mod timeline;
 mod transaction;
@@ -70,6 +71,7 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(acquire_timeout)
+            .after_connect(|connection, _| Box::pin(session::set_up(connection)))
             .connect_lazy(url)?;
         Ok(Self { pool })
     }

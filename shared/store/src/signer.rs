@@ -93,16 +93,18 @@ impl Store {
         let addresses: Vec<Vec<u8>> =
             wanted.addresses.iter().map(|address| address.to_vec()).collect();
         let rows = sqlx::query!(
-            "update signers
-             set lease_owner = $1, lease_epoch = lease_epoch + 1,
-                 lease_until = now() + make_interval(secs => $2)
-             where id in (
+            // Set apart, because a subquery could be run more than once, and take more each time.
+            "with free as (
                  select id from signers
                  where chain_id = $3 and address = any($4) and paused_reason is null
                    and (lease_until is null or lease_until < now())
                  order by id limit $5 for update skip locked
              )
-             returning id, chain_id, address, lease_epoch, next_nonce",
+             update signers s
+             set lease_owner = $1, lease_epoch = lease_epoch + 1,
+                 lease_until = now() + make_interval(secs => $2)
+             from free where s.id = free.id
+             returning s.id, s.chain_id, s.address, s.lease_epoch, s.next_nonce",
             wanted.owner,
             wanted.lease.as_secs_f64(),
             wanted.chain.as_i64(),

@@ -1,7 +1,10 @@
 //! The journal of a payment.
 
-use domain::{PaymentId, Timestamp};
+use domain::{B256, EventId, EventType, Payment, PaymentId, Timestamp};
 use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sqlx::PgTransaction;
+use uuid::Uuid;
 
 use crate::row::{count, moment};
 use crate::{Store, StoreError};
@@ -19,7 +22,7 @@ pub struct TimelineEntry {
     pub at: Timestamp,
     /// What the change brought to light.
     #[serde(flatten)]
-    pub detail: serde_json::Value,
+    pub detail: Value,
 }
 
 impl Store {
@@ -47,4 +50,71 @@ impl Store {
             })
             .collect()
     }
+}
+
+/// A change that is being committed.
+pub(crate) struct NewEvent<'a> {
+    pub(crate) id: EventId,
+    pub(crate) kind: EventType,
+    pub(crate) payment: &'a Payment,
+    pub(crate) carrier: Option<B256>,
+}
+
+impl NewEvent<'_> {
+    /// What the change brought to light, for the timeline.
+    fn detail(&self) -> Value {
+        let mut detail = Map::new();
+        if let Some(inclusion) = self.payment.state.inclusion() {
+            detail.insert("tx_hash".to_owned(), json!(inclusion.tx_hash));
+            detail.insert("log_index".to_owned(), json!(inclusion.log_index));
+            detail.insert("block_number".to_owned(), json!(inclusion.block_number));
+            detail.insert("block_hash".to_owned(), json!(inclusion.block_hash));
+        } else if let Some(hash) = self.carrier {
+            detail.insert("tx_hash".to_owned(), json!(hash));
+        }
+        if let Some(code) = self.payment.state.failure() {
+            detail.insert("failure".to_owned(), json!(code));
+        }
+        Value::Object(detail)
+    }
+}
+
+/// Writes the journal rows of changes.
+pub(crate) async fn record_events(
+    tx: &mut PgTransaction<'_>,
+    events: &[NewEvent<'_>],
+) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let payments: Vec<Uuid> = events.iter().map(|event| event.payment.id.uuid()).collect();
+    let versions: Vec<i32> = events
+        .iter()
+        .map(|event| i32::try_from(event.payment.version).unwrap_or(i32::MAX))
+        .collect();
+    let ids: Vec<Uuid> = events.iter().map(|event| event.id.uuid()).collect();
+    let accounts: Vec<Uuid> = events.iter().map(|event| event.payment.account.uuid()).collect();
+    let types: Vec<String> = events.iter().map(|event| event.kind.as_str().to_owned()).collect();
+    let states: Vec<String> =
+        events.iter().map(|event| event.payment.state.name().as_str().to_owned()).collect();
+    let times: Vec<_> = events.iter().map(|event| event.payment.updated_at.to_datetime()).collect();
+    let details: Vec<Value> = events.iter().map(NewEvent::detail).collect();
+    sqlx::query!(
+        "insert into payment_events (payment_id, version, id, account_id, type, state, at, detail)
+         select * from unnest(
+             $1::uuid[], $2::integer[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+             $7::timestamptz[], $8::jsonb[]
+         )",
+        &payments,
+        &versions,
+        &ids,
+        &accounts,
+        &types,
+        &states,
+        &times,
+        &details,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }

@@ -1,0 +1,138 @@
+//! Rounds: a signed transaction and the payments it carries, stored together.
+
+use domain::{Address, PaymentId, Timestamp, TransactionId};
+use sqlx::PgTransaction;
+
+use super::NewAttempt;
+use super::attempt::insert_attempt;
+use super::item::insert_items;
+use crate::advance::{Advance, Advanced, Change, advance};
+use crate::row::signed;
+use crate::signer::{Lane, hold};
+use crate::{Store, StoreError};
+
+/// A signed transaction with the payments it is to carry, about to be stored.
+#[derive(Clone, Debug)]
+pub struct Round {
+    /// The transaction's name.
+    pub transaction: TransactionId,
+    /// Its nonce: the lane's next.
+    pub nonce: u64,
+    /// The contract it calls.
+    pub target: Address,
+    /// What it calls it with.
+    pub input: Vec<u8>,
+    /// The most gas it may use.
+    pub gas_limit: u64,
+    /// Its first attempt.
+    pub attempt: NewAttempt,
+    /// The change of each payment that it carries, in the order of the calls.
+    pub changes: Vec<Change>,
+}
+
+/// What became of a round.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// It is committed and may be sent.
+    Committed(Advance),
+    /// Nothing was stored: somebody else has the signer now.
+    LeaseLost,
+    /// Nothing was stored: the signer's next nonce is this one.
+    NonceMoved(u64),
+    /// Nothing was stored: these payments moved meanwhile.
+    Overtaken(Vec<PaymentId>),
+}
+
+impl Store {
+    /// Stores a round: the transaction, its bytes, its items, and each payment's submission, under
+    /// the lane's lease and next nonce; all of it or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing was committed, or, after a lost connection, when that is
+    /// unknown: nothing may be sent, and a new lease finds out what is stored.
+    pub async fn store_round(
+        &self,
+        lane: &Lane,
+        round: Round,
+        now: Timestamp,
+    ) -> Result<Stored, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let Some(next) = hold(&mut tx, lane).await? else {
+            return Ok(Stored::LeaseLost);
+        };
+        if next != round.nonce {
+            return Ok(Stored::NonceMoved(next));
+        }
+        sqlx::query!(
+            "update signers set next_nonce = next_nonce + 1 where id = $1",
+            lane.signer.uuid(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        insert_transaction(&mut tx, lane, &round, now).await?;
+        insert_attempt(&mut tx, round.transaction, 1, &round.attempt, now).await?;
+        let payments: Vec<PaymentId> =
+            round.changes.iter().map(|change| change.payment.id).collect();
+        let advance = advance(&mut tx, round.changes, now).await?;
+        let overtaken: Vec<PaymentId> = payments
+            .iter()
+            .zip(&advance.outcomes)
+            .filter(|(_, outcome)| !matches!(outcome, Advanced::Moved(_)))
+            .map(|(id, _)| *id)
+            .collect();
+        if !overtaken.is_empty() {
+            return Ok(Stored::Overtaken(overtaken));
+        }
+        insert_items(&mut tx, round.transaction, &payments).await?;
+        tx.commit().await?;
+        Ok(Stored::Committed(advance))
+    }
+
+    /// Stores a filler for a nonce below the next one that nothing was ever stored for; false when
+    /// the lease was lost, and then it must not be sent.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that is unknown: it must not be sent.
+    pub async fn store_filler(
+        &self,
+        lane: &Lane,
+        round: Round,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        if hold(&mut tx, lane).await?.is_none() {
+            return Ok(false);
+        }
+        insert_transaction(&mut tx, lane, &round, now).await?;
+        insert_attempt(&mut tx, round.transaction, 1, &round.attempt, now).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+async fn insert_transaction(
+    tx: &mut PgTransaction<'_>,
+    lane: &Lane,
+    round: &Round,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "insert into chain_transactions (
+             id, signer_id, chain_id, nonce, target, input, gas_limit, state, signed_at_block,
+             created_at, updated_at
+         )
+         values ($1, $2, $3, $4, $5, $6, $7, 'open', $8, $9, $9)",
+        round.transaction.uuid(),
+        lane.signer.uuid(),
+        lane.chain.as_i64(),
+        signed(round.nonce),
+        round.target.as_slice(),
+        round.input,
+        signed(round.gas_limit),
+        signed(round.attempt.signed_at_block),
+        now.to_datetime(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
