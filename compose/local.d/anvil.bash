@@ -11,8 +11,9 @@ readonly MULTICALL_ADDRESS=0xcA11bde05977b3631167028862bE2a173976CA11
 # Transactions and receipts of this many blocks can be read.
 readonly BLOCKS_KEPT=8192
 
-# The keeper rests this many times as long as a save took, so that saving costs at most a twentieth of a core.
-readonly KEEPER_RESTS=20
+# The keeper rests this many times as long as a save took, so that saving costs at most a tenth of a core, and a
+# killed chain forgets at most about three seconds (compose/local.toml relies on that: confirmations).
+readonly KEEPER_RESTS=10
 
 # The file "chain" is anvil's state as compressed JSON.
 prepare_anvil() {

@@ -16,7 +16,7 @@ status, hooks  http://$QUITTANCE_RESULTS__LISTEN/v1
 chain          $QUITTANCE_NETWORKS__84532__RPC_URLS (eip155:84532)
 key            $key
 
-Post a payment that a buyer with test USDC has signed (it is good for an hour; compose/stack hello signs another):
+Post a payment that a buyer with test USDC has signed (good for half an hour; compose/stack hello signs another):
 
   curl -sS http://$QUITTANCE_INGRESS__LISTEN/v1/payments -H 'Authorization: Bearer $key' \\
     -H 'Content-Type: application/json' -H 'Idempotency-Key: "hello-$RANDOM$RANDOM"' -d @$PAYMENT_FILE

@@ -81,6 +81,10 @@ impl Network {
         address: domain::Address,
         nonce: u64,
     ) -> Result<bool, SettleError> {
+        // What the newest block has not used, no older one has; and not every node knows old states.
+        if self.node.nonce(address, Some(BlockTag::Latest)).await? <= nonce {
+            return Ok(false);
+        }
         let head = self.node.head().await?;
         let depth = self.policy.confirmations.saturating_sub(1);
         let at = BlockTag::Number(head.number.saturating_sub(depth));
