@@ -43,6 +43,9 @@ pub use transaction::{
     TransactionState,
 };
 
+/// How the URL of a PostgreSQL server begins.
+const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
 /// The schema, in order.
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
@@ -68,6 +71,11 @@ impl Store {
         max_connections: u32,
         acquire_timeout: Duration,
     ) -> Result<Self, StoreError> {
+        // The driver takes any scheme, and the URL of another server by mistake.
+        if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+            let mistake = sqlx::Error::Configuration("not a PostgreSQL URL".into());
+            return Err(StoreError::Refused(mistake));
+        }
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(acquire_timeout)

@@ -12,7 +12,7 @@ pub use self::attempt::{AttemptKind, NewAttempt, StoredAttempt};
 pub use self::follow_up::FollowUp;
 pub(crate) use self::item::close_items;
 pub use self::round::{Round, Stored};
-use crate::row::{address, hash, unreadable, unsigned};
+use crate::row::{address, hash, signed, unreadable, unsigned};
 use crate::{Store, StoreError};
 
 /// Where a transaction stands.
@@ -100,6 +100,25 @@ impl Store {
             "select id from chain_transactions
              where signer_id = $1 and state in ('open', 'mined') order by nonce",
             signer.uuid(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        self.transactions(&ids).await
+    }
+
+    /// Every transaction of the signer from this nonce on, final or not, by nonce.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn transactions_from(
+        &self,
+        signer: SignerId,
+        nonce: u64,
+    ) -> Result<Vec<OpenTransaction>, StoreError> {
+        let ids = sqlx::query_scalar!(
+            "select id from chain_transactions where signer_id = $1 and nonce >= $2 order by nonce",
+            signer.uuid(),
+            signed(nonce),
         )
         .fetch_all(&self.pool)
         .await?;

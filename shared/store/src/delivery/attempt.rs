@@ -140,7 +140,8 @@ fn numbers(records: &[&AttemptRecord]) -> Vec<i32> {
     records.iter().map(|record| i32::try_from(record.number).unwrap_or(i32::MAX)).collect()
 }
 
-/// Moves the deliveries on whose claim still holds.
+/// Moves the deliveries on whose claim still holds. Two claims may end at the same instant, so it
+/// is known by the attempt as well.
 async fn move_deliveries(
     tx: &mut PgTransaction<'_>,
     records: &[&AttemptRecord],
@@ -161,6 +162,7 @@ async fn move_deliveries(
          ), locked as (
              select d.id from webhook_deliveries d join next n on n.id = d.id
              where d.state = 'pending' and d.lease_until = n.lease_until
+               and d.attempts = n.attempts - 1
              order by d.id for update of d
          )
          update webhook_deliveries d

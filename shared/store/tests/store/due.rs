@@ -1,0 +1,158 @@
+//! Payments that nobody has looked at in time.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use domain::{Event, FailureCode, Payment, PaymentId, StateName, Timestamp, schedule};
+use futures::future::join_all;
+use sqlx::Row;
+use store::{Due, Store};
+
+use crate::ledger::{Ledger, NOW, later};
+use crate::settling::inclusion;
+
+async fn due_at(ledger: &Ledger, payment: PaymentId) -> Option<Timestamp> {
+    let query = format!(
+        "select (extract(epoch from due_at) * 1000)::bigint from payments where id = '{}'",
+        payment.uuid(),
+    );
+    let due: Option<i64> = ledger.rows(&query).await[0].get(0);
+    due.map(Timestamp::from_unix_ms)
+}
+
+fn ids(due: &[Due]) -> HashSet<PaymentId> {
+    due.iter().map(|due| due.payment).collect()
+}
+
+#[tokio::test]
+async fn a_payment_is_due_when_its_time_has_come_and_not_before() {
+    let ledger = Ledger::open().await;
+    let payment = ledger.payment().await;
+    let due = schedule::due_at(&payment.state, 0, NOW).unwrap();
+    let before = Timestamp::from_unix_ms(due.unix_ms() - 1);
+    assert!(ledger.store().take_due(10, before).await.unwrap().is_empty());
+
+    let taken = ledger.store().take_due(10, due).await.unwrap();
+    let chain = payment.authorization.chain;
+    assert_eq!(taken, [Due { payment: payment.id, state: StateName::Accepted, chain }]);
+    assert!(ledger.store().take_due(10, due).await.unwrap().is_empty(), "it was put off");
+}
+
+#[tokio::test]
+async fn each_ring_puts_a_payment_off_for_longer_until_it_changes() {
+    let ledger = Ledger::open().await;
+    let payment = ledger.payment().await;
+    let mut waits = Vec::new();
+    for _ in 0..8 {
+        let due = due_at(&ledger, payment.id).await.unwrap();
+        assert_eq!(ledger.store().take_due(10, due).await.unwrap().len(), 1);
+        let next = due_at(&ledger, payment.id).await.unwrap();
+        waits.push(Duration::from_millis(u64::try_from(next.unix_ms() - due.unix_ms()).unwrap()));
+    }
+    assert!(waits.is_sorted(), "{waits:?}");
+    assert!(waits[0] < waits[1] && waits[6] == waits[7], "{waits:?}");
+
+    let moved = ledger.apply(&[payment], Event::Approved { until: later(600) }).await.remove(0);
+    let first = schedule::due_at(&moved.state, 0, moved.updated_at);
+    assert_eq!(due_at(&ledger, moved.id).await, first, "the back-off begins anew");
+}
+
+#[tokio::test]
+async fn the_longest_due_are_taken_first_up_to_the_limit() {
+    let ledger = Ledger::open().await;
+    let mut payments = Vec::new();
+    for _ in 0..5 {
+        payments.push(ledger.payment().await);
+    }
+    for (payment, secs) in payments.iter().zip([40, 10, 50, 20, 30]) {
+        let at = later(secs).unix_secs();
+        let set = format!(
+            "update payments set due_at = to_timestamp({at}) where id = '{}'",
+            payment.id.uuid(),
+        );
+        ledger.sql(&set).await.unwrap();
+    }
+    let taken = ledger.store().take_due(3, later(60)).await.unwrap();
+    assert_eq!(ids(&taken), [1, 3, 4].map(|at: usize| payments[at].id).into());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_at_the_same_instant_share_what_is_due() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments(300).await;
+    let processes: Vec<Store> = (0..4).map(|_| ledger.handle(2)).collect();
+    let mut now = later(10);
+    for _ in 0..5 {
+        let callers = (0..12)
+            .zip(processes.iter().cycle().cloned())
+            .map(|(_, store)| tokio::spawn(async move { store.take_due(25, now).await.unwrap() }));
+        let taken: Vec<Due> =
+            join_all(callers).await.into_iter().flat_map(Result::unwrap).collect();
+        assert_eq!(ids(&taken).len(), taken.len(), "one was taken twice for one due time");
+        let rest = ledger.store().take_due(1000, now).await.unwrap();
+        assert_eq!(taken.len() + rest.len(), payments.len());
+        now = now.plus(Duration::from_secs(61));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_being_changed_is_not_waited_for() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments(2).await;
+    let mut holder = ledger.store().pool().begin().await.unwrap();
+    let lock = format!("select 1 from payments where id = '{}' for update", payments[0].id.uuid(),);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut *holder).await.unwrap();
+
+    let taken = ledger.store().take_due(10, later(60)).await.unwrap();
+    assert_eq!(ids(&taken), [payments[1].id].into());
+}
+
+#[tokio::test]
+async fn what_is_over_is_never_due() {
+    let ledger = Ledger::open().await;
+    let ends: Vec<Vec<Event>> = vec![
+        vec![Event::Rejected(FailureCode::Denied)],
+        vec![Event::Canceled],
+        vec![Event::Expired],
+        vec![Event::Included(inclusion()), Event::Finalized],
+    ];
+    let mut over: Vec<Payment> = Vec::new();
+    for events in ends {
+        let mut payments = vec![ledger.payment().await];
+        for event in events {
+            payments = ledger.apply(&payments, event).await;
+        }
+        over.append(&mut payments);
+    }
+    let lane = ledger.lane().await;
+    let (_, carried) = ledger.carried(&lane, 0, &ledger.approved(1).await).await;
+    over.extend(ledger.apply(&carried, Event::Failed(FailureCode::AuthorizationUsed)).await);
+
+    assert!(over.iter().all(|payment| payment.state.is_terminal()));
+    let far_away = later(1_000_000_000);
+    assert!(ledger.store().take_due(100, far_away).await.unwrap().is_empty());
+    let backlog = ledger.store().backlog(100, far_away).await.unwrap();
+    assert_eq!((backlog.payments, backlog.oldest_payment), (0, None));
+}
+
+#[tokio::test]
+async fn a_hold_is_not_due_before_its_time_is_up() {
+    let ledger = Ledger::open().await;
+    let held = ledger.apply(&ledger.payments(1).await, Event::Held { until: later(900) }).await;
+    assert!(ledger.store().take_due(10, later(899)).await.unwrap().is_empty());
+    assert_eq!(ids(&ledger.store().take_due(10, later(900)).await.unwrap()), [held[0].id].into());
+}
+
+#[tokio::test]
+async fn the_backlog_is_counted_up_to_a_bound_with_its_oldest() {
+    let ledger = Ledger::open().await;
+    ledger.endpoint(ledger.seller, &[domain::EventType::Accepted]).await;
+    let payments = ledger.payments(5).await;
+    let due = schedule::due_at(&payments[0].state, 0, NOW);
+
+    let backlog = ledger.store().backlog(3, later(60)).await.unwrap();
+    assert_eq!((backlog.payments, backlog.oldest_payment), (3, due));
+    assert_eq!((backlog.deliveries, backlog.oldest_delivery), (3, Some(NOW)));
+    let earlier = Timestamp::from_unix_ms(NOW.unix_ms() - 1);
+    assert_eq!(ledger.store().backlog(3, earlier).await.unwrap().deliveries, 0);
+}

@@ -1,0 +1,109 @@
+//! Endpoints: how many there are, and what becomes of deliveries when they end.
+
+use domain::{AccountId, EndpointId, EventType};
+use futures::future::join_all;
+use store::{DeliveryFilter, DueDeliveries, EndpointState, NewEndpoint};
+use uuid::Uuid;
+
+use crate::ledger::{Ledger, NOW, later};
+
+const WANTED: DueDeliveries<'static> = DueDeliveries { limit: 100, share: 100, except: &[] };
+
+fn new_endpoint(account: AccountId) -> NewEndpoint {
+    NewEndpoint {
+        id: EndpointId::new(Uuid::now_v7()),
+        account,
+        url: "https://seller.example/hook".to_owned(),
+        event_types: EventType::DEFAULT.to_vec(),
+        secret: vec![9; 24],
+    }
+}
+
+async fn states(ledger: &Ledger, endpoint: EndpointId) -> Vec<String> {
+    let filter = DeliveryFilter { account: ledger.seller, endpoint, before: None };
+    let rows = ledger.store().list_deliveries(&filter, 100).await.unwrap();
+    rows.into_iter().map(|row| row.state).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_never_has_more_endpoints_than_it_may() {
+    let ledger = Ledger::open().await;
+    let makers = (0..12).map(|_| {
+        let (store, seller) = (ledger.store().clone(), ledger.seller);
+        tokio::spawn(
+            async move { store.create_endpoint(&new_endpoint(seller), 5, NOW).await.unwrap() },
+        )
+    });
+    let made = join_all(makers).await.into_iter().filter(|made| *made.as_ref().unwrap()).count();
+    assert_eq!(made, 5);
+    let listed = ledger.store().list_endpoints(ledger.seller).await.unwrap();
+    assert_eq!(listed.len(), 5);
+
+    assert!(ledger.store().delete_endpoint(ledger.seller, listed[0].id, NOW).await.unwrap());
+    let next = new_endpoint(ledger.seller);
+    assert!(ledger.store().create_endpoint(&next, 5, NOW).await.unwrap(), "one has made room");
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_to_a_deleted_endpoint_is_canceled() {
+    let ledger = Ledger::open().await;
+    let gone = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    let stays = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    ledger.payments(3).await;
+    let due = ledger.store().due_deliveries(WANTED, NOW).await.unwrap();
+    // One of them is being attempted.
+    ledger.store().claim_deliveries(&due[..1], NOW, later(30)).await.unwrap();
+
+    assert!(ledger.store().delete_endpoint(ledger.seller, gone, NOW).await.unwrap());
+    assert_eq!(states(&ledger, gone).await, ["canceled"; 3]);
+    assert_eq!(states(&ledger, stays).await, ["pending"; 3]);
+    let claimed = ledger.store().claim_deliveries(&due, later(60), later(90)).await.unwrap();
+    assert!(claimed.iter().all(|delivery| delivery.endpoint == stays));
+    assert_eq!(claimed.len(), 3);
+    assert!(!ledger.store().delete_endpoint(ledger.seller, gone, NOW).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_to_a_disabled_endpoint_is_held() {
+    let ledger = Ledger::open().await;
+    let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    ledger.payments(3).await;
+    let due = ledger.store().due_deliveries(WANTED, NOW).await.unwrap();
+    ledger.store().disable_endpoint(endpoint, "it is gone", NOW).await.unwrap();
+
+    assert_eq!(states(&ledger, endpoint).await, ["held"; 3]);
+    assert!(ledger.store().due_deliveries(WANTED, later(60)).await.unwrap().is_empty());
+    assert!(ledger.store().claim_deliveries(&due, later(60), later(90)).await.unwrap().is_empty());
+    let listed = ledger.store().list_endpoints(ledger.seller).await.unwrap();
+    assert_eq!(listed[0].state, EndpointState::Disabled("it is gone".to_owned()));
+    let backlog = ledger.store().backlog(10, later(60)).await.unwrap();
+    assert_eq!(backlog.deliveries, 0);
+
+    assert!(ledger.store().delete_endpoint(ledger.seller, endpoint, NOW).await.unwrap());
+    assert_eq!(states(&ledger, endpoint).await, ["canceled"; 3], "held ones as well");
+}
+
+#[tokio::test]
+async fn nobody_deletes_another_accounts_endpoint() {
+    let ledger = Ledger::open().await;
+    let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    ledger.payment().await;
+    let stranger = ledger.account().await;
+
+    assert!(!ledger.store().delete_endpoint(stranger, endpoint, NOW).await.unwrap());
+    assert_eq!(states(&ledger, endpoint).await, ["pending"]);
+    assert_eq!(ledger.store().list_endpoints(ledger.seller).await.unwrap().len(), 1);
+    assert!(ledger.store().list_endpoints(stranger).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_deleted_endpoint_stays_deleted() {
+    let ledger = Ledger::open().await;
+    let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    ledger.payment().await;
+    ledger.store().delete_endpoint(ledger.seller, endpoint, NOW).await.unwrap();
+    ledger.store().disable_endpoint(endpoint, "too late", NOW).await.unwrap();
+
+    assert!(ledger.store().list_endpoints(ledger.seller).await.unwrap().is_empty());
+    assert_eq!(states(&ledger, endpoint).await, ["canceled"]);
+}

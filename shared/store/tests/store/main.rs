@@ -1,0 +1,24 @@
+//! The ledger on a real PostgreSQL server, with everything that happens to it at the same instant.
+
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+mod advance;
+mod announcements;
+mod constraints;
+mod crowd;
+mod deliveries;
+mod due;
+mod endpoints;
+mod follow_up;
+mod intake;
+mod ledger;
+mod listing;
+mod migrations;
+mod model;
+mod notes;
+mod plans;
+mod rounds;
+mod sessions;
+mod settling;
+mod signers;
+mod walks;

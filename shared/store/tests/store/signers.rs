@@ -1,0 +1,200 @@
+//! Signers: each of them held by one process at a time.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use domain::{Address, ChainId, SignerId, TransactionId};
+use futures::future::join_all;
+use store::{AttemptKind, Lane, LaneRequest, Store, Stored};
+use testkit::eventually;
+use uuid::Uuid;
+
+use crate::ledger::{Ledger, NOW, PATIENCE, chain, unique_address};
+use crate::settling::{LONG, OVER, attempt, round, take};
+
+fn wanted(addresses: &[Address], limit: i64) -> LaneRequest {
+    LaneRequest {
+        owner: Uuid::new_v4(),
+        chain: chain(),
+        addresses: addresses.to_vec(),
+        limit,
+        lease: LONG,
+    }
+}
+
+async fn signers(ledger: &Ledger, count: usize) -> Vec<Address> {
+    let mut signers = Vec::with_capacity(count);
+    for _ in 0..count {
+        signers.push(ledger.signer().await);
+    }
+    signers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_same_instant_each_signer_is_leased_once() {
+    let ledger = Ledger::open().await;
+    let addresses = signers(&ledger, 10).await;
+    let processes: Vec<Store> = (0..8).map(|_| ledger.handle(1)).collect();
+    let taking = processes.into_iter().map(|store| {
+        let wanted = wanted(&addresses, 3);
+        tokio::spawn(async move { store.take_lanes(&wanted).await.unwrap() })
+    });
+
+    let lanes: Vec<Vec<Lane>> = join_all(taking).await.into_iter().map(Result::unwrap).collect();
+    assert!(lanes.iter().all(|lanes| lanes.len() <= 3));
+    let lanes = lanes.concat();
+    let leased: HashSet<Address> = lanes.iter().map(|lane| lane.address).collect();
+    assert_eq!((lanes.len(), leased.len()), (10, 10));
+    assert!(lanes.iter().all(|lane| lane.epoch == 1));
+}
+
+#[tokio::test]
+async fn no_more_signers_are_leased_than_are_wanted_however_the_server_plans_it() {
+    let ledger = Ledger::open().await;
+    let addresses = signers(&ledger, 20).await;
+    for setting in ["enable_hashjoin", "enable_mergejoin", "enable_hashagg", "enable_material"] {
+        let store = ledger.handle(1);
+        let set = format!("set {setting} = off");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(set)).execute(store.pool()).await.unwrap();
+        assert_eq!(store.take_lanes(&wanted(&addresses, 2)).await.unwrap().len(), 2, "{setting}");
+    }
+}
+
+#[tokio::test]
+async fn only_signers_that_were_asked_for_are_leased() {
+    let ledger = Ledger::open().await;
+    let (mine, _theirs) = (ledger.signer().await, ledger.signer().await);
+    let mainnet = ChainId::new(1).unwrap();
+    let id = SignerId::new(Uuid::now_v7());
+    ledger.store().register_signer(id, mainnet, mine).await.unwrap();
+
+    let lanes = ledger.store().take_lanes(&wanted(&[mine, unique_address()], 10)).await.unwrap();
+    assert_eq!(lanes.len(), 1);
+    assert_eq!((lanes[0].address, lanes[0].chain), (mine, chain()));
+}
+
+#[tokio::test]
+async fn a_signer_is_registered_once() {
+    let ledger = Ledger::open().await;
+    let address = ledger.signer().await;
+    let id = SignerId::new(Uuid::now_v7());
+    ledger.store().register_signer(id, chain(), address).await.unwrap();
+
+    let known = ledger.store().list_signers().await.unwrap();
+    assert_eq!(known.len(), 1);
+    assert_ne!(known[0].id, id);
+    assert_eq!((known[0].address, known[0].lease, known[0].next_nonce), (address, None, 0));
+}
+
+/// Everything a holder can store under its lease.
+async fn everything_is_refused(ledger: &Ledger, lane: &Lane, open: TransactionId) {
+    let store = ledger.store();
+    let payments = ledger.approved(1).await;
+    let stored = store.store_round(lane, round(1, &payments), NOW).await.unwrap();
+    assert!(matches!(stored, Stored::LeaseLost), "{stored:?}");
+    let bump = attempt(AttemptKind::Payload);
+    assert!(!store.store_attempt(lane, open, &bump, NOW).await.unwrap());
+    assert!(!store.store_filler(lane, round(1, &[]), NOW).await.unwrap());
+    assert_eq!(store.align_nonce(lane, 50).await.unwrap(), None);
+    assert_eq!(ledger.reload(payments[0].id).await, payments[0]);
+}
+
+#[tokio::test]
+async fn an_expired_lease_is_taken_over_and_its_old_holder_can_do_nothing_more() {
+    let ledger = Ledger::open().await;
+    let address = ledger.signer().await;
+    let old = take(ledger.store(), address, LONG).await.unwrap();
+    let (open, _) = ledger.carried(&old, 0, &ledger.approved(1).await).await;
+    assert!(take(ledger.store(), address, LONG).await.is_none(), "it is held");
+    assert!(ledger.store().renew_lane(&old, OVER).await.unwrap());
+    let new = eventually(PATIENCE, || take(ledger.store(), address, LONG)).await;
+    assert_eq!((new.epoch, new.next_nonce), (old.epoch + 1, 1));
+
+    everything_is_refused(&ledger, &old, open).await;
+    assert!(!ledger.store().renew_lane(&old, LONG).await.unwrap());
+    ledger.store().release_lane(&old).await.unwrap();
+    assert!(ledger.store().renew_lane(&new, LONG).await.unwrap(), "the new holder holds it still");
+    assert_eq!(ledger.count("chain_transactions", "true").await, 1);
+    assert_eq!(ledger.count("transaction_attempts", "true").await, 1);
+    assert_eq!(ledger.store().list_signers().await.unwrap()[0].next_nonce, 1);
+}
+
+#[tokio::test]
+async fn a_holder_whose_lease_has_run_out_stores_nothing_although_nobody_has_taken_it() {
+    let ledger = Ledger::open().await;
+    let lane = ledger.lane().await;
+    let (open, _) = ledger.carried(&lane, 0, &ledger.approved(1).await).await;
+    assert!(ledger.store().renew_lane(&lane, OVER).await.unwrap());
+
+    everything_is_refused(&ledger, &lane, open).await;
+    assert!(ledger.store().renew_lane(&lane, LONG).await.unwrap(), "it is still the last holder");
+    assert_eq!(ledger.store().align_nonce(&lane, 0).await.unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn another_owner_with_the_same_epoch_is_not_the_holder() {
+    let ledger = Ledger::open().await;
+    let lane = ledger.lane().await;
+    let (open, _) = ledger.carried(&lane, 0, &ledger.approved(1).await).await;
+    let stranger = Lane { owner: Uuid::new_v4(), ..lane };
+
+    everything_is_refused(&ledger, &stranger, open).await;
+    assert!(!ledger.store().renew_lane(&stranger, LONG).await.unwrap());
+    ledger.store().release_lane(&stranger).await.unwrap();
+    assert!(ledger.store().renew_lane(&lane, LONG).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_released_signer_is_free_at_once() {
+    let ledger = Ledger::open().await;
+    let address = ledger.signer().await;
+    let first = take(ledger.store(), address, LONG).await.unwrap();
+    ledger.store().release_lane(&first).await.unwrap();
+
+    let second = take(ledger.store(), address, LONG).await.unwrap();
+    assert_eq!(second.epoch, 2);
+    assert!(!ledger.store().renew_lane(&first, LONG).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_paused_signer_is_neither_leased_nor_kept_until_it_is_resumed() {
+    let ledger = Ledger::open().await;
+    let address = ledger.signer().await;
+    let lane = take(ledger.store(), address, LONG).await.unwrap();
+    ledger.store().pause_signer(lane.signer, "out of gas money").await.unwrap();
+    assert!(!ledger.store().renew_lane(&lane, LONG).await.unwrap());
+    ledger.store().release_lane(&lane).await.unwrap();
+    assert!(take(ledger.store(), address, LONG).await.is_none());
+    let row = ledger.store().list_signers().await.unwrap().remove(0);
+    assert_eq!(row.paused_reason.as_deref(), Some("out of gas money"));
+
+    ledger.store().resume_signer(lane.signer).await.unwrap();
+    assert!(take(ledger.store(), address, LONG).await.is_some());
+}
+
+#[tokio::test]
+async fn the_next_nonce_is_above_everything_stored_and_what_the_chain_expects() {
+    let ledger = Ledger::open().await;
+    let lane = ledger.lane().await;
+    let store = ledger.store();
+    assert_eq!(store.align_nonce(&lane, 5).await.unwrap(), Some(5));
+    assert_eq!(store.align_nonce(&lane, 3).await.unwrap(), Some(5), "it never falls");
+    ledger.carried(&lane, 5, &ledger.approved(1).await).await;
+    ledger.sql("update signers set next_nonce = 0").await.unwrap();
+    assert_eq!(store.align_nonce(&lane, 0).await.unwrap(), Some(6), "a stored nonce is taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stops_in_the_middle_of_a_transaction_does_not_keep_its_signer() {
+    let ledger = Ledger::open().await;
+    let address = ledger.signer().await;
+    let lane = take(ledger.store(), address, Duration::ZERO).await.unwrap();
+    let stopped = ledger.handle(1);
+    let mut transaction = stopped.pool().begin().await.unwrap();
+    let lock = format!("select 1 from signers where id = '{}' for update", lane.signer.uuid());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut *transaction).await.unwrap();
+    assert!(take(ledger.store(), address, LONG).await.is_none(), "its row is locked");
+
+    let next = eventually(PATIENCE, || take(ledger.store(), address, LONG)).await;
+    assert_eq!(next.epoch, lane.epoch + 1);
+}
