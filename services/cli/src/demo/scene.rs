@@ -16,7 +16,7 @@ use super::buyer::Buyer;
 use super::chain_view::ChainView;
 use super::plan::{Cast, Kind, Planned, Posting};
 use super::receiver::Receiver;
-use super::request::Form;
+use super::request::{Form, Order};
 use crate::failure::{Failure, print};
 use crate::serve::open_store;
 
@@ -28,6 +28,8 @@ const FUNDS: u64 = 5_000_000;
 
 /// The key may do what a seller does.
 const SCOPES: [Scope; 3] = [Scope::PaymentsWrite, Scope::PaymentsRead, Scope::Webhooks];
+
+const GOOD: Kind = Kind::Good(Posting::Once);
 
 /// A seller with an account, a receiver and an address; buyers; and the chain that they are on.
 pub(crate) struct Scene {
@@ -107,8 +109,8 @@ pub(crate) async fn print_payment(config: &Config) -> Result<(), Failure> {
         pauper: &pauper,
         now: Clock::system().now_unix_secs(),
     };
-    let planned = cast.payment(0, Kind::Good(Posting::Once))?;
-    print(planned.order.body(Form::V2Object))
+    let order = Order { reference: "hello".to_owned(), ..cast.payment(0, GOOD)?.order };
+    print(order.body(Form::V2Object))
 }
 
 /// The first token of the first network.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use domain::{EventType, PaymentId, StateName};
 
+use super::api::Answer;
 use super::board::Track;
 use super::plan::Expectation;
 use super::receiver::{Heard, Mail};
@@ -92,8 +93,8 @@ fn door(track: &Track) -> Option<String> {
         .answers
         .iter()
         .filter_map(|answer| match answer {
-            super::api::Answer::Taken(id) => Some(*id),
-            super::api::Answer::Refused(_) => None,
+            Answer::Taken(id) => Some(*id),
+            Answer::Refused(_) => None,
         })
         .collect();
     match (track.planned.kind.expectation(), track.refusal()) {
