@@ -42,6 +42,7 @@ sol! {
             bytes returnData;
         }
 
+        function getCurrentBlockTimestamp() external view returns (uint256 timestamp);
         function aggregate3(Call3[] calldata calls) external payable returns (Result[] memory returnData);
     }
 }

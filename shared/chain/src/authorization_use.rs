@@ -16,7 +16,10 @@ pub enum AuthorizationUse {
     /// It paid this seller, in this place.
     Paid(Inclusion),
     /// It was canceled, or spent without paying this seller this amount.
-    Spent,
+    Spent {
+        /// The height of the block that did it: it proves nothing for good until it is final.
+        block_number: u64,
+    },
     /// No log of it lies within the blocks that are searched: nothing is proven.
     NotFound,
 }
@@ -51,7 +54,8 @@ impl Node {
             return Ok(AuthorizationUse::NotFound);
         };
         if log.topics.first() == Some(&Token::AuthorizationCanceled::SIGNATURE_HASH) {
-            return Ok(AuthorizationUse::Spent);
+            let block_number = log.block_number.ok_or_else(missing)?.to();
+            return Ok(AuthorizationUse::Spent { block_number });
         }
         self.read_use(log.transaction_hash, authorization).await
     }
@@ -61,9 +65,12 @@ impl Node {
         tx_hash: Option<B256>,
         authorization: &Authorization,
     ) -> Result<AuthorizationUse, ChainError> {
-        let missing = || ChainError::Unreadable("a log without its transaction".to_owned());
         let receipt = self.receipt(tx_hash.ok_or_else(missing)?).await?.ok_or_else(missing)?;
-        Ok(find_payment(&receipt, authorization)
-            .map_or(AuthorizationUse::Spent, AuthorizationUse::Paid))
+        let spent = AuthorizationUse::Spent { block_number: receipt.block_number };
+        Ok(find_payment(&receipt, authorization).map_or(spent, AuthorizationUse::Paid))
     }
+}
+
+fn missing() -> ChainError {
+    ChainError::Unreadable("a log without its transaction".to_owned())
 }

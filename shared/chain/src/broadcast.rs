@@ -40,14 +40,16 @@ impl SendAnswer {
 }
 
 /// How nodes say it: go-ethereum, Erigon, Nethermind, Besu, Reth and anvil.
-const KNOWN: [&str; 4] = ["already known", "already imported", "alreadyknown", "known transaction"];
+const KNOWN: [&str; 3] = ["already known", "already imported", "alreadyknown"];
 const NONCE: [&str; 3] = ["nonce too low", "nonce is too low", "oldnonce"];
 const FUNDS: [&str; 3] = ["insufficient funds", "insufficientfunds", "upfront cost exceeds"];
-const PRICE: [&str; 3] = ["underpriced", "less than block base fee", "fee too low"];
-const NEVER: [&str; 7] = [
+const PRICE: [&str; 4] =
+    ["underpriced", "less than block base fee", "fee too low", "gas price below minimum"];
+const NEVER: [&str; 8] = [
     "intrinsic gas",
     "exceeds block gas limit",
     "gas limit reached",
+    "gas limit too high",
     "oversized data",
     "invalid sender",
     "invalid chain",
@@ -58,9 +60,10 @@ const NEVER: [&str; 7] = [
 fn classify(error: &ChainError) -> SendAnswer {
     let said = match error {
         ChainError::Refused { message, .. } | ChainError::Reverted { reason: message } => message,
-        ChainError::TimedOut { .. } | ChainError::Unreachable(_) | ChainError::Unreadable(_) => {
-            return SendAnswer::Unknown(error.to_string());
-        }
+        ChainError::TimedOut { .. }
+        | ChainError::Unreachable(_)
+        | ChainError::Behind
+        | ChainError::Unreadable(_) => return SendAnswer::Unknown(error.to_string()),
     };
     let lower = said.to_lowercase();
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
@@ -103,6 +106,9 @@ mod tests {
             ("ALREADY_EXISTS: already known", "already_known"),
             ("transaction already imported", "already_known"),
             ("nonce too low: next nonce 5, tx nonce 4", "nonce_too_low"),
+            ("unknown transaction type", "unknown"),
+            ("transaction gas limit too high (cap: 16777216, tx: 24060000)", "rejected"),
+            ("transaction gas price below minimum: gas tip cap 0", "underpriced"),
             ("OldNonce, Current nonce: 5", "nonce_too_low"),
             ("replacement transaction underpriced", "underpriced"),
             ("transaction underpriced", "underpriced"),

@@ -31,6 +31,10 @@ pub enum ChainError {
         /// The contract's own words, where it gave any.
         reason: String,
     },
+    /// The node spoke of a block before one that it had told of: it, or another behind the same
+    /// URL, lags, and what it says is no evidence.
+    #[error("the node speaks of an older block than before")]
+    Behind,
     /// The answer does not read as what was asked for.
     #[error("the node's answer cannot be read: {0}")]
     Unreadable(String),
@@ -38,6 +42,10 @@ pub enum ChainError {
 
 /// `execution reverted`, as nodes number it (go-ethereum).
 const REVERTED: i64 = 3;
+
+/// How others say it: Besu and Reth, and Nethermind. What is taken for it by mistake does no harm,
+/// because the token is asked before anything is decided.
+const REVERT_PHRASES: [&str; 2] = ["revert", "vm execution error"];
 
 /// Node messages can quote whole requests; this much of one is enough to tell what it is.
 const MESSAGE_LIMIT: usize = 300;
@@ -51,7 +59,9 @@ impl From<RpcError<TransportErrorKind>> for ChainError {
         match error {
             RpcError::ErrorResp(payload) => {
                 let message = shorten(&payload.message);
-                if payload.code == REVERTED || message.contains("revert") {
+                let lower = message.to_lowercase();
+                let reverted = REVERT_PHRASES.iter().any(|phrase| lower.contains(phrase));
+                if payload.code == REVERTED || reverted {
                     Self::Reverted { reason: message }
                 } else {
                     Self::Refused { code: payload.code, message }
@@ -64,6 +74,28 @@ impl From<RpcError<TransportErrorKind>> for ChainError {
             RpcError::UnsupportedFeature(_)
             | RpcError::LocalUsageError(_)
             | RpcError::SerError(_) => Self::Unreadable("request could not be made".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::rpc::json_rpc::ErrorPayload;
+
+    use super::*;
+
+    #[test]
+    fn a_revert_is_known_by_its_number_or_by_how_nodes_say_it() {
+        for (code, message, reverts) in [
+            (3, "execution reverted: FiatToken: paused", true),
+            (-32_000, "Execution Reverted", true),
+            (-32_015, "VM execution error.", true),
+            (-32_000, "header not found", false),
+            (-32_005, "limit exceeded", false),
+        ] {
+            let payload = ErrorPayload { code, message: message.into(), data: None };
+            let error = ChainError::from(RpcError::ErrorResp(payload));
+            assert_eq!(matches!(error, ChainError::Reverted { .. }), reverts, "{message}");
         }
     }
 }

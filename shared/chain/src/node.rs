@@ -1,6 +1,8 @@
 //! One EVM node over JSON-RPC.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy::rpc::client::RpcClient;
@@ -59,6 +61,8 @@ impl Default for HttpClient {
 pub struct Node {
     client: RpcClient,
     config: NodeConfig,
+    /// The time of the newest block that it has told of.
+    newest: Arc<AtomicI64>,
 }
 
 impl fmt::Debug for Node {
@@ -76,7 +80,7 @@ impl Node {
         let url = config.url.expose_secret().parse();
         let url = url.map_err(|_| ChainError::Unreadable("URL of the node".to_owned()))?;
         let client = RpcClient::new(Http::with_client(http.0.clone(), url), false);
-        Ok(Self { client, config })
+        Ok(Self { client, config, newest: Arc::default() })
     }
 
     /// The network it is expected to be on.
@@ -146,7 +150,17 @@ impl Node {
     /// [`ChainError`] when the node did not say.
     pub async fn block(&self, tag: BlockTag) -> Result<Option<Head>, ChainError> {
         let raw: Option<RawHead> = self.ask("eth_getBlockByNumber", (tag.param(), false)).await?;
-        Ok(raw.map(Head::from))
+        let block = raw.map(Head::from);
+        if let (BlockTag::Latest, Some(head)) = (tag, &block) {
+            self.newest.fetch_max(head.timestamp, Ordering::AcqRel);
+        }
+        Ok(block)
+    }
+
+    /// The time, in Unix seconds, of the newest block that it has ever told of: what it says as of
+    /// an earlier one is old.
+    pub(crate) fn newest_block_time(&self) -> i64 {
+        self.newest.load(Ordering::Acquire)
     }
 
     /// The node's newest block.

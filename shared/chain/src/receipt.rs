@@ -52,6 +52,7 @@ pub(crate) struct RawLog {
     pub(crate) data: Bytes,
     pub(crate) log_index: U64,
     pub(crate) transaction_hash: Option<B256>,
+    pub(crate) block_number: Option<U64>,
     #[serde(default)]
     pub(crate) removed: bool,
 }

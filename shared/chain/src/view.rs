@@ -19,22 +19,26 @@ pub struct AuthorizationView {
 
 impl Node {
     /// What the tokens say about these authorizations, in their order, as of the newest block: one
-    /// call for all of them.
+    /// call for all of them. Never as of a block before the newest that was seen by then, because
+    /// what is unused there may have been used since.
     ///
     /// # Errors
-    /// [`ChainError`] when the node did not say about any one of them.
+    /// [`ChainError::Behind`] when it speaks of such an old block, other [`ChainError`]s when the
+    /// node did not say about any one of them.
     pub async fn views(
         &self,
         authorizations: &[&Authorization],
     ) -> Result<Vec<AuthorizationView>, ChainError> {
-        let calls = authorizations
-            .iter()
-            .flat_map(|authorization| {
-                let Authorization { asset, payer, nonce, .. } = **authorization;
-                let state = Token::authorizationStateCall { authorizer: payer, nonce };
-                let balance = Token::balanceOfCall { account: payer };
-                [(asset, state.abi_encode()), (asset, balance.abi_encode())]
-            })
+        let newest = self.newest_block_time();
+        let clock = (self.multicall(), Multicall3::getCurrentBlockTimestampCall {}.abi_encode());
+        let questions = authorizations.iter().flat_map(|authorization| {
+            let Authorization { asset, payer, nonce, .. } = **authorization;
+            let state = Token::authorizationStateCall { authorizer: payer, nonce };
+            let balance = Token::balanceOfCall { account: payer };
+            [(asset, state.abi_encode()), (asset, balance.abi_encode())]
+        });
+        let calls = std::iter::once(clock)
+            .chain(questions)
             .map(|(target, input)| Multicall3::Call3 {
                 target,
                 allowFailure: true,
@@ -52,11 +56,23 @@ impl Node {
         let output = self.call(&call).await?;
         let results = Multicall3::aggregate3Call::abi_decode_returns(&output)
             .map_err(|_| ChainError::Unreadable("multicall".to_owned()))?;
+        let Some((clock, results)) = results.split_first() else {
+            return Err(ChainError::Unreadable("empty multicall".to_owned()));
+        };
         if results.len() != authorizations.len().saturating_mul(2) {
             return Err(ChainError::Unreadable("multicall of another length".to_owned()));
         }
+        if read_time(clock)? < newest {
+            return Err(ChainError::Behind);
+        }
         results.chunks_exact(2).map(read_view).collect()
     }
+}
+
+fn read_time(clock: &Multicall3::Result) -> Result<i64, ChainError> {
+    Multicall3::getCurrentBlockTimestampCall::abi_decode_returns(&clock.returnData)
+        .map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX))
+        .map_err(|_| ChainError::Unreadable("the block's time".to_owned()))
 }
 
 fn read_view(pair: &[Multicall3::Result]) -> Result<AuthorizationView, ChainError> {

@@ -107,7 +107,7 @@ impl Decider {
             Verdict::FindUse => match node.find_use(&payment.authorization).await? {
                 AuthorizationUse::Paid(inclusion) => Some(Event::Included(inclusion)),
                 // Nothing of ours has been sent: whatever it was spent on, it can pay nobody now.
-                AuthorizationUse::Spent | AuthorizationUse::NotFound => {
+                AuthorizationUse::Spent { .. } | AuthorizationUse::NotFound => {
                     Some(Event::Rejected(FailureCode::AuthorizationUsed))
                 }
             },

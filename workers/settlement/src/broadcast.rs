@@ -3,28 +3,37 @@
 use std::sync::Arc;
 
 use chain::SendAnswer;
-use futures::future::BoxFuture;
-use store::{OpenTransaction, TransactionState};
+use store::{OpenTransaction, StoredAttempt, TransactionState};
 
 use crate::lane::Lane;
 use crate::meters;
 use crate::network::Network;
-use crate::tracker::newest;
+use crate::tracker::{is_filled, newest};
 
 impl Network {
-    /// Sends the newest bytes of a stored transaction. Sending the same bytes again is harmless.
-    ///
-    /// Boxed, because acting on the node's answer can send a replacement.
-    pub(crate) fn send<'a>(
-        self: &'a Arc<Self>,
-        lane: &'a Arc<Lane>,
-        transaction: &'a OpenTransaction,
-    ) -> BoxFuture<'a, ()> {
-        Box::pin(self.send_newest(lane, transaction))
+    /// Sends the newest bytes of a stored transaction, and replaces them once if the node wants
+    /// others. Sending the same bytes again is harmless.
+    pub(crate) async fn send(self: &Arc<Self>, lane: &Arc<Lane>, transaction: &OpenTransaction) {
+        let Some(attempt) = newest(transaction) else { return };
+        let (nonce, signer) = (transaction.nonce, lane.address());
+        let acted = match self.offer(attempt).await {
+            SendAnswer::Underpriced => self.bump(lane, transaction).await,
+            SendAnswer::Rejected(said) if !is_filled(transaction) => {
+                tracing::error!(nonce, %signer, said, "the node will never take the transaction");
+                self.fill(lane, transaction).await
+            }
+            answer => {
+                self.heed(answer, lane, transaction).await;
+                Ok(())
+            }
+        };
+        if let Err(error) = acted {
+            tracing::warn!(%error, nonce, %signer, "a broadcast is followed up with the next block");
+        }
     }
 
-    async fn send_newest(self: &Arc<Self>, lane: &Arc<Lane>, transaction: &OpenTransaction) {
-        let Some(attempt) = newest(transaction) else { return };
+    /// Sends these bytes, and notes what the node says.
+    pub(crate) async fn offer(&self, attempt: &StoredAttempt) -> SendAnswer {
         let answer = self.node.send(&attempt.raw).await;
         meters::broadcast(self.node.chain(), answer.as_str());
         if let Err(error) =
@@ -32,38 +41,41 @@ impl Network {
         {
             tracing::debug!(%error, tx = %attempt.hash, "the node's answer was not noted");
         }
-        self.act_on(answer, lane, transaction).await;
+        answer
     }
 
-    async fn act_on(
-        self: &Arc<Self>,
+    /// Acts on what the node said, without offering anything else: whatever it says, one block
+    /// brings one replacement at most.
+    pub(crate) async fn heed(
+        &self,
         answer: SendAnswer,
-        lane: &Arc<Lane>,
+        lane: &Lane,
         transaction: &OpenTransaction,
     ) {
         let (nonce, signer) = (transaction.nonce, lane.address());
-        let acted = match answer {
-            SendAnswer::Accepted | SendAnswer::AlreadyKnown => Ok(()),
+        match answer {
+            SendAnswer::Accepted => lane.set_broke(false),
+            SendAnswer::AlreadyKnown => {}
+            // It may have been taken: it is followed, and sent again if no block takes it.
             SendAnswer::Unknown(said) => {
-                // It may have been taken: it is followed, and sent again if no block takes it.
                 tracing::warn!(nonce, %signer, said, "the node's answer to a broadcast is unclear");
-                Ok(())
             }
             // Our own receipts first: most likely an attempt has just been mined.
-            SendAnswer::NonceTooLow => self.look(transaction).await,
+            SendAnswer::NonceTooLow => {
+                if let Err(error) = self.look(transaction).await {
+                    tracing::warn!(%error, nonce, %signer, "looked at again with the next block");
+                }
+            }
             SendAnswer::OutOfGasMoney => {
                 tracing::error!(%signer, "the signer cannot pay for gas: its lane waits for money");
                 lane.set_broke(true);
-                Ok(())
             }
-            SendAnswer::Underpriced => self.bump(lane, transaction).await,
+            SendAnswer::Underpriced => {
+                tracing::warn!(nonce, %signer, "the node wants more: offered with the next block");
+            }
             SendAnswer::Rejected(said) => {
                 tracing::error!(nonce, %signer, said, "the node will never take the transaction");
-                self.fill(lane, transaction).await
             }
-        };
-        if let Err(error) = acted {
-            tracing::warn!(%error, nonce, %signer, "a broadcast is followed up with the next block");
         }
     }
 
@@ -74,7 +86,7 @@ impl Network {
                 && matches!(transaction.state, TransactionState::Open)
         });
         for (transaction, lane) in open {
-            self.send(&lane, &transaction).await;
+            Box::pin(self.send(&lane, &transaction)).await;
         }
     }
 }

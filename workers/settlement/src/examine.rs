@@ -1,6 +1,6 @@
 //! What the chain says about one of our transactions, and what follows for its payments.
 
-use chain::{AuthorizationUse, Receipt, find_payment};
+use chain::{AuthorizationUse, AuthorizationView, Receipt, find_payment};
 use domain::{Address, Event, FailureCode, Finality, Payment, PaymentState, TransactionId};
 use store::{Change, FollowUp, OpenTransaction, TransactionState};
 
@@ -15,12 +15,21 @@ impl Network {
     /// # Errors
     /// [`SettleError`] when it did not say, or that was not recorded: look again.
     pub(crate) async fn look(&self, transaction: &OpenTransaction) -> Result<(), SettleError> {
-        let mut canon = Canon::now(self).await?;
+        self.look_as_of(transaction, &mut Canon::now(self).await?).await
+    }
+
+    /// [`Network::look`], with what is known of the chain already.
+    pub(crate) async fn look_as_of(
+        &self,
+        transaction: &OpenTransaction,
+        canon: &mut Canon<'_>,
+    ) -> Result<(), SettleError> {
         match transaction.state {
-            TransactionState::Open => self.look_for_block(transaction, &mut canon).await,
-            TransactionState::Mined { .. } => self.confirm(transaction, &mut canon).await,
+            TransactionState::Open => self.look_for_block(transaction, canon).await,
+            TransactionState::Mined { .. } => self.confirm(transaction, canon).await,
             TransactionState::Final { .. } | TransactionState::Dropped => {
-                self.settle_leftovers(transaction).await
+                let changes = self.leftovers(transaction, canon).await?;
+                self.record(transaction, transaction.state, changes).await
             }
         }
     }
@@ -32,7 +41,7 @@ impl Network {
     ) -> Result<(), SettleError> {
         for attempt in transaction.attempts.iter().rev() {
             if let Some(receipt) = self.node.receipt(attempt.hash).await?
-                && canon.holds(receipt.block_number, receipt.block_hash).await?
+                && canon.holds(receipt.block_number, receipt.block_hash).await? == Some(true)
             {
                 return self.mined(transaction, &receipt, canon).await;
             }
@@ -40,27 +49,20 @@ impl Network {
         Ok(())
     }
 
-    /// Records that a block holds the transaction, and reads each payment's outcome from its own
-    /// logs.
+    /// Records that a block holds the transaction, and which payments it paid, from their own
+    /// logs. The others rest on it until the block is final: it may yet be undone, and another
+    /// may pay them.
     pub(crate) async fn mined(
         &self,
         transaction: &OpenTransaction,
         receipt: &Receipt,
         canon: &mut Canon<'_>,
     ) -> Result<(), SettleError> {
-        let carried = self.carried(transaction).await?;
-        let mut changes = Vec::with_capacity(carried.len());
-        let mut unpaid = Vec::new();
-        for payment in carried {
-            match find_payment(receipt, &payment.authorization) {
-                Some(inclusion) => {
-                    let event = Event::Included(inclusion);
-                    changes.push(Change { payment, event, carrier: Some(receipt.tx_hash) });
-                }
-                None => unpaid.push(payment),
-            }
-        }
-        changes.extend(self.unpaid(unpaid).await?);
+        let paid = |payment: Payment| {
+            let event = Event::Included(find_payment(receipt, &payment.authorization)?);
+            Some(Change { payment, event, carrier: Some(receipt.tx_hash) })
+        };
+        let changes = self.carried(transaction).await?.into_iter().filter_map(paid).collect();
         let state = TransactionState::Mined {
             hash: receipt.tx_hash,
             block_number: receipt.block_number,
@@ -81,8 +83,10 @@ impl Network {
         let TransactionState::Mined { hash, block_number, block_hash } = transaction.state else {
             return Ok(());
         };
-        if !canon.holds(block_number, block_hash).await? {
-            return self.lost(transaction).await;
+        match canon.holds(block_number, block_hash).await? {
+            Some(true) => {}
+            Some(false) => return self.lost(transaction).await,
+            None => return Ok(()),
         }
         let (mut changes, mut waiting) = (Vec::new(), false);
         for payment in self.items(transaction).await? {
@@ -101,6 +105,13 @@ impl Network {
         }
         let deep = canon.is_final(block_number, Finality::Confirmed).await?;
         if deep && !waiting {
+            match self.leftovers(transaction, canon).await {
+                Ok(leftovers) => changes.extend(leftovers),
+                // They ring again; what is paid does not wait for them.
+                Err(error) => {
+                    tracing::warn!(%error, nonce = transaction.nonce, "not all is known of a transaction");
+                }
+            }
             let state = TransactionState::Final { hash, block_number, block_hash };
             self.record(transaction, state, changes).await
         } else if changes.is_empty() {
@@ -126,34 +137,34 @@ impl Network {
         self.record(transaction, TransactionState::Open, changes).await
     }
 
-    /// Gives the payments back of a transaction whose nonce somebody else has used.
-    pub(crate) async fn drop_if_spent(
+    /// Gives the payments back of a transaction whose nonce somebody else has used for good.
+    pub(crate) async fn give_up(
         &self,
         transaction: &OpenTransaction,
         signer: Address,
     ) -> Result<(), SettleError> {
-        if !self.nonce_is_spent(signer, transaction.nonce).await? {
+        // Every attempt that is stored, known here or not.
+        let Some(transaction) = self.store.find_transaction(transaction.id).await? else {
             return Ok(());
-        }
-        // A node that has just learned the nonce may not have our receipt yet, so ask once more.
+        };
         for attempt in &transaction.attempts {
             if self.node.receipt(attempt.hash).await?.is_some() {
-                return Ok(());
+                return self.look(&transaction).await;
             }
         }
         tracing::error!(nonce = transaction.nonce, %signer, "a foreign transaction used the nonce");
-        let changes = self.unpaid(self.carried(transaction).await?).await?;
-        self.record(transaction, TransactionState::Dropped, changes).await
+        let changes = self.leftovers(&transaction, &mut Canon::now(self).await?).await?;
+        self.record(&transaction, TransactionState::Dropped, changes).await
     }
 
-    /// Decides about payments that still rest on a transaction that is over.
-    async fn settle_leftovers(&self, transaction: &OpenTransaction) -> Result<(), SettleError> {
-        let changes = self.unpaid(self.carried(transaction).await?).await?;
-        self.record(transaction, transaction.state, changes).await
-    }
-
-    /// What follows for payments whose transaction is over and did not pay them: the token knows.
-    async fn unpaid(&self, payments: Vec<Payment>) -> Result<Vec<Change>, SettleError> {
+    /// What follows for payments that rest on a transaction that is over and did not pay them: the
+    /// token knows.
+    async fn leftovers(
+        &self,
+        transaction: &OpenTransaction,
+        canon: &mut Canon<'_>,
+    ) -> Result<Vec<Change>, SettleError> {
+        let payments = self.carried(transaction).await?;
         if payments.is_empty() {
             return Ok(Vec::new());
         }
@@ -162,19 +173,37 @@ impl Network {
         let views = self.node.views(&authorizations).await?;
         let mut changes = Vec::new();
         for (payment, view) in payments.into_iter().zip(views) {
-            let event = if !view.used {
-                Event::Returned
-            } else {
-                match self.node.find_use(&payment.authorization).await? {
-                    AuthorizationUse::Paid(inclusion) => Event::Included(inclusion),
-                    AuthorizationUse::Spent => Event::Failed(FailureCode::AuthorizationUsed),
-                    // Used, and nothing says for what: nothing is decided.
-                    AuthorizationUse::NotFound => continue,
+            match self.unpaid(&payment, view, canon).await {
+                Ok(Some(event)) => changes.push(Change { payment, event, carrier: None }),
+                Ok(None) => {
+                    tracing::info!(payment = %payment.id, "what used the authorization is not proven");
                 }
-            };
-            changes.push(Change { payment, event, carrier: None });
+                Err(error) => {
+                    tracing::warn!(%error, payment = %payment.id, "an authorization was not traced");
+                }
+            }
         }
         Ok(changes)
+    }
+
+    /// What follows for one payment that its transaction did not pay; `None` while nothing does.
+    async fn unpaid(
+        &self,
+        payment: &Payment,
+        view: AuthorizationView,
+        canon: &mut Canon<'_>,
+    ) -> Result<Option<Event>, SettleError> {
+        if !view.used {
+            return Ok(Some(Event::Returned));
+        }
+        Ok(match self.node.find_use(&payment.authorization).await? {
+            AuthorizationUse::Paid(inclusion) => Some(Event::Included(inclusion)),
+            AuthorizationUse::Spent { block_number } => canon
+                .is_final(block_number, Finality::Confirmed)
+                .await?
+                .then_some(Event::Failed(FailureCode::AuthorizationUsed)),
+            AuthorizationUse::NotFound => None,
+        })
     }
 
     /// The transaction's payments that rest on it and are in no block yet.
@@ -210,8 +239,9 @@ impl Network {
     }
 
     /// Somebody else recorded something about the transaction: follow it from where it stands.
-    async fn reread(&self, id: TransactionId) -> Result<(), SettleError> {
+    pub(crate) async fn reread(&self, id: TransactionId) -> Result<(), SettleError> {
         if let Some(transaction) = self.store.find_transaction(id).await? {
+            self.tracker.note_attempts(id, transaction.attempts);
             self.tracker.note_state(id, transaction.state);
         }
         Ok(())

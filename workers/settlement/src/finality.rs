@@ -29,8 +29,18 @@ impl<'a> Canon<'a> {
         Ok(Self::at(network, network.node.head().await?))
     }
 
-    /// Whether this block is part of the chain.
-    pub(crate) async fn holds(&mut self, number: u64, hash: B256) -> Result<bool, SettleError> {
+    /// The newest block that it is as of.
+    pub(crate) const fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Whether this block is part of the chain; `None` while the node has no block of that height,
+    /// which is no evidence: it may lag.
+    pub(crate) async fn holds(
+        &mut self,
+        number: u64,
+        hash: B256,
+    ) -> Result<Option<bool>, SettleError> {
         let block = match self.blocks.get(&number) {
             Some(block) => *block,
             None => {
@@ -39,7 +49,7 @@ impl<'a> Canon<'a> {
                 block
             }
         };
-        Ok(block.is_some_and(|block| block.hash == hash))
+        Ok(block.map(|block| block.hash == hash))
     }
 
     /// Whether a canonical block of this height is final in this sense.
@@ -59,13 +69,24 @@ impl<'a> Canon<'a> {
         let height = match self.tags.get(&finality) {
             Some(height) => *height,
             None => {
-                let block = self.network.node.block(tag).await?;
-                let height = block.map_or(0, |block| block.number);
+                let height = self.height_of(tag).await;
                 self.tags.insert(finality, height);
                 height
             }
         };
         Ok(height > 0 && number <= height)
+    }
+
+    /// The height of a tagged block; 0 while the node does not know it, or has no such tag: those
+    /// who asked for it wait, and nobody else does.
+    async fn height_of(&self, tag: BlockTag) -> u64 {
+        match self.network.node.block(tag).await {
+            Ok(block) => block.map_or(0, |block| block.number),
+            Err(error) => {
+                tracing::warn!(%error, ?tag, "the node does not tell which block is that final");
+                0
+            }
+        }
     }
 }
 
@@ -73,21 +94,5 @@ impl Network {
     /// The time, in Unix seconds, of the newest block that counts as final.
     pub(crate) async fn final_block_time(&self) -> Result<i64, SettleError> {
         Ok(self.node.final_block_time(self.policy.confirmations).await?)
-    }
-
-    /// Whether a final block has used this nonce of the address.
-    pub(crate) async fn nonce_is_spent(
-        &self,
-        address: domain::Address,
-        nonce: u64,
-    ) -> Result<bool, SettleError> {
-        // What the newest block has not used, no older one has; and not every node knows old states.
-        if self.node.nonce(address, Some(BlockTag::Latest)).await? <= nonce {
-            return Ok(false);
-        }
-        let head = self.node.head().await?;
-        let depth = self.policy.confirmations.saturating_sub(1);
-        let at = BlockTag::Number(head.number.saturating_sub(depth));
-        Ok(self.node.nonce(address, Some(at)).await? > nonce)
     }
 }

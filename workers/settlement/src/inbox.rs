@@ -1,5 +1,6 @@
 //! Payments whose bells have rung, waiting for a round.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
@@ -47,10 +48,16 @@ impl Inbox {
         let (sender, dealt_with) = oneshot::channel();
         {
             let mut waiting = self.lock();
-            let callers = waiting.callers.entry(payment).or_default();
-            callers.push(sender);
-            if callers.len() == 1 {
-                waiting.order.push_back(payment);
+            match waiting.callers.entry(payment) {
+                Entry::Vacant(place) => {
+                    place.insert(vec![sender]);
+                    waiting.order.push_back(payment);
+                }
+                Entry::Occupied(mut callers) => {
+                    // Those who have given up are forgotten, however long it waits.
+                    callers.get_mut().retain(|caller| !caller.is_closed());
+                    callers.get_mut().push(sender);
+                }
             }
         }
         self.rung.notify_one();
@@ -152,5 +159,20 @@ mod tests {
         }
         assert_eq!(inbox.take(3).await.len(), 3);
         assert_eq!(inbox.take(3).await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_has_given_up_is_forgotten() {
+        let inbox = Inbox::default();
+        for _ in 0..3 {
+            // Nobody takes it, so that its first look is also its last.
+            tokio::select! {
+                biased;
+                _ = inbox.submit(payment(1)) => panic!("nobody dealt with it"),
+                () = std::future::ready(()) => {}
+            }
+        }
+        assert_eq!(inbox.lock().callers[&payment(1)].len(), 1);
+        assert_eq!(inbox.take(10).await.len(), 1);
     }
 }

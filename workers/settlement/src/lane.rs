@@ -157,14 +157,17 @@ impl Lane {
         let next = next.ok_or(SettleError::LeaseLost)?;
         self.set_next_nonce(next);
         let open = network.store.open_transactions(self.signer()).await?;
-        let mined = network.node.nonce(self.address(), Some(BlockTag::Latest)).await?;
-        for nonce in (mined..next).filter(|nonce| open.iter().all(|tx| tx.nonce != *nonce)) {
-            self.fill_hole(network, nonce).await?;
-        }
         for transaction in open.into_iter().filter(|open| !network.tracker.has(open.id)) {
-            let room = Arc::clone(&self.room).try_acquire_owned().ok();
+            let waits = matches!(transaction.state, TransactionState::Open);
+            let room = waits.then(|| Arc::clone(&self.room).try_acquire_owned().ok()).flatten();
             network.tracker.follow(transaction, Arc::clone(self), room);
         }
+        let mined = network.node.nonce(self.address(), Some(BlockTag::Latest)).await?;
+        let stored = network.store.transactions_from(self.signer(), mined).await?;
+        for nonce in (mined..next).filter(|nonce| stored.iter().all(|tx| tx.nonce != *nonce)) {
+            self.fill_hole(network, nonce).await?;
+        }
+        network.send_forgotten(self, mined).await?;
         network.resend_open(self).await;
         Ok(())
     }
@@ -203,7 +206,7 @@ impl Lane {
             };
             let Some((room, tickets)) = gathered else { return };
             let payments: Vec<_> = tickets.iter().map(|ticket| ticket.payment).collect();
-            let result = round::run(network, self, &payments, room).await;
+            let result = Box::pin(round::run(network, self, &payments, room)).await;
             match result {
                 Ok(()) => tickets.into_iter().for_each(Ticket::complete),
                 Err(SettleError::LeaseLost) => return self.lose(),
@@ -233,7 +236,7 @@ impl Lane {
     ) -> Option<(OwnedSemaphorePermit, Vec<Ticket>)> {
         self.funded(network).await;
         let room = Arc::clone(&self.room).acquire_owned().await.ok()?;
-        let tickets = network.inbox.take(network.policy.max_batch).await;
+        let tickets = network.inbox.take(network.policy.most_items()).await;
         Some((room, tickets))
     }
 
@@ -257,7 +260,7 @@ impl Network {
     async fn can_pay(&self, lane: &Lane) -> Result<bool, SettleError> {
         let reading = self.market.read(&self.node, &self.policy).await?;
         let fees = reading.fees.ok_or(SettleError::TooDear)?;
-        let gas = crate::policy::Policy::batch_gas(self.policy.max_batch);
+        let gas = crate::policy::Policy::batch_gas(self.policy.most_items());
         let cost = U256::from(gas).saturating_mul(U256::from(fees.max_fee));
         Ok(self.node.balance(lane.address()).await? >= cost)
     }

@@ -17,6 +17,7 @@ mod meters;
 mod network;
 mod policy;
 mod prospect;
+mod push;
 mod readiness;
 mod replace;
 mod round;

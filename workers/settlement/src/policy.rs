@@ -35,6 +35,15 @@ impl Policy {
     const POLL_BOUNDS: (Duration, Duration) =
         (Duration::from_millis(50), Duration::from_millis(1_000));
 
+    /// The most gas that one transaction may ask for (EIP-7825); what asks for more is never mined.
+    const MOST_GAS: u64 = 1 << 24;
+
+    /// The most payments in one transaction, by count and by gas.
+    pub fn most_items(&self) -> usize {
+        let by_gas = (Self::MOST_GAS - Self::BATCH_GAS) / Self::ITEM_GAS;
+        self.max_batch.min(usize::try_from(by_gas).unwrap_or(usize::MAX))
+    }
+
     /// The gas limit of a batch.
     pub fn batch_gas(items: usize) -> u64 {
         let items = u64::try_from(items).unwrap_or(u64::MAX);
@@ -50,5 +59,27 @@ impl Policy {
     pub fn poll_interval(&self) -> Duration {
         let (least, most) = Self::POLL_BOUNDS;
         (self.block_time / 5).clamp(least, most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_batch_asks_for_more_gas_than_a_transaction_may() {
+        let policy = |max_batch| Policy {
+            max_batch,
+            max_lanes: 1,
+            max_in_flight: 1,
+            lease: Duration::from_secs(15),
+            bump_after_blocks: 2,
+            min_remaining_secs: 6,
+            confirmations: 1,
+            max_fee_per_gas: 1,
+            block_time: Duration::from_secs(1),
+        };
+        assert_eq!(policy(50).most_items(), 50);
+        assert!(Policy::batch_gas(policy(200).most_items()) <= Policy::MOST_GAS);
     }
 }

@@ -1,10 +1,11 @@
 //! Deciding about payments that cannot be settled now: for good, or for the time being.
 
 use chain::{AuthorizationUse, AuthorizationView};
-use domain::{ChainView, Event, FailureCode, Payment, Verdict, judge};
+use domain::{ChainView, Event, FailureCode, Finality, Payment, Verdict, judge};
 use store::{Change, SignedPayment};
 
 use crate::error::SettleError;
+use crate::finality::Canon;
 use crate::network::Network;
 
 /// Looks at approved payments that would fail, or have too little time left, and ends those that
@@ -22,8 +23,12 @@ pub(crate) async fn decide(
     let views = network.node.views(&authorizations).await?;
     let mut changes = Vec::new();
     for (payment, view) in payments.into_iter().zip(views) {
-        if let Some(event) = verdict(network, &payment, view, final_block_time).await? {
-            changes.push(Change { payment, event, carrier: None });
+        match verdict(network, &payment, view, final_block_time).await {
+            Ok(Some(event)) => changes.push(Change { payment, event, carrier: None }),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, payment = %payment.id, "nothing is decided about a payment");
+            }
         }
     }
     network.commit(changes).await
@@ -45,10 +50,13 @@ async fn verdict(
         Verdict::Expire => Some(Event::Expired),
         Verdict::FindUse => match network.node.find_use(&payment.authorization).await? {
             AuthorizationUse::Paid(inclusion) => Some(Event::Included(inclusion)),
-            // Used up before we sent anything: whatever it was spent on, it can pay nobody now.
-            AuthorizationUse::Spent | AuthorizationUse::NotFound => {
-                Some(Event::Rejected(FailureCode::AuthorizationUsed))
-            }
+            AuthorizationUse::Spent { block_number } => Canon::now(network)
+                .await?
+                .is_final(block_number, Finality::Confirmed)
+                .await?
+                .then_some(Event::Rejected(FailureCode::AuthorizationUsed)),
+            // It was unused when risk approved it, so its log is there: the node will find it.
+            AuthorizationUse::NotFound => None,
         },
     })
 }

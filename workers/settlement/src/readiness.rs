@@ -28,12 +28,13 @@ pub(crate) fn readiness(
 ) -> Readiness {
     let valid_before = payment.payment.authorization.valid_before;
     match payment.payment.state {
+        // First, so that what cannot be decided here is decided by risk in the end.
+        PaymentState::Approved { until } if until <= now => Readiness::Stale(payment),
         PaymentState::Approved { .. }
             if now.unix_secs().saturating_add(min_remaining_secs) >= valid_before =>
         {
             Readiness::Late(payment)
         }
-        PaymentState::Approved { until } if until <= now => Readiness::Stale(payment),
         PaymentState::Approved { .. } => Readiness::Ready(payment),
         PaymentState::Submitted(submission) => Readiness::Carried(payment, submission),
         PaymentState::Confirmed { .. } => Readiness::Included(payment),

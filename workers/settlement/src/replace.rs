@@ -47,8 +47,14 @@ impl Network {
         let reading = self.market.read(&self.node, &self.policy).await?;
         let market = reading.fees.ok_or(SettleError::TooDear)?;
         let offered = Fees { max_fee: old.max_fee_per_gas, priority: old.max_priority_fee_per_gas };
-        let fees =
-            Fees::bump(offered, market, self.policy.max_fee_per_gas).ok_or(SettleError::TooDear)?;
+        let raised = Fees::bump(offered, market, self.policy.max_fee_per_gas);
+        let signed_at = reading.head.number;
+        // What no node took has no offer that a filler must beat; at the cap, the market's will do.
+        let fees = match kind {
+            AttemptKind::Payload => raised,
+            AttemptKind::Filler => raised.or(Some(market)),
+        };
+        let fees = fees.ok_or(SettleError::TooDear)?;
         let signed = match kind {
             AttemptKind::Payload => {
                 let call =
@@ -57,7 +63,7 @@ impl Network {
             }
             AttemptKind::Filler => lane.sign_filler(transaction.nonce, fees)?,
         };
-        let attempt = new_attempt(kind, &signed, fees, reading.head.number);
+        let attempt = new_attempt(kind, &signed, fees, signed_at);
         let stored =
             self.store.store_attempt(lane.lease(), transaction.id, &attempt, self.now()).await?;
         if !stored {
@@ -73,9 +79,10 @@ impl Network {
         );
         let attempt = stored_attempt(old.number.saturating_add(1), attempt);
         self.tracker.note_attempt(transaction.id, attempt.clone());
+        let answer = self.offer(&attempt).await;
         let mut replaced = transaction.clone();
         replaced.attempts.push(attempt);
-        self.send(lane, &replaced).await;
+        self.heed(answer, lane, &replaced).await;
         Ok(())
     }
 }

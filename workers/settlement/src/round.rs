@@ -38,14 +38,16 @@ pub(crate) async fn run(
             Readiness::Stale(payment) => stale.push(payment),
             Readiness::Late(payment) => late.push(payment),
             Readiness::Carried(payment, submission) => {
-                stray::carried(network, payment.payment, submission).await?;
+                put_off(stray::carried(network, payment.payment, submission).await);
             }
-            Readiness::Included(payment) => stray::included(network, payment.payment).await?,
+            Readiness::Included(payment) => {
+                put_off(stray::included(network, payment.payment).await);
+            }
             Readiness::Rest => {}
         }
     }
-    network.apply(stale, Event::ApprovalExpired).await?;
-    prospect::decide(network, late).await?;
+    put_off(network.apply(stale, Event::ApprovalExpired).await);
+    put_off(prospect::decide(network, late).await);
     // The most urgent come first, should the batch have to be cut.
     ready.sort_by_key(|payment| payment.payment.authorization.valid_before);
     if ready.is_empty() {
@@ -54,6 +56,14 @@ pub(crate) async fn run(
     let result = settle(network, lane, ready, room).await;
     meters::round(network.node.chain(), if result.is_ok() { "sent" } else { "failed" });
     result
+}
+
+/// What is not known about some payments is asked again when they ring again, and keeps no others
+/// from being settled.
+fn put_off(result: Result<(), SettleError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "some payments of a round were put off");
+    }
 }
 
 async fn without_paused(
@@ -126,7 +136,7 @@ async fn prepare(
         let (fit, unfit): (Vec<_>, Vec<_>) =
             ready.into_iter().zip(results).partition(|(_, result)| *result == Simulated::Succeeds);
         let unfit = unfit.into_iter().map(|(payment, _)| payment).collect();
-        prospect::decide(network, unfit).await?;
+        put_off(prospect::decide(network, unfit).await);
         ready = fit.into_iter().map(|(payment, _)| payment).collect();
     }
     let mut calls = calls(&ready);

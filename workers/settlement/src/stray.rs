@@ -1,7 +1,7 @@
 //! Payments that ring although they are sent already: found out where they stand.
 
 use domain::{Event, Payment, PaymentState, Submission};
-use store::Change;
+use store::{Change, TransactionState};
 
 use crate::error::SettleError;
 use crate::finality::Canon;
@@ -45,7 +45,12 @@ pub(crate) async fn included(network: &Network, payment: Payment) -> Result<(), 
     };
     if let Some(transaction) = &transaction {
         let ours = transaction.attempts.iter().any(|attempt| attempt.hash == inclusion.tx_hash);
-        if ours {
+        let is_over = match transaction.state {
+            TransactionState::Open | TransactionState::Mined { .. } => false,
+            TransactionState::Final { .. } | TransactionState::Dropped => true,
+        };
+        // Nobody follows a transaction that is over, whatever still rests on it.
+        if ours && !is_over {
             return match network.tracker.has(transaction.id) {
                 true => Ok(()),
                 false => network.look(transaction).await,
@@ -53,12 +58,12 @@ pub(crate) async fn included(network: &Network, payment: Payment) -> Result<(), 
         }
     }
     let mut canon = Canon::now(network).await?;
-    let event = if !canon.holds(inclusion.block_number, inclusion.block_hash).await? {
-        Event::Reorged
-    } else if canon.is_final(inclusion.block_number, payment.finality).await? {
-        Event::Finalized
-    } else {
-        return Ok(());
+    let event = match canon.holds(inclusion.block_number, inclusion.block_hash).await? {
+        Some(false) => Event::Reorged,
+        Some(true) if canon.is_final(inclusion.block_number, payment.finality).await? => {
+            Event::Finalized
+        }
+        Some(true) | None => return Ok(()),
     };
     let changes = vec![Change { payment, event, carrier: None }];
     match transaction {

@@ -16,6 +16,8 @@ struct Tracked {
     lane: Arc<Lane>,
     /// The lane's room in flight; given back when a block holds the transaction.
     room: Option<OwnedSemaphorePermit>,
+    /// The height at which the chain was first seen to have used the nonce, without a receipt.
+    spent_at: Option<u64>,
 }
 
 /// Everything that is followed here. Rounds put transactions in before they are sent, so that no
@@ -33,7 +35,7 @@ impl Tracker {
         lane: Arc<Lane>,
         room: Option<OwnedSemaphorePermit>,
     ) {
-        self.lock().insert(transaction.id, Tracked { transaction, lane, room });
+        self.lock().insert(transaction.id, Tracked { transaction, lane, room, spent_at: None });
         self.filled.notify_one();
     }
 
@@ -50,6 +52,13 @@ impl Tracker {
 
     pub(crate) fn has(&self, transaction: TransactionId) -> bool {
         self.lock().contains_key(&transaction)
+    }
+
+    /// A transaction that is followed, as it stands now.
+    pub(crate) fn get(&self, id: TransactionId) -> Option<(OpenTransaction, Arc<Lane>)> {
+        let tracked = self.lock();
+        let tracked = tracked.get(&id)?;
+        Some((tracked.transaction.clone(), Arc::clone(&tracked.lane)))
     }
 
     /// Whether a transaction is followed and no block is known to hold it.
@@ -97,6 +106,25 @@ impl Tracker {
                     tracked.room = None;
                 }
             }
+        }
+    }
+
+    /// Notes which nonce of its signer the chain expects next, as of this height. If that lies
+    /// beyond the transaction's, says for how many blocks it has done so.
+    pub(crate) fn note_next_nonce(&self, id: TransactionId, next: u64, head: u64) -> Option<u64> {
+        let mut tracked = self.lock();
+        let tracked = tracked.get_mut(&id)?;
+        if next <= tracked.transaction.nonce {
+            tracked.spent_at = None;
+            return None;
+        }
+        Some(head.saturating_sub(*tracked.spent_at.get_or_insert(head)))
+    }
+
+    /// Notes every attempt that is stored for a transaction's nonce.
+    pub(crate) fn note_attempts(&self, id: TransactionId, attempts: Vec<StoredAttempt>) {
+        if let Some(tracked) = self.lock().get_mut(&id) {
+            tracked.transaction.attempts = attempts;
         }
     }
 

@@ -1,60 +1,76 @@
 //! Following what was sent, block by block: one look per block, not per payment.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use chain::Head;
+use domain::TransactionId;
 use store::{OpenTransaction, TransactionState};
 
 use crate::error::SettleError;
 use crate::finality::Canon;
-use crate::lane::Lane;
 use crate::meters;
 use crate::network::Network;
-use crate::tracker::newest;
 
 /// The most blocks that are read one after the other; over a longer gap each transaction is asked
 /// for by its hashes.
 const GAP_LIMIT: u64 = 16;
 
+/// What the watcher remembers from one look to the next.
+#[derive(Debug, Default)]
+struct Seen {
+    head: Option<Head>,
+    /// What could not be followed to the end: looked at again, whether a block comes or not.
+    again: HashSet<TransactionId>,
+}
+
 /// Follows everything in the tracker until it is aborted. Nothing is asked while nothing is open.
 pub(crate) async fn watch(network: Arc<Network>) {
-    let mut seen: Option<Head> = None;
+    let mut seen = Seen::default();
     loop {
         meters::open_transactions(network.node.chain(), network.tracker.len());
         network.tracker.filled().await;
-        match step(&network, seen).await {
-            Ok(head) => seen = Some(head),
-            Err(error) => {
-                tracing::warn!(%error, network = %network.node.chain(), "a block was not followed");
-            }
+        if let Err(error) = step(&network, &mut seen).await {
+            tracing::warn!(%error, network = %network.node.chain(), "the newest block is not known");
         }
         tokio::time::sleep(network.policy.poll_interval()).await;
     }
 }
 
-/// Looks for a new block and follows it. The block counts as seen only when all of it was.
-async fn step(network: &Arc<Network>, seen: Option<Head>) -> Result<Head, SettleError> {
+/// Looks for a new block and follows it. What cannot be read of it is looked at again, and keeps
+/// nothing else from being followed.
+async fn step(network: &Arc<Network>, seen: &mut Seen) -> Result<(), SettleError> {
     let head = network.node.head().await?;
-    if seen.is_some_and(|seen| seen.hash == head.hash) {
-        return Ok(head);
+    let is_new = seen.head.is_none_or(|seen| seen.hash != head.hash);
+    if !is_new && seen.again.is_empty() {
+        return Ok(());
     }
     let mut canon = Canon::at(network, head);
-    match seen {
+    let mut again = std::mem::take(&mut seen.again);
+    let read = match seen.head {
+        Some(_) if !is_new => Read::Whole,
         Some(seen) if follows(&seen, &head) => {
-            for number in seen.number.saturating_add(1)..=head.number {
-                read_block(network, number, &mut canon).await?;
-            }
+            read_blocks(network, &seen, &mut canon, &mut again).await
         }
-        // A first look, a long gap or another branch: the hashes are the surest way.
-        Some(_) | None => look_at_each(network).await?,
-    }
+        Some(_) | None => Read::Not,
+    };
     for (transaction, _) in network.tracker.all() {
-        if matches!(transaction.state, TransactionState::Mined { .. }) {
-            network.confirm(&transaction, &mut canon).await?;
+        let wanted = match transaction.state {
+            TransactionState::Mined { .. } => is_new || again.contains(&transaction.id),
+            // A first look, a long gap or another branch: the hashes are the surest way.
+            _ => read != Read::Whole || again.contains(&transaction.id),
+        };
+        if wanted && !follow(network, &transaction, &mut canon).await {
+            seen.again.insert(transaction.id);
         }
     }
-    push_open(network, &head).await;
-    Ok(head)
+    if is_new {
+        network.push_open(&head).await;
+    }
+    if read != Read::TooEarly {
+        seen.head = Some(head);
+    }
+    Ok(())
 }
 
 /// Whether the new head plainly continues what was seen. Over more than one block that is not
@@ -64,65 +80,55 @@ fn follows(seen: &Head, head: &Head) -> bool {
     (ahead == 1 && head.parent == seen.hash) || (2..=GAP_LIMIT).contains(&ahead)
 }
 
-async fn read_block(
+/// What came of reading blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Read {
+    /// Everything in them is known.
+    Whole,
+    /// They could not be read, or should not be: each transaction is asked for.
+    Not,
+    /// The node that was asked does not have one of them yet: it is asked for again.
+    TooEarly,
+}
+
+/// Reads every block after `seen` up to the head.
+async fn read_blocks(
     network: &Network,
-    number: u64,
+    seen: &Head,
     canon: &mut Canon<'_>,
-) -> Result<(), SettleError> {
-    let receipts = network.node.block_receipts(number).await?;
-    for receipt in receipts.unwrap_or_default() {
-        let Some(transaction) = network.tracker.by_hash(receipt.tx_hash) else { continue };
-        if matches!(transaction.state, TransactionState::Open) {
-            network.mined(&transaction, &receipt, canon).await?;
+    again: &mut HashSet<TransactionId>,
+) -> Read {
+    for number in seen.number.saturating_add(1)..=canon.head().number {
+        let receipts = match network.node.block_receipts(number).await {
+            Ok(Some(receipts)) => receipts,
+            Ok(None) => return Read::TooEarly,
+            Err(error) => {
+                tracing::debug!(%error, number, "a block's receipts could not be read");
+                return Read::Not;
+            }
+        };
+        for receipt in receipts {
+            let Some(transaction) = network.tracker.by_hash(receipt.tx_hash) else { continue };
+            if matches!(transaction.state, TransactionState::Open)
+                && let Err(error) = network.mined(&transaction, &receipt, canon).await
+            {
+                tracing::warn!(%error, tx = %receipt.tx_hash, "a mined transaction is read again");
+                again.insert(transaction.id);
+            }
         }
     }
-    Ok(())
+    Read::Whole
 }
 
-async fn look_at_each(network: &Network) -> Result<(), SettleError> {
-    for (transaction, _) in network.tracker.all() {
-        network.look(&transaction).await?;
-    }
-    Ok(())
-}
-
-/// Sends again, or pays more for, what blocks leave lying.
-async fn push_open(network: &Arc<Network>, head: &Head) {
-    for (transaction, lane) in network.tracker.all() {
-        if !matches!(transaction.state, TransactionState::Open) {
-            continue;
-        }
-        if let Err(error) = push(network, &lane, &transaction, head).await {
-            tracing::warn!(%error, nonce = transaction.nonce, "a waiting transaction stays as it is");
+/// Finds out where one transaction stands; false when that has to be done again.
+async fn follow(network: &Network, transaction: &OpenTransaction, canon: &mut Canon<'_>) -> bool {
+    let was_mined = matches!(transaction.state, TransactionState::Mined { .. });
+    match network.look_as_of(transaction, canon).await {
+        // A block that was lost: most likely another one holds it by now.
+        Ok(()) => !(was_mined && network.tracker.is_open(transaction.id)),
+        Err(error) => {
+            tracing::warn!(%error, nonce = transaction.nonce, "a transaction is looked at again");
+            false
         }
     }
-}
-
-async fn push(
-    network: &Arc<Network>,
-    lane: &Arc<Lane>,
-    transaction: &OpenTransaction,
-    head: &Head,
-) -> Result<(), SettleError> {
-    let Some(attempt) = newest(transaction) else { return Ok(()) };
-    let waited = head.number.saturating_sub(attempt.signed_at_block);
-    // One block went by while it was on its way, so that the next is the first it could be in.
-    if waited > network.policy.bump_after_blocks.saturating_add(1) {
-        network.look(transaction).await?;
-        if !network.tracker.is_open(transaction.id) {
-            return Ok(());
-        }
-        network.drop_if_spent(transaction, lane.address()).await?;
-        if !network.tracker.is_open(transaction.id) {
-            return Ok(());
-        }
-        if let Err(error) = network.bump(lane, transaction).await {
-            tracing::warn!(%error, nonce = transaction.nonce, "not replaced: the old offer stands");
-            network.send(lane, transaction).await;
-        }
-    } else if waited > 1 {
-        // The node may have lost it: a restart or a reorganisation empties its pool.
-        network.send(lane, transaction).await;
-    }
-    Ok(())
 }

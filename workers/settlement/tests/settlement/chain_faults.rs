@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::{StateName, U256};
 use testkit::Anvil;
 
+use crate::proxy::{Fate, Proxy};
 use crate::world::{DEADLINE, World, ids};
 
 #[tokio::test]
@@ -15,6 +16,7 @@ async fn a_reorganisation_sends_the_same_bytes_again() {
     world.ring(&world.queue(), &payments).await;
     let settlement = world.settle();
     world.wait_for(StateName::Submitted, &payments).await;
+    world.wait_for_mempool(1).await;
     world.anvil.mine(1).await;
     world.wait_for(StateName::Confirmed, &payments).await;
 
@@ -39,6 +41,8 @@ async fn a_transaction_that_the_mempool_forgot_is_sent_again() {
     let payment = world.approved(100).await;
     let settlement = world.settle();
     world.wait_for(StateName::Submitted, &[payment.id]).await;
+
+    world.wait_for_mempool(1).await;
 
     world.anvil.drop_pending().await;
     world.anvil.set_interval(Some(Duration::from_secs(1))).await;
@@ -124,6 +128,82 @@ async fn a_hole_in_the_nonces_is_filled_so_that_what_follows_is_mined() {
     let second = world.approved(100).await;
     world.wait_for(StateName::Settled, &[second.id]).await;
 
+    world.assert_ledger_is_chain(&[first.id, second.id]).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn a_block_that_may_be_undone_gives_no_payment_back() {
+    let mut world = World::on(Anvil::builder().mined_by_hand()).await;
+    world.policy.confirmations = 100;
+    let proxy = Proxy::before(world.anvil.url()).await;
+    let takes_nothing = |method: &str, _: &mut serde_json::Value| match method {
+        "eth_sendRawTransaction" => Fate::Refused("not now"),
+        _ => Fate::Passed,
+    };
+    proxy.obey(takes_nothing);
+    let payment = world.approved(100).await;
+    let settlement = world.settle_at(&proxy.url());
+    world.wait_for(StateName::Submitted, &[payment.id]).await;
+    // The token is paused before it is mined, so that it is mined in vain.
+    world.anvil.pause_token().await;
+    proxy.behave();
+    let height = world.mine_until_mined().await;
+
+    proxy.obey(takes_nothing);
+    world.anvil.reorg(world.anvil.block_number().await - height + 1).await;
+    world.wait_for_reorg().await;
+    world.anvil.unpause_token().await;
+    proxy.behave();
+    world.mine_until_mined().await;
+    world.anvil.mine(100).await;
+
+    world.wait_for(StateName::Settled, &[payment.id]).await;
+    world.assert_ledger_is_chain(&[payment.id]).await;
+    assert_eq!(
+        world.states(payment.id).await,
+        ["accepted", "approved", "submitted", "confirmed", "settled"]
+    );
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_chain_forgot_after_it_was_final_is_sent_again() {
+    let world = World::on(Anvil::builder().mined_by_hand()).await;
+    let first = world.approved(100).await;
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &[first.id]).await;
+    world.wait_for_mempool(1).await;
+    world.anvil.mine(1).await;
+    world.wait_for(StateName::Settled, &[first.id]).await;
+
+    // One confirmation was called enough, and was not.
+    world.anvil.reorg(1).await;
+    world.anvil.set_interval(Some(Duration::from_secs(1))).await;
+    let second = world.approved(100).await;
+
+    world.wait_for(StateName::Settled, &[second.id]).await;
+    world.assert_ledger_is_chain(&[first.id, second.id]).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_chain_forgot_while_nobody_looked_is_sent_again() {
+    let world = World::on(Anvil::builder().mined_by_hand()).await;
+    let first = world.approved(100).await;
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &[first.id]).await;
+    world.wait_for_mempool(1).await;
+    world.anvil.mine(1).await;
+    world.wait_for(StateName::Settled, &[first.id]).await;
+    settlement.stop().await;
+    world.anvil.reorg(1).await;
+    world.anvil.set_interval(Some(Duration::from_secs(1))).await;
+
+    let settlement = world.settle();
+    let second = world.approved(100).await;
+
+    world.wait_for(StateName::Settled, &[second.id]).await;
     world.assert_ledger_is_chain(&[first.id, second.id]).await;
     settlement.stop().await;
 }

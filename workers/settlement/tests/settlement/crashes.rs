@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::StateName;
 use testkit::Anvil;
 
+use crate::proxy::{Fate, Proxy};
 use crate::world::{DEADLINE, World, ids};
 
 #[tokio::test]
@@ -39,6 +40,7 @@ async fn what_was_stored_and_never_sent_is_sent_by_the_next_process() {
     world.ring(&world.queue(), &payments).await;
     let settlement = world.settle();
     world.wait_for(StateName::Submitted, &payments).await;
+    world.wait_for_mempool(1).await;
     settlement.crash().await;
     // As if it had crashed between the commit and the broadcast.
     world.anvil.drop_pending().await;
@@ -58,6 +60,7 @@ async fn what_was_mined_and_never_recorded_is_recorded_by_the_next_process() {
     world.ring(&world.queue(), &payments).await;
     let settlement = world.settle();
     world.wait_for(StateName::Submitted, &payments).await;
+    world.wait_for_mempool(1).await;
     settlement.crash().await;
     world.anvil.mine(1).await;
 
@@ -136,12 +139,14 @@ async fn connections_to_the_ledger_that_are_cut_again_and_again_lose_nothing() {
     world.policy.max_batch = 2;
     world.policy.max_in_flight = 16;
     let payments = ids(&world.approved_many(60).await);
-    world.ring(&world.queue(), &payments).await;
+    let queue = world.queue();
+    world.ring(&queue, &payments).await;
     let settlement = world.settle();
 
     // Each cut falls somewhere else: into loads, rounds, answers to commits, renewals.
     for cut in 0..40 {
         testkit::eventually(DEADLINE, || async {
+            world.ring_again(&queue, &payments).await;
             (signed_transactions(&world).await >= cut / 2).then_some(())
         })
         .await;
@@ -182,4 +187,71 @@ async fn cut_connections(world: &World) {
 async fn signed_transactions(world: &World) -> usize {
     let signers = world.store().list_signers().await.unwrap_or_default();
     usize::try_from(signers.iter().map(|signer| signer.next_nonce).sum::<u64>()).unwrap()
+}
+
+#[tokio::test]
+async fn what_waits_for_depth_takes_no_room_from_what_is_to_be_sent() {
+    let mut world = World::on(Anvil::builder().mined_by_hand()).await;
+    world.policy.confirmations = 100;
+    world.policy.max_in_flight = 1;
+    let first = world.approved(100).await;
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &[first.id]).await;
+    world.wait_for_mempool(1).await;
+    world.anvil.mine(1).await;
+    world.wait_for(StateName::Confirmed, &[first.id]).await;
+    settlement.crash().await;
+
+    let settlement = world.settle();
+    let second = world.approved(100).await;
+    world.wait_for(StateName::Submitted, &[second.id]).await;
+
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_mined_is_recorded_although_a_hole_cannot_be_filled_yet() {
+    let world = World::on(Anvil::builder().mined_by_hand()).await;
+    let payment = world.approved(100).await;
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &[payment.id]).await;
+    world.wait_for_mempool(1).await;
+    settlement.crash().await;
+    world.anvil.mine(1).await;
+    let pool = world.store().pool();
+    sqlx::raw_sql("update signers set next_nonce = next_nonce + 1").execute(pool).await.unwrap();
+    let proxy = Proxy::before(world.anvil.url()).await;
+    proxy.obey(|method, _| match method {
+        "eth_maxPriorityFeePerGas" => Fate::Refused("fees are not known yet"),
+        _ => Fate::Passed,
+    });
+
+    let settlement = world.settle_at(&proxy.url());
+
+    world.wait_for(StateName::Settled, &[payment.id]).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn a_payment_in_a_block_is_settled_although_its_transaction_is_over() {
+    let mut world = World::on(Anvil::builder().mined_by_hand()).await;
+    world.policy.confirmations = 3;
+    let payment = world.approved(100).await;
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &[payment.id]).await;
+    world.wait_for_mempool(1).await;
+    world.anvil.mine(1).await;
+    world.wait_for(StateName::Confirmed, &[payment.id]).await;
+    settlement.crash().await;
+    // As after a node that knew the nonce, and not yet who had used it.
+    let over = "update chain_transactions set state = 'dropped', mined_hash = null,
+                block_number = null, block_hash = null";
+    sqlx::raw_sql(over).execute(world.store().pool()).await.unwrap();
+    world.anvil.mine(2).await;
+
+    let settlement = world.settle();
+
+    world.wait_for(StateName::Settled, &[payment.id]).await;
+    world.assert_ledger_is_chain(&[payment.id]).await;
+    settlement.stop().await;
 }

@@ -53,6 +53,7 @@ async fn a_wallet_that_is_emptied_before_the_block_is_rejected_on_the_second_loo
     let payment = world.approve(&world.sign(&buyer, 100)).await;
     let settlement = world.settle();
     world.wait_for(StateName::Submitted, &[payment.id]).await;
+    world.wait_for_mempool(1).await;
     world.anvil.drop_pending().await;
     let elsewhere =
         buyer.authorize().pay_to(domain::Address::repeat_byte(9)).amount(100u64).valid_for(600);
@@ -88,6 +89,27 @@ async fn payments_wait_while_their_token_is_paused() {
     world.anvil.unpause_token().await;
 
     world.wait_for(StateName::Settled, &payments).await;
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn a_nonce_that_somebody_else_used_gives_its_payments_back() {
+    let mut world = World::on(Anvil::builder().mined_by_hand()).await;
+    world.policy.confirmations = 2;
+    let payments = ids(&world.approved_many(3).await);
+    world.ring(&world.queue(), &payments).await;
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &payments).await;
+    world.wait_for_mempool(1).await;
+    world.anvil.drop_pending().await;
+    // Somebody uses the key elsewhere.
+    world.anvil.rpc("eth_sendRawTransaction", serde_json::json!([world.foreign(0)])).await;
+    world.anvil.mine(1).await;
+    world.anvil.set_interval(Some(std::time::Duration::from_secs(1))).await;
+
+    world.wait_for(StateName::Settled, &payments).await;
+
     world.assert_ledger_is_chain(&payments).await;
     settlement.stop().await;
 }

@@ -5,5 +5,7 @@
 mod chain_faults;
 mod crashes;
 mod interference;
+mod node_faults;
+mod proxy;
 mod rounds;
 mod world;

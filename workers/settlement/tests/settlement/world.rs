@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use chain::{Fees, HttpClient, Node, NodeConfig, Signer, TransactionPlan};
+use chain::{Call, Fees, HttpClient, Node, NodeConfig, Signer, TransactionPlan};
 use domain::{
     Address, Amount, Event, Payment, PaymentId, StateName, Submission, Timestamp, TransactionId,
     U256,
@@ -13,7 +13,10 @@ use queue::{Job, Queue, QueueConfig, Stream};
 use runtime::Clock;
 use secrecy::SecretString;
 use settlement::{Policy, Settlement, SettlementNetwork};
-use store::{Advanced, AttemptKind, Change, Lane, NewAttempt, Round, Store, Stored};
+use store::{
+    Advanced, AttemptKind, Change, Lane, NewAttempt, OpenTransaction, Round, Store, Stored,
+    TransactionState,
+};
 use testkit::{Anvil, AnvilBuilder, Buyer, Database, RedisServer, Seller, SignedAuthorization};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -106,9 +109,14 @@ impl World {
 
     /// Starts a settlement process.
     pub(crate) fn settle(&self) -> Running {
+        self.settle_at(&self.anvil.url())
+    }
+
+    /// Starts a settlement process that knows the chain from this node.
+    pub(crate) fn settle_at(&self, node: &str) -> Running {
         let node = NodeConfig {
             chain: Anvil::CHAIN,
-            url: SecretString::from(self.anvil.url()),
+            url: SecretString::from(node),
             timeout: Duration::from_secs(5),
             multicall: Anvil::MULTICALL,
             log_lookback_blocks: 5_000,
@@ -219,6 +227,14 @@ impl World {
         let _ = queue.push(&Stream::settle(Anvil::CHAIN), &jobs).await;
     }
 
+    /// Rings once more, as the reconciler does, if every bell before was dealt with.
+    pub(crate) async fn ring_again(&self, queue: &Queue, payments: &[PaymentId]) {
+        let depth = queue.depth(&Stream::settle(Anvil::CHAIN)).await;
+        if depth.is_ok_and(|depth| depth.length == 0) {
+            self.ring(queue, payments).await;
+        }
+    }
+
     /// Waits until every payment is in this state; meanwhile rings for those that are not, as the
     /// reconciler does.
     pub(crate) async fn wait_for(&self, state: StateName, payments: &[PaymentId]) -> Vec<Payment> {
@@ -234,13 +250,64 @@ impl World {
             if waiting.is_empty() {
                 return Some(loaded);
             }
-            let depth = queue.depth(&Stream::settle(Anvil::CHAIN)).await;
-            if depth.is_ok_and(|depth| depth.length == 0) {
-                self.ring(queue, &waiting).await;
-            }
+            self.ring_again(queue, &waiting).await;
             None
         })
         .await
+    }
+
+    /// Signed bytes that use this nonce of the signer up, and that nobody has stored.
+    pub(crate) fn foreign(&self, nonce: u64) -> String {
+        let signer = Signer::from_key(&self.keys[0]).unwrap();
+        let plan = TransactionPlan {
+            chain: Anvil::CHAIN,
+            nonce,
+            call: Call { target: signer.address(), input: Default::default() },
+            gas_limit: 21_000,
+            fees: Fees { max_fee: 50_000_000_000, priority: 5_000_000_000 },
+        };
+        let digits = signer.sign(&plan).unwrap().raw.into_iter().map(|byte| format!("{byte:02x}"));
+        digits.fold("0x".to_owned(), |bytes, byte| bytes + &byte)
+    }
+
+    /// Waits until the mempool has so many transactions: the ledger says *submitted* before they
+    /// are sent.
+    pub(crate) async fn wait_for_mempool(&self, count: u64) {
+        testkit::eventually(DEADLINE, || async {
+            let status = self.anvil.rpc("txpool_status", serde_json::json!([])).await;
+            (status["pending"] == format!("{count:#x}")).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until no block is known to hold the newest transaction any more.
+    pub(crate) async fn wait_for_reorg(&self) {
+        testkit::eventually(DEADLINE, || async {
+            matches!(self.newest_transaction().await?.state, TransactionState::Open).then_some(())
+        })
+        .await;
+    }
+
+    /// Makes blocks until one holds the newest transaction, and says at which height.
+    pub(crate) async fn mine_until_mined(&self) -> u64 {
+        let pause = self.policy.poll_interval() * 6;
+        testkit::eventually(DEADLINE, || async {
+            if let TransactionState::Mined { block_number, .. } =
+                self.newest_transaction().await?.state
+            {
+                return Some(block_number);
+            }
+            self.anvil.mine(1).await;
+            tokio::time::sleep(pause).await;
+            None
+        })
+        .await
+    }
+
+    /// The newest transaction of the newest signer.
+    pub(crate) async fn newest_transaction(&self) -> Option<OpenTransaction> {
+        let signer = self.store().list_signers().await.ok()?.pop()?;
+        self.store().transactions_from(signer.id, 0).await.ok()?.pop()
     }
 
     pub(crate) async fn load(&self, id: PaymentId) -> Payment {
