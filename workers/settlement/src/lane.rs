@@ -167,7 +167,7 @@ impl Lane {
         for nonce in (mined..next).filter(|nonce| stored.iter().all(|tx| tx.nonce != *nonce)) {
             self.fill_hole(network, nonce).await?;
         }
-        network.send_forgotten(self, mined).await?;
+        network.send_forgotten(self, &stored).await;
         network.resend_open(self).await;
         Ok(())
     }

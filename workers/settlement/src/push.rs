@@ -56,8 +56,9 @@ impl Network {
         let next = self.node.nonce(lane.address(), Some(BlockTag::Latest)).await?;
         let Some(spent_for) = self.tracker.note_next_nonce(transaction.id, next, head.number)
         else {
-            if next < transaction.nonce {
-                self.send_forgotten(lane, next).await?;
+            if next < transaction.nonce && !self.tracker.waits_for(transaction.signer, next) {
+                let stored = self.store.transactions_from(transaction.signer, next).await?;
+                self.send_forgotten(lane, &stored).await;
             }
             return self.raise(lane, transaction).await;
         };
@@ -76,34 +77,30 @@ impl Network {
         let Err(error) = self.bump(lane, transaction).await else { return Ok(()) };
         tracing::warn!(%error, nonce = transaction.nonce, "not replaced: the old offer stands");
         // An offer may have been stored although the answer was lost: then that is the newest.
-        self.reread(transaction.id).await?;
+        if matches!(error, SettleError::Store(_)) {
+            self.reread(transaction.id).await?;
+        }
         if let Some((transaction, lane)) = self.tracker.get(transaction.id) {
             self.send(&lane, &transaction).await;
         }
         Ok(())
     }
 
-    /// Sends what the chain had called final and does not know any more, from this nonce on: until
-    /// it is there again, nothing after it can be mined.
-    pub(crate) async fn send_forgotten(
-        &self,
-        lane: &Lane,
-        from_nonce: u64,
-    ) -> Result<(), SettleError> {
-        let stored = self.store.transactions_from(lane.signer(), from_nonce).await?;
+    /// Sends again what had been mined of these, whose nonces the chain has not used: it forgot
+    /// them, final or not, and until they are there again nothing after them can be mined.
+    pub(crate) async fn send_forgotten(&self, lane: &Lane, stored: &[OpenTransaction]) {
         for transaction in stored {
             let attempt = match transaction.state {
-                TransactionState::Open | TransactionState::Mined { .. } => continue,
-                TransactionState::Final { hash, .. } => {
+                TransactionState::Open => continue,
+                TransactionState::Mined { hash, .. } | TransactionState::Final { hash, .. } => {
                     transaction.attempts.iter().find(|attempt| attempt.hash == hash)
                 }
-                TransactionState::Dropped => newest(&transaction),
+                TransactionState::Dropped => newest(transaction),
             };
             let Some(attempt) = attempt else { continue };
             let (nonce, signer) = (transaction.nonce, lane.address());
-            tracing::error!(nonce, %signer, "the chain forgot what was final: it is sent again");
+            tracing::error!(nonce, %signer, "the chain forgot what it held: it is sent again");
             let _ = self.offer(attempt).await;
         }
-        Ok(())
     }
 }

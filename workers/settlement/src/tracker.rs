@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{B256, TransactionId};
+use domain::{B256, SignerId, TransactionId};
 use store::{AttemptKind, OpenTransaction, StoredAttempt, TransactionState};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
@@ -66,6 +66,15 @@ impl Tracker {
         let tracked = self.lock();
         let tracked = tracked.get(&transaction);
         tracked.is_some_and(|tracked| matches!(tracked.transaction.state, TransactionState::Open))
+    }
+
+    /// Whether a transaction with this nonce of the signer is followed, and waits for a block.
+    pub(crate) fn waits_for(&self, signer: SignerId, nonce: u64) -> bool {
+        self.lock().values().any(|Tracked { transaction, .. }| {
+            transaction.signer == signer
+                && transaction.nonce == nonce
+                && matches!(transaction.state, TransactionState::Open)
+        })
     }
 
     /// Everything that is followed, in the order of the nonces.

@@ -150,7 +150,7 @@ async fn connections_to_the_ledger_that_are_cut_again_and_again_lose_nothing() {
             (signed_transactions(&world).await >= cut / 2).then_some(())
         })
         .await;
-        cut_connections(&world).await;
+        world.cut_connections().await;
     }
 
     world.wait_for(StateName::Settled, &payments).await;
@@ -174,14 +174,6 @@ async fn a_round_whose_commit_was_never_answered_is_found_and_sent() {
     world.wait_for(StateName::Settled, &payments).await;
     world.assert_ledger_is_chain(&[first.id, unanswered.id, next.id]).await;
     settlement.stop().await;
-}
-
-/// Ends every other connection to the world's database, whatever it is doing.
-async fn cut_connections(world: &World) {
-    let cut = "select pg_terminate_backend(pid) from pg_stat_activity
-               where datname = current_database() and pid <> pg_backend_pid()";
-    // The cut may hit one of the test's own idle connections first.
-    let _ = sqlx::raw_sql(cut).execute(world.store().pool()).await;
 }
 
 async fn signed_transactions(world: &World) -> usize {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
 mod chain_faults;
+mod chaos;
 mod crashes;
 mod interference;
 mod node_faults;

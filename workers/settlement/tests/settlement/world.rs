@@ -256,6 +256,38 @@ impl World {
         .await
     }
 
+    /// Ends every other connection to the database, whatever it is doing.
+    pub(crate) async fn cut_connections(&self) {
+        let cut = "select pg_terminate_backend(pid) from pg_stat_activity
+                   where datname = current_database() and pid <> pg_backend_pid()";
+        // The cut may hit one of the test's own idle connections first.
+        let _ = sqlx::raw_sql(cut).execute(self.store().pool()).await;
+    }
+
+    fn stranger() -> Signer {
+        Signer::from_key(&SecretString::from("5e".repeat(32))).unwrap()
+    }
+
+    /// Gives the stranger of [`World::submit_as_stranger`] money for gas.
+    pub(crate) async fn fund_stranger(&self) {
+        self.anvil.set_balance(Self::stranger().address(), U256::from(10u64.pow(18))).await;
+    }
+
+    /// Sends somebody's authorization before we do, or after; nobody waits for a block.
+    pub(crate) async fn submit_as_stranger(&self, signed: &SignedAuthorization) {
+        let stranger = Self::stranger();
+        let plan = TransactionPlan {
+            chain: Anvil::CHAIN,
+            nonce: self.anvil.nonce_of(stranger.address()).await,
+            call: chain::transfer(&signed.authorization, &signed.signature),
+            gas_limit: 200_000,
+            fees: Fees { max_fee: 50_000_000_000, priority: 5_000_000_000 },
+        };
+        let bytes = hex(&stranger.sign(&plan).unwrap().raw);
+        // The stranger may have sent another of this nonce already: then that one stands.
+        let _ = self.anvil.try_rpc("eth_sendRawTransaction", serde_json::json!([bytes])).await;
+    }
+
     /// Signed bytes that use this nonce of the signer up, and that nobody has stored.
     pub(crate) fn foreign(&self, nonce: u64) -> String {
         let signer = Signer::from_key(&self.keys[0]).unwrap();
@@ -266,8 +298,7 @@ impl World {
             gas_limit: 21_000,
             fees: Fees { max_fee: 50_000_000_000, priority: 5_000_000_000 },
         };
-        let digits = signer.sign(&plan).unwrap().raw.into_iter().map(|byte| format!("{byte:02x}"));
-        digits.fold("0x".to_owned(), |bytes, byte| bytes + &byte)
+        hex(&signer.sign(&plan).unwrap().raw)
     }
 
     /// Waits until the mempool has so many transactions: the ledger says *submitted* before they
@@ -341,6 +372,11 @@ impl World {
         let timeline = self.store().timeline(id).await.unwrap();
         timeline.into_iter().map(|entry| entry.status).collect()
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    digits.fold("0x".to_owned(), |text, byte| text + &byte)
 }
 
 pub(crate) fn ids(payments: &[Payment]) -> Vec<PaymentId> {
