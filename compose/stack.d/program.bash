@@ -40,8 +40,8 @@ load_variables() {
         QUITTANCE_RPC_URL) rpc_url=$value ;;
         esac
     done <"$LOCAL_DIR/env"
-    # What is meant for compose/local and for us is no setting of the program's.
-    export -n QUITTANCE_LOCAL_STATES QUITTANCE_LOCAL_INSTALL QUITTANCE_PG_BIN_DIR QUITTANCE_BIN QUITTANCE_LOCAL_DIR
+    # Meant for compose/local: no setting of the program's.
+    export -n QUITTANCE_LOCAL_STATES
     export QUITTANCE_CONFIG=$CHECKOUT/compose/local.toml
     export QUITTANCE_NETWORKS__84532__RPC_URLS=$rpc_url
     export QUITTANCE_INGRESS__LISTEN=127.0.0.1:${SETTINGS[ingress_api_port]}

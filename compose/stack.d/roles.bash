@@ -42,9 +42,10 @@ role_is_ready() {
 
 stop_role() { end_process "$1" TERM "$STOP_SECONDS"; }
 
-# All are asked at once: each may take a while to finish what is under way. Who does not run before the lock is had does
-# not after it either.
+# All are asked at once: each may take a while to finish what is under way.
 stop_all_roles() {
+    # A folder without roles has nothing to stop.
+    [[ -d $RUN_DIR ]] || return 0
     open_roles
     local role pid
     for role in "${ROLES[@]}"; do
