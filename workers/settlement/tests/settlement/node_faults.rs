@@ -328,3 +328,24 @@ async fn answers_to_broadcasts_that_are_lost_pay_nobody_twice() {
     world.assert_ledger_is_chain(&payments).await;
     settlement.stop().await;
 }
+
+#[tokio::test]
+async fn a_payment_that_waits_for_a_finality_that_the_node_does_not_know_waits_alone() {
+    let world = World::start().await;
+    let proxy = Proxy::before(world.anvil.url()).await;
+    proxy.obey(|method, params| match method {
+        "eth_getBlockByNumber" if params[0] == "safe" => Fate::Refused("unknown block tag"),
+        _ => Fate::Passed,
+    });
+    let payments = ids(&world.approved_many(3).await);
+    let choosy = "update payments set finality = 'safe' where id = (select min(id::text)::uuid from payments)";
+    sqlx::raw_sql(choosy).execute(world.store().pool()).await.unwrap();
+    let (safe, others) = payments.split_first().unwrap();
+    world.ring(&world.queue(), &payments).await;
+    let settlement = world.settle_at(&proxy.url());
+
+    world.wait_for(StateName::Settled, others).await;
+
+    assert_eq!(world.load(*safe).await.state.name(), StateName::Confirmed);
+    settlement.stop().await;
+}
