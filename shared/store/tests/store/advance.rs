@@ -123,9 +123,8 @@ async fn a_change_waits_for_another_and_judges_what_became_of_it() {
         ("version = version + 1", false, true),
     ] {
         let payment = ledger.payment().await;
-        let mut holder = ledger.store().pool().begin().await.unwrap();
         let update = format!("update payments set {meanwhile} where id = '{}'", payment.id.uuid());
-        sqlx::raw_sql(sqlx::AssertSqlSafe(update)).execute(&mut *holder).await.unwrap();
+        let holder = ledger.hold(&update).await;
         let (store, change) = (ledger.store().clone(), change(&payment, approve()));
         let task = tokio::spawn(async move { store.advance(vec![change], NOW).await.unwrap() });
         ledger.until_waiting(1).await;
@@ -165,6 +164,38 @@ async fn changes_of_the_same_payments_in_any_order_never_wait_in_a_circle() {
         payments = ledger.store().load(&ids).await.unwrap();
     }
     ledger.assert_journal_is_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payments_are_locked_in_one_order_whatever_that_of_the_changes() {
+    let ledger = Ledger::open().await;
+    // As the server plans it once payments are many: one by one, in the order of the changes.
+    ledger
+        .sql(
+            "do $$ begin
+                 execute format('alter database %I set enable_hashjoin = off', current_database());
+                 execute format('alter database %I set enable_mergejoin = off', current_database());
+                 execute format('alter database %I set enable_seqscan = off', current_database());
+             end $$",
+        )
+        .await
+        .unwrap();
+    let mut payments = ledger.payments(9).await;
+    payments.sort_by_key(|payment| payment.id);
+    let middle = format!("update payments set rings = 1 where id = '{}'", payments[4].id.uuid());
+    let middle = ledger.hold(&middle).await;
+    let ascending: Vec<Change> = payments.iter().map(|one| change(one, approve())).collect();
+    let descending = ascending.iter().rev().cloned().collect();
+    let tasks = [ascending, descending].map(|changes| {
+        let store = ledger.handle(1);
+        tokio::spawn(async move { store.advance(changes, NOW).await })
+    });
+    ledger.until_waiting(2).await;
+    middle.commit().await.unwrap();
+
+    let advances = join_all(tasks).await;
+    let moved = advances.iter().map(|advance| advance.as_ref().unwrap().as_ref().unwrap().moved());
+    assert_eq!(moved.map(Iterator::count).sum::<usize>(), 9);
 }
 
 #[tokio::test]

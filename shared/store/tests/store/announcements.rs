@@ -147,9 +147,7 @@ async fn gate_deliveries(ledger: &Ledger) -> sqlx::PgTransaction<'static> {
         )
         .await
         .unwrap();
-    let mut gate = ledger.store().pool().begin().await.unwrap();
-    sqlx::raw_sql("select pg_advisory_xact_lock(7)").execute(&mut *gate).await.unwrap();
-    gate
+    ledger.hold("select pg_advisory_xact_lock(7)").await
 }
 
 fn advance(ledger: &Ledger, payment: &Payment) -> JoinHandle<Advance> {
@@ -218,9 +216,7 @@ async fn a_payment_that_moves_while_its_endpoint_ends_tells_it_nothing() {
     let ledger = Ledger::open().await;
     ledger.endpoint(ledger.seller, &[EventType::Approved]).await;
     let payment = ledger.payment().await;
-    let mut ending = ledger.store().pool().begin().await.unwrap();
-    let delete = "update webhook_endpoints set state = 'deleted'";
-    sqlx::raw_sql(delete).execute(&mut *ending).await.unwrap();
+    let ending = ledger.hold("update webhook_endpoints set state = 'deleted'").await;
     let moving = advance(&ledger, &payment);
     eventually(PATIENCE, || async {
         let waits = ledger.waiting().await > 0;

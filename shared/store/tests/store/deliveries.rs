@@ -165,34 +165,36 @@ async fn a_claim_is_known_by_its_attempt_as_well_as_by_its_time() {
 async fn recording_and_ending_an_endpoint_at_the_same_instant_never_wait_in_a_circle() {
     for deletes in [true, false] {
         let ledger = Ledger::open().await;
-        let (endpoint, due) = waiting(&ledger, 400).await;
-        let claimed = claim(ledger.store(), &due, 0).await;
-        // Due times against the order of ids, as after many retries.
-        ledger
-            .sql(
-                "update webhook_deliveries d set due_at = due_at - n * interval '1 second'
-                  from (select id, row_number() over (order by id) as n
-                        from webhook_deliveries) o where o.id = d.id",
-            )
-            .await
-            .unwrap();
-        ledger.sql("analyze webhook_deliveries").await.unwrap();
+        let (endpoint, due) = waiting(&ledger, 9).await;
+        let mut claimed = claim(ledger.store(), &due, 0).await;
+        claimed.sort_by_key(|delivery| delivery.id);
+        // Rewritten from the last to the first, so that they lie against the order of their ids.
+        for delivery in claimed.iter().rev() {
+            let id = delivery.id.uuid();
+            let rewrite = "update webhook_deliveries set due_at = due_at - interval '1 ms'";
+            ledger.sql(&format!("{rewrite} where id = '{id}'")).await.unwrap();
+        }
         let records: Vec<AttemptRecord> =
             claimed.iter().map(|one| record(one, DeliveryNext::Delivered)).collect();
-        let recorders = records.chunks(50).map(|records| {
-            let (store, records) = (ledger.store().clone(), records.to_vec());
-            tokio::spawn(async move { store.record_attempts(&records, NOW).await })
+        let middle = claimed[4].id.uuid();
+        let middle = format!("select 1 from webhook_deliveries where id = '{middle}' for update");
+        let middle = ledger.hold(&middle).await;
+        let store = ledger.handle(1);
+        let recording = tokio::spawn(async move { store.record_attempts(&records, NOW).await });
+        ledger.until_waiting(1).await;
+        let (store, seller) = (ledger.handle(1), ledger.seller);
+        let ending = tokio::spawn(async move {
+            match deletes {
+                true => store.delete_endpoint(seller, endpoint, NOW).await.map(|_| ()),
+                false => store.disable_endpoint(endpoint, "why", NOW).await,
+            }
         });
-        let recorders: Vec<_> = recorders.collect();
-        let ended = match deletes {
-            true => ledger.store().delete_endpoint(ledger.seller, endpoint, NOW).await.map(|_| ()),
-            false => ledger.store().disable_endpoint(endpoint, "why", NOW).await,
-        };
-        ended.unwrap();
-        for recorded in join_all(recorders).await {
-            recorded.unwrap().unwrap();
-        }
-        assert_eq!(ledger.count("webhook_deliveries", "state = 'pending'").await, 0);
+        ledger.until_waiting(2).await;
+        middle.rollback().await.unwrap();
+
+        recording.await.unwrap().unwrap();
+        ending.await.unwrap().unwrap();
+        assert_eq!(stand(&ledger, endpoint).await, vec![("delivered".to_owned(), 1); 9]);
     }
 }
 

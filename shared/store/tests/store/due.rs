@@ -53,8 +53,11 @@ async fn each_ring_puts_a_payment_off_for_longer_until_it_changes() {
     assert!(waits[0] < waits[1] && waits[6] == waits[7], "{waits:?}");
 
     let moved = ledger.apply(&[payment], Event::Approved { until: later(600) }).await.remove(0);
-    let first = schedule::due_at(&moved.state, 0, moved.updated_at);
-    assert_eq!(due_at(&ledger, moved.id).await, first, "the back-off begins anew");
+    let first = schedule::due_at(&moved.state, 0, moved.updated_at).unwrap();
+    assert_eq!(due_at(&ledger, moved.id).await, Some(first), "the back-off begins anew");
+    ledger.store().take_due(10, first).await.unwrap();
+    let second = schedule::due_at(&moved.state, 1, first);
+    assert_eq!(due_at(&ledger, moved.id).await, second, "and goes on from there");
 }
 
 #[tokio::test]
@@ -99,9 +102,8 @@ async fn callers_at_the_same_instant_share_what_is_due() {
 async fn a_payment_that_is_being_changed_is_not_waited_for() {
     let ledger = Ledger::open().await;
     let payments = ledger.payments(2).await;
-    let mut holder = ledger.store().pool().begin().await.unwrap();
-    let lock = format!("select 1 from payments where id = '{}' for update", payments[0].id.uuid(),);
-    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut *holder).await.unwrap();
+    let lock = format!("select 1 from payments where id = '{}' for update", payments[0].id.uuid());
+    let _holder = ledger.hold(&lock).await;
 
     let taken = ledger.store().take_due(10, later(60)).await.unwrap();
     assert_eq!(ids(&taken), [payments[1].id].into());

@@ -107,3 +107,18 @@ async fn a_deleted_endpoint_stays_deleted() {
     assert!(ledger.store().list_endpoints(ledger.seller).await.unwrap().is_empty());
     assert_eq!(states(&ledger, endpoint).await, ["canceled"]);
 }
+
+#[tokio::test]
+async fn what_is_pending_is_claimed_only_while_its_endpoint_is_enabled() {
+    let ledger = Ledger::open().await;
+    ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    ledger.payment().await;
+    let due = ledger.store().due_deliveries(WANTED, NOW).await.unwrap();
+    for other in ["state = 'deleted'", "state = 'disabled', disabled_reason = 'why'"] {
+        ledger.sql(&format!("update webhook_endpoints set {other}")).await.unwrap();
+        assert!(ledger.store().due_deliveries(WANTED, NOW).await.unwrap().is_empty(), "{other}");
+        assert!(ledger.store().due_endpoints(&due, NOW).await.unwrap().is_empty(), "{other}");
+        let claimed = ledger.store().claim_deliveries(&due, NOW, later(30)).await.unwrap();
+        assert!(claimed.is_empty(), "{other}");
+    }
+}

@@ -159,6 +159,15 @@ impl Ledger {
         statements.execute(self.store().pool()).await.map(|_| ())
     }
 
+    /// A transaction that has run these statements and not ended: whoever needs what they touched
+    /// waits for it.
+    pub(crate) async fn hold(&self, statements: &str) -> sqlx::PgTransaction<'static> {
+        let mut transaction = self.store().pool().begin().await.unwrap();
+        let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
+        statements.execute(&mut *transaction).await.unwrap();
+        transaction
+    }
+
     pub(crate) async fn rows(&self, query: &str) -> Vec<PgRow> {
         let query = sqlx::raw_sql(AssertSqlSafe(query.to_owned()));
         query.fetch_all(self.store().pool()).await.unwrap()
