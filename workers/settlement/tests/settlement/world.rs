@@ -14,8 +14,8 @@ use runtime::Clock;
 use secrecy::SecretString;
 use settlement::{Policy, Settlement, SettlementNetwork};
 use store::{
-    Advanced, AttemptKind, Change, Lane, NewAttempt, OpenTransaction, Round, Store, Stored,
-    TransactionState,
+    Advance, Advanced, AttemptKind, Change, Lane, NewAttempt, OpenTransaction, Round, Store,
+    StoreError, Stored, TransactionState,
 };
 use testkit::{Anvil, AnvilBuilder, Buyer, Database, RedisServer, Seller, SignedAuthorization};
 use tokio::task::JoinHandle;
@@ -162,14 +162,19 @@ impl World {
 
     pub(crate) async fn approve(&self, signed: &SignedAuthorization) -> Payment {
         let payment = self.seller.accept(self.store(), signed).await;
-        let now = now();
-        let event = Event::Approved { until: now.plus(Duration::from_secs(600)) };
-        let change = Change { payment, event, carrier: None };
-        let advance = self.store().advance(vec![change], now).await.unwrap();
+        let advance = self.approve_accepted(payment).await.unwrap();
         match advance.outcomes.into_iter().next() {
             Some(Advanced::Moved(payment)) => *payment,
             other => panic!("an approval was expected: {other:?}"),
         }
+    }
+
+    /// What risk does with a payment that is accepted, or that is accepted again.
+    pub(crate) async fn approve_accepted(&self, payment: Payment) -> Result<Advance, StoreError> {
+        let now = now();
+        let event = Event::Approved { until: now.plus(Duration::from_secs(600)) };
+        let change = Change { payment, event, carrier: None };
+        self.store().advance(vec![change], now).await
     }
 
     /// Stores a round for this payment under the lease that is held, as a commit does whose answer
