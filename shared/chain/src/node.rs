@@ -188,6 +188,15 @@ impl Node {
         Ok(block.map_or(0, |block| block.timestamp))
     }
 
+    /// Whether the block at this height has `confirmations` blocks, itself included.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the node did not say.
+    pub async fn is_deep(&self, number: u64, confirmations: u64) -> Result<bool, ChainError> {
+        let above = confirmations.saturating_sub(1);
+        Ok(number.saturating_add(above) <= self.head().await?.number)
+    }
+
     /// Every receipt of the block at this height, or `None` when the node has no such block.
     ///
     /// # Errors

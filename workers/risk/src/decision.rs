@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chain::{AuthorizationUse, AuthorizationView, ChainError, Node};
+use chain::{AuthorizationUse, AuthorizationView, ChainError};
 use domain::{
     ChainId, ChainView, Event, FailureCode, Payment, PaymentId, PaymentState, Timestamp, Verdict,
     judge,
@@ -76,8 +76,21 @@ impl Decider {
         for (payment, view) in payments.into_iter().zip(views) {
             let AuthorizationView { used, balance } = view;
             let view = ChainView { authorization_used: used, balance, final_block_time };
-            let verdict = judge(&payment.authorization, &view, now, network.min_remaining_secs);
-            if let Some(event) = self.event(&network.node, &payment, verdict, now).await? {
+            let event = match judge(&payment.authorization, &view, now, network.min_remaining_secs)
+            {
+                Verdict::Approve => self.allow(&payment, now),
+                Verdict::Reject(code) => Some(Event::Rejected(code)),
+                Verdict::Expire => Some(Event::Expired),
+                Verdict::AwaitExpiry => None,
+                // One that cannot be traced now must not hold up the others.
+                Verdict::FindUse => find_use(network, &payment, final_block_time)
+                    .await
+                    .inspect_err(|error| {
+                        tracing::warn!(%error, payment = %payment.id, "a use was not traced");
+                    })
+                    .unwrap_or(None),
+            };
+            if let Some(event) = event {
                 changes.push(Change { payment, event, carrier: None });
             }
         }
@@ -87,32 +100,49 @@ impl Decider {
         Ok(())
     }
 
-    /// What a verdict means for a payment; `None` when it has to wait.
-    async fn event(
-        &self,
-        node: &Node,
-        payment: &Payment,
-        verdict: Verdict,
-        now: Timestamp,
-    ) -> Result<Option<Event>, RiskError> {
-        let held_too_long = matches!(payment.state, PaymentState::Held { until } if until <= now);
-        Ok(match verdict {
-            Verdict::Approve if held_too_long => Some(Event::Rejected(FailureCode::HoldExpired)),
+    /// What follows for a payment that the chain can pay; `None` when it has to wait.
+    fn allow(&self, payment: &Payment, now: Timestamp) -> Option<Event> {
+        match payment.state {
+            PaymentState::Held { until } if until <= now => {
+                Some(Event::Rejected(FailureCode::HoldExpired))
+            }
             // Only an operator ends a hold before its time.
-            Verdict::Approve if matches!(payment.state, PaymentState::Held { .. }) => None,
-            Verdict::Approve => Some(Event::Approved { until: now.plus(self.decision_validity) }),
-            Verdict::Reject(code) => Some(Event::Rejected(code)),
-            Verdict::Expire => Some(Event::Expired),
-            Verdict::AwaitExpiry => None,
-            Verdict::FindUse => match node.find_use(&payment.authorization).await? {
-                AuthorizationUse::Paid(inclusion) => Some(Event::Included(inclusion)),
-                // Nothing of ours has been sent: whatever it was spent on, it can pay nobody now.
-                AuthorizationUse::Spent { .. } | AuthorizationUse::NotFound => {
-                    Some(Event::Rejected(FailureCode::AuthorizationUsed))
-                }
-            },
-        })
+            PaymentState::Held { .. } => None,
+            PaymentState::Accepted
+            | PaymentState::Approved { .. }
+            | PaymentState::Submitted(_)
+            | PaymentState::Confirmed { .. }
+            | PaymentState::Settled { .. }
+            | PaymentState::Rejected(_)
+            | PaymentState::Canceled
+            | PaymentState::Expired
+            | PaymentState::Failed(_) => {
+                Some(Event::Approved { until: now.plus(self.decision_validity) })
+            }
+        }
     }
+}
+
+/// What follows for a payment whose authorization is used up; `None` while nothing is proven.
+async fn find_use(
+    network: &RiskNetwork,
+    payment: &Payment,
+    final_block_time: i64,
+) -> Result<Option<Event>, ChainError> {
+    let spent = Event::Rejected(FailureCode::AuthorizationUsed);
+    Ok(match network.node.find_use(&payment.authorization).await? {
+        AuthorizationUse::Paid(inclusion) => Some(Event::Included(inclusion)),
+        // Until its block is final, the use may be undone, and the authorization pay after all.
+        AuthorizationUse::Spent { block_number } => {
+            let deep = network.node.is_deep(block_number, network.confirmations).await?;
+            deep.then_some(spent)
+        }
+        // A node may know the use before it knows the log. Behind the end of the window it has had
+        // time enough: then the use is older than what is searched.
+        AuthorizationUse::NotFound => {
+            (final_block_time >= payment.authorization.valid_before).then_some(spent)
+        }
+    })
 }
 
 /// The payments that wait for a decision, by network.

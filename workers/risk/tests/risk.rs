@@ -22,6 +22,7 @@ struct World {
     redis: RedisServer,
     anvil: Anvil,
     seller: Seller,
+    confirmations: u64,
 }
 
 impl World {
@@ -29,7 +30,7 @@ impl World {
         let (database, redis, anvil) =
             tokio::join!(Database::create(), RedisServer::start(), Anvil::start());
         let seller = Seller::create(&database.store).await;
-        Self { database, redis, anvil, seller }
+        Self { database, redis, anvil, seller, confirmations: 1 }
     }
 
     fn queue(&self) -> Queue {
@@ -47,7 +48,7 @@ impl World {
         };
         let network = RiskNetwork {
             node: Node::new(&HttpClient::new(), node).unwrap(),
-            confirmations: 1,
+            confirmations: self.confirmations,
             min_remaining_secs: 4,
         };
         let risk = Risk {
@@ -176,6 +177,26 @@ async fn an_authorization_that_paid_somebody_else_is_rejected_and_safe_to_sign_a
 
     assert_eq!(rejected.state, PaymentState::Rejected(FailureCode::AuthorizationUsed));
     assert!(rejected.state.failure().unwrap().safe_to_resign());
+}
+
+#[tokio::test]
+async fn nothing_is_decided_from_a_use_that_may_still_be_undone() {
+    let mut world = World::start().await;
+    world.confirmations = 3;
+    let buyer = world.rich_buyer().await;
+    let nonce = domain::B256::repeat_byte(7);
+    let elsewhere = buyer.authorize().pay_to(Address::repeat_byte(9)).nonce(nonce).sign();
+    let call = chain::transfer(&elsewhere.authorization, &elsewhere.signature);
+    world.anvil.transact(call.target, &call.input).await;
+    let payment = world.accepted(&buyer.authorize().nonce(nonce).sign()).await;
+    let _risk = world.judge();
+    world.ring(&[payment.id]).await;
+    world.quiet().await;
+    assert_eq!(world.load(payment.id).await.state, PaymentState::Accepted);
+
+    world.anvil.mine(2).await;
+
+    world.wait_for(StateName::Rejected, payment.id).await;
 }
 
 #[tokio::test]
