@@ -13,7 +13,7 @@ use crate::{Store, StoreError};
 pub struct AttemptRecord {
     /// The delivery.
     pub delivery: DeliveryId,
-    /// Which attempt: one more than [`Delivery::attempts`].
+    /// Which attempt: one more than [`Delivery::attempts`](super::Delivery::attempts).
     pub number: u32,
     /// The claim under which it was made.
     pub lease_until: Timestamp,

@@ -39,7 +39,8 @@ pub struct DeliveryListing {
     pub finished_at: Option<Timestamp>,
 }
 
-/// How the deliveries of one payment's events stand; those of deleted endpoints do not count.
+/// How the deliveries of one payment's events stand; what was canceled with its endpoint does not
+/// count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct DeliveryCounts {
     /// To be attempted, or held until their endpoint is enabled.

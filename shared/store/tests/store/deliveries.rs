@@ -213,6 +213,9 @@ async fn of_every_endpoint_the_first_is_due_before_the_second_of_any() {
     let of = |id: &DeliveryId| endpoints.iter().find(|(due, _)| due == id).unwrap().1;
     let order: Vec<EndpointId> = due.iter().map(of).collect();
     assert_eq!(order, [one, quiet, one, one]);
+    let shared = DueDeliveries { limit: 10, ..wanted };
+    let due_of_each = ledger.store().due_deliveries(shared, later(10)).await.unwrap();
+    assert_eq!(due_of_each.len(), 3 + 1, "of one endpoint no more than its share");
     let except = DueDeliveries { except: &due[..1], ..wanted };
     assert!(!ledger.store().due_deliveries(except, later(10)).await.unwrap().contains(&due[0]));
 }

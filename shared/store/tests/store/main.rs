@@ -21,4 +21,5 @@ mod rounds;
 mod sessions;
 mod settling;
 mod signers;
+mod timeline;
 mod walks;

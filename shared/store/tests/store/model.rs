@@ -174,7 +174,7 @@ fn with_answers(
 fn every_batch_is_answered_as_if_its_submissions_had_come_one_after_the_other() {
     let runtime = Runtime::new().unwrap();
     let ledger = runtime.block_on(Ledger::open());
-    proptest!(config(400), |(batches in batches())| {
+    proptest!(config(250), |(batches in batches())| {
         runtime.block_on(async {
             let cast = Cast::new(&ledger).await;
             let mut model = Model::default();
@@ -197,7 +197,7 @@ fn every_batch_is_answered_as_if_its_submissions_had_come_one_after_the_other() 
 fn batches_at_the_same_instant_are_answered_as_if_they_had_come_one_after_the_other() {
     let runtime = Runtime::new().unwrap();
     let ledger = runtime.block_on(Ledger::open());
-    proptest!(config(200), |(batches in batches())| {
+    proptest!(config(120), |(batches in batches())| {
         runtime.block_on(async {
             let cast = Cast::new(&ledger).await;
             let intakes: Vec<Vec<Intake>> = batches.iter().map(|batch| cast.intakes(batch)).collect();
