@@ -3,7 +3,7 @@
 mod authorization;
 mod key;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::{
     AccountId, Authorization, EventId, EventType, Finality, Payment, PaymentId, PaymentState,
@@ -147,11 +147,7 @@ enum Fate {
 type Fates = HashMap<Uuid, Fate>;
 
 impl Fate {
-    fn of(
-        intake: &Intake,
-        written: &std::collections::HashSet<Uuid>,
-        owners: &Owners,
-    ) -> Result<Self, StoreError> {
+    fn of(intake: &Intake, written: &HashSet<Uuid>, owners: &Owners) -> Result<Self, StoreError> {
         if written.contains(&intake.id.uuid()) {
             return Ok(Self::New);
         }
