@@ -31,8 +31,8 @@ use chain::{Node, Signer};
 use queue::Queue;
 use runtime::clock::Clock;
 use store::Store;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 pub use meters::describe_metrics;
 pub use policy::Policy;
@@ -65,8 +65,10 @@ pub struct Settlement {
 
 impl Settlement {
     /// Settles until `shutdown`; then finishes the rounds under way and gives the signers back.
+    ///
+    /// It ends before that only when something broke that a process started anew can mend.
     pub async fn run(self, shutdown: CancellationToken) {
-        let networks = TaskTracker::new();
+        let mut networks = JoinSet::new();
         for settings in &self.networks {
             let network = network::Network::new(&self, settings);
             networks.spawn(network.run(
@@ -76,7 +78,10 @@ impl Settlement {
                 shutdown.clone(),
             ));
         }
-        networks.close();
-        networks.wait().await;
+        while let Some(ended) = networks.join_next().await {
+            if !shutdown.is_cancelled() {
+                return tracing::error!(?ended, "a network is not settled on any more");
+            }
+        }
     }
 }

@@ -9,8 +9,9 @@ use queue::{HandlerError, Herald, Job, Queue, Stream};
 use runtime::clock::Clock;
 use store::{Advance, LaneRequest, Store};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::inbox::Inbox;
@@ -69,57 +70,62 @@ impl Network {
         shutdown: CancellationToken,
     ) {
         let (held, watch_held) = watch::channel(0usize);
-        let watching = tokio::spawn(watcher::watch(Arc::clone(&self)));
-        let consuming = tokio::spawn(consume(
-            Arc::clone(&self),
-            queue,
-            concurrency,
-            watch_held,
-            shutdown.clone(),
-        ));
-        self.hold_lanes(signers, held, shutdown).await;
+        // Ends the others when one of them ends: nothing is settled that nobody follows.
+        let stop = shutdown.child_token();
+        let _ending = stop.clone().drop_guard();
+        let mut watching = AbortOnDropHandle::new(tokio::spawn(watcher::watch(Arc::clone(&self))));
+        let consumer = consume(Arc::clone(&self), queue, concurrency, watch_held, stop.clone());
+        let consuming = AbortOnDropHandle::new(tokio::spawn(consumer));
+        tokio::select! {
+            () = self.hold_lanes(signers, held, stop.clone()) => {}
+            ended = &mut watching => {
+                tracing::error!(?ended, network = %self.node.chain(), "blocks are not followed any more");
+            }
+        }
+        stop.cancel();
         // The lanes are given back, so nobody is left to settle what still waits.
         self.inbox.clear();
         if let Err(error) = consuming.await {
             tracing::error!(%error, "the consumer of the settlement stream ended badly");
         }
-        watching.abort();
     }
 
-    /// Takes free signers as they come, runs each as a lane, and waits for them at the end.
+    /// Takes free signers as they come, runs each as a lane, and waits for them at the end. A lane
+    /// that panics ends them all: a process that is started anew knows where everything stands.
     async fn hold_lanes(
         self: &Arc<Self>,
         signers: Vec<Signer>,
         held: watch::Sender<usize>,
         shutdown: CancellationToken,
     ) {
-        let lanes = TaskTracker::new();
+        let mut lanes = JoinSet::new();
         let mut registered = false;
         while !shutdown.is_cancelled() {
-            if !registered {
-                registered = self.register(&signers).await;
-            }
+            registered = registered || self.register(&signers).await;
             if registered {
-                let count = *held.borrow();
-                for lane in self.take_free(&signers, count).await {
-                    let (network, held) = (Arc::clone(self), held.clone());
-                    let shutdown = shutdown.child_token();
-                    held.send_modify(|count| *count = count.saturating_add(1));
-                    meters::lanes(self.node.chain(), *held.borrow());
-                    lanes.spawn(async move {
-                        lane.run(&network, shutdown).await;
-                        held.send_modify(|count| *count = count.saturating_sub(1));
-                        meters::lanes(network.node.chain(), *held.borrow());
-                    });
+                for lane in self.take_free(&signers, lanes.len()).await {
+                    let (network, shutdown) = (Arc::clone(self), shutdown.clone());
+                    lanes.spawn(async move { lane.run(&network, shutdown).await });
                 }
             }
+            self.note_held(&held, lanes.len());
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(self.policy.lease / 3) => {}
+                Some(ended) = lanes.join_next() => {
+                    self.note_held(&held, lanes.len());
+                    if let Err(error) = ended {
+                        return tracing::error!(%error, network = %self.node.chain(), "a lane broke");
+                    }
+                }
             }
         }
-        lanes.close();
-        lanes.wait().await;
+        while lanes.join_next().await.is_some() {}
+    }
+
+    fn note_held(&self, held: &watch::Sender<usize>, lanes: usize) {
+        held.send_replace(lanes);
+        meters::lanes(self.node.chain(), lanes);
     }
 
     async fn register(&self, signers: &[Signer]) -> bool {

@@ -32,6 +32,7 @@ async fn a_payment_that_was_front_run_after_it_was_sent_is_settled_by_their_tran
     let payment = world.approve(&signed).await;
     let settlement = world.settle();
     world.wait_for(StateName::Submitted, &[payment.id]).await;
+    world.wait_for_mempool(1).await;
     // Theirs is mined first, ours is forgotten for now and mined in vain afterwards.
     world.anvil.drop_pending().await;
     let call = chain::transfer(&signed.authorization, &signed.signature);

@@ -124,6 +124,7 @@ async fn a_block_whose_receipts_come_late_is_not_passed_over() {
     let settlement = world.settle_at(&proxy.url());
     let payment = world.approved(100).await;
     world.wait_for(StateName::Submitted, &[payment.id]).await;
+    world.wait_for_mempool(1).await;
     let (asked, rule) = counted("eth_getBlockByNumber", |method, _| match method {
         "eth_getBlockReceipts" | "eth_getTransactionReceipt" => Fate::Answered(Value::Null),
         _ => Fate::Passed,
