@@ -172,3 +172,98 @@ fn read_uses(logs: &[TokenLog]) -> Vec<Use> {
     }
     uses
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::U64;
+    use domain::ChainId;
+    use x402::Asset;
+
+    use super::super::buyer::Buyer;
+    use super::super::payment::{Payment, Transaction};
+    use super::super::plan::{Cast, Kind, Posting};
+    use super::*;
+
+    const PRICE: u64 = 10_000;
+    const FUNDS: u64 = 50_000;
+    const HASH: B256 = B256::repeat_byte(7);
+
+    /// A settled payment, the books that agree with it, and whose money it is about.
+    fn settled() -> (Track, Books, Parties) {
+        let chain = ChainId::new(84_532).unwrap();
+        let (name, version) = ("USDC".to_owned(), "2".to_owned());
+        let token = Asset { chain, address: Address::repeat_byte(1), name, version };
+        let (buyers, pauper, pay_to) = ([Buyer::new()], Buyer::new(), Address::repeat_byte(2));
+        let cast = Cast { token: &token, pay_to, buyers: &buyers, pauper: &pauper, now: 0 };
+        let planned = cast.payment(0, Kind::Good(Posting::Once)).unwrap();
+        let authorization = &planned.order.authorization;
+        let transfer =
+            Transfer { from: authorization.payer, to: pay_to, value: authorization.amount.units() };
+        let used =
+            AuthorizationUsed { authorizer: authorization.payer, nonce: authorization.nonce };
+        let logs = [log(&used, 3), log(&transfer, 4)];
+        let payer = authorization.payer;
+        let balances =
+            HashMap::from([(payer, (FUNDS - PRICE).into()), (pay_to, Amount::from(PRICE))]);
+        let books = Books { uses: read_uses(&logs), balances, receipts: BTreeMap::new() };
+        let transaction = Some(Transaction { hash: HASH, log_index: Some(4) });
+        let status = StateName::Settled;
+        let payment = Payment {
+            status,
+            terminal: true,
+            version: 5,
+            transaction,
+            failure: None,
+            timeline: vec![],
+        };
+        let track = Track { planned, answers: Vec::new(), payment: Some(payment) };
+        let parties = Parties { seller: pay_to, buyers: vec![(payer, FUNDS.into())], since: 0 };
+        (track, books, parties)
+    }
+
+    fn log(event: &impl SolEvent, index: u64) -> TokenLog {
+        let data = event.encode_log_data();
+        TokenLog {
+            topics: data.topics().to_vec(),
+            data: data.data,
+            transaction_hash: HASH,
+            log_index: U64::from(index),
+        }
+    }
+
+    #[test]
+    fn a_settled_payment_that_the_token_made_is_no_difference() {
+        let (track, books, parties) = settled();
+        assert_eq!(books.compare(&[track], &parties), Vec::<String>::new());
+    }
+
+    #[test]
+    fn money_that_moved_without_a_settled_payment_is_found() {
+        let (track, books, parties) = settled();
+        let found = books.compare(&[], &parties);
+        // The use of the authorization, and both balances.
+        assert_eq!(found.len(), 3, "{found:?} about {:?}", track.planned.order.reference);
+    }
+
+    #[test]
+    fn a_payment_called_settled_that_moved_nothing_is_found() {
+        let (track, mut books, parties) = settled();
+        books.uses.clear();
+        assert_eq!(books.compare(&[track], &parties), ["demo-000 is settled, and used 0 times"]);
+    }
+
+    #[test]
+    fn another_place_than_the_recorded_one_is_found() {
+        let (mut track, books, parties) = settled();
+        track.payment.as_mut().unwrap().transaction =
+            Some(Transaction { hash: HASH, log_index: Some(3) });
+        assert_eq!(books.compare(&[track], &parties).len(), 1);
+    }
+
+    #[test]
+    fn a_missing_cent_is_found() {
+        let (track, mut books, parties) = settled();
+        books.balances.insert(parties.seller, (PRICE - 1).into());
+        assert_eq!(books.compare(&[track], &parties).len(), 1);
+    }
+}
