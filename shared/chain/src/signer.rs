@@ -4,7 +4,7 @@ use std::fmt;
 
 use alloy::consensus::{SignableTransaction, TxEip1559};
 use alloy::eips::eip2718::Encodable2718;
-use alloy::signers::SignerSync;
+use alloy::signers::Signer as _;
 use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{Address, B256, TxKind, U256};
 use domain::ChainId;
@@ -66,7 +66,7 @@ impl Signer {
     ///
     /// # Errors
     /// [`ChainError::Unreadable`] when the key cannot sign.
-    pub fn sign(&self, plan: &TransactionPlan) -> Result<SignedTransaction, ChainError> {
+    pub async fn sign(&self, plan: &TransactionPlan) -> Result<SignedTransaction, ChainError> {
         let transaction = TxEip1559 {
             chain_id: plan.chain.get(),
             nonce: plan.nonce,
@@ -80,7 +80,8 @@ impl Signer {
         };
         let signature = self
             .key
-            .sign_hash_sync(&transaction.signature_hash())
+            .sign_hash(&transaction.signature_hash())
+            .await
             .map_err(|_| ChainError::Unreadable("the key did not sign".to_owned()))?;
         let signed = transaction.into_signed(signature);
         Ok(SignedTransaction { hash: *signed.hash(), raw: signed.encoded_2718() })
@@ -103,8 +104,8 @@ mod tests {
         Signer::from_key(&SecretString::from("0x".to_owned() + &"11".repeat(32))).unwrap()
     }
 
-    #[test]
-    fn the_same_plan_gives_the_same_bytes() {
+    #[tokio::test]
+    async fn the_same_plan_gives_the_same_bytes() {
         let plan = TransactionPlan {
             chain: ChainId::new(84_532).unwrap(),
             nonce: 7,
@@ -112,7 +113,8 @@ mod tests {
             gas_limit: 100_000,
             fees: Fees { max_fee: 10, priority: 1 },
         };
-        assert_eq!(signer().sign(&plan).unwrap(), signer().sign(&plan).unwrap());
+        let (first, second) = (signer().sign(&plan).await, signer().sign(&plan).await);
+        assert_eq!(first.unwrap(), second.unwrap());
     }
 
     #[test]

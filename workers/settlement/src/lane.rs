@@ -72,7 +72,7 @@ impl Lane {
     }
 
     /// Signs a call for this nonce.
-    pub(crate) fn sign(
+    pub(crate) async fn sign(
         &self,
         nonce: u64,
         call: Call,
@@ -80,17 +80,17 @@ impl Lane {
         fees: Fees,
     ) -> Result<SignedTransaction, SettleError> {
         let plan = TransactionPlan { chain: self.lease.chain, nonce, call, gas_limit, fees };
-        Ok(self.signer.sign(&plan)?)
+        Ok(self.signer.sign(&plan).await?)
     }
 
     /// Signs a transfer of nothing to ourselves, to use this nonce up.
-    pub(crate) fn sign_filler(
+    pub(crate) async fn sign_filler(
         &self,
         nonce: u64,
         fees: Fees,
     ) -> Result<SignedTransaction, SettleError> {
         let call = Call { target: self.address(), input: Default::default() };
-        self.sign(nonce, call, FILLER_GAS, fees)
+        self.sign(nonce, call, FILLER_GAS, fees).await
     }
 
     /// Works under the lease until it is lost or `shutdown`, then gives it back.
@@ -177,7 +177,7 @@ impl Lane {
     async fn fill_hole(self: &Arc<Self>, network: &Network, nonce: u64) -> Result<(), SettleError> {
         let reading = network.market.read(&network.node, &network.policy).await?;
         let fees = reading.fees.ok_or(SettleError::TooDear)?;
-        let signed = self.sign_filler(nonce, fees)?;
+        let signed = self.sign_filler(nonce, fees).await?;
         let attempt = new_attempt(AttemptKind::Filler, &signed, fees, reading.head.number);
         let transaction = TransactionId::new(runtime::id::new_uuid());
         let round = Round {

@@ -59,9 +59,9 @@ impl Network {
             AttemptKind::Payload => {
                 let call =
                     Call { target: transaction.target, input: transaction.input.clone().into() };
-                lane.sign(transaction.nonce, call, transaction.gas_limit, fees)?
+                lane.sign(transaction.nonce, call, transaction.gas_limit, fees).await?
             }
-            AttemptKind::Filler => lane.sign_filler(transaction.nonce, fees)?,
+            AttemptKind::Filler => lane.sign_filler(transaction.nonce, fees).await?,
         };
         let attempt = new_attempt(kind, &signed, fees, signed_at);
         let stored =

@@ -184,7 +184,7 @@ async fn store(
     let reading = network.market.read(&network.node, &network.policy).await?;
     let fees = reading.fees.ok_or(SettleError::TooDear)?;
     let nonce = lane.next_nonce();
-    let signed = lane.sign(nonce, prepared.call.clone(), prepared.gas_limit, fees)?;
+    let signed = lane.sign(nonce, prepared.call.clone(), prepared.gas_limit, fees).await?;
     let transaction = TransactionId::new(runtime::id::new_uuid());
     let changes = prepared
         .payments

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use domain::{StateName, U256};
-use testkit::Anvil;
+use testkit::{Anvil, Fate, FaultyNode};
 
-use crate::proxy::{Fate, Proxy};
 use crate::world::{DEADLINE, World, ids};
 
 #[tokio::test]
@@ -136,7 +135,7 @@ async fn a_hole_in_the_nonces_is_filled_so_that_what_follows_is_mined() {
 async fn a_block_that_may_be_undone_gives_no_payment_back() {
     let mut world = World::on(Anvil::builder().mined_by_hand()).await;
     world.policy.confirmations = 100;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     let takes_nothing = |method: &str, _: &mut serde_json::Value| match method {
         "eth_sendRawTransaction" => Fate::Refused("not now"),
         _ => Fate::Passed,

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use domain::{PaymentId, StateName};
 use serde_json::json;
-use testkit::{Buyer, SignedAuthorization};
+use testkit::{Buyer, Fate, FaultyNode, SignedAuthorization};
 
-use crate::proxy::{Fate, Proxy};
 use crate::world::{DEADLINE, Running, World, ids};
 
 /// Names a schedule to be run again.
@@ -35,7 +34,7 @@ impl Dice {
 
 struct Chaos {
     world: World,
-    proxy: Proxy,
+    proxy: FaultyNode,
     dice: Dice,
     signed: Vec<SignedAuthorization>,
     payments: Vec<PaymentId>,
@@ -80,7 +79,7 @@ impl Chaos {
             signed.push(world.sign(&buyer, 100));
             payments.push(world.approve(&signed[signed.len() - 1]).await);
         }
-        let proxy = Proxy::before(world.anvil.url()).await;
+        let proxy = FaultyNode::before(world.anvil.url()).await;
         let processes = vec![world.settle_at(&proxy.url()), world.settle_at(&proxy.url())];
         Self { world, proxy, dice, signed, payments: ids(&payments), processes }
     }

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use domain::StateName;
-use testkit::Anvil;
+use testkit::{Anvil, Fate, FaultyNode};
 
-use crate::proxy::{Fate, Proxy};
 use crate::world::{DEADLINE, World, ids};
 
 #[tokio::test]
@@ -212,7 +211,7 @@ async fn what_was_mined_is_recorded_although_a_hole_cannot_be_filled_yet() {
     world.anvil.mine(1).await;
     let pool = world.store().pool();
     sqlx::raw_sql("update signers set next_nonce = next_nonce + 1").execute(pool).await.unwrap();
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     proxy.obey(|method, _| match method {
         "eth_maxPriorityFeePerGas" => Fate::Refused("fees are not known yet"),
         _ => Fate::Passed,

@@ -105,7 +105,7 @@ async fn a_nonce_that_somebody_else_used_gives_its_payments_back() {
     world.wait_for_mempool(1).await;
     world.anvil.drop_pending().await;
     // Somebody uses the key elsewhere.
-    world.anvil.rpc("eth_sendRawTransaction", serde_json::json!([world.foreign(0)])).await;
+    world.anvil.rpc("eth_sendRawTransaction", serde_json::json!([world.foreign(0).await])).await;
     world.anvil.mine(1).await;
     world.anvil.set_interval(Some(std::time::Duration::from_secs(1))).await;
 

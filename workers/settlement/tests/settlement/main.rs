@@ -7,6 +7,5 @@ mod chaos;
 mod crashes;
 mod interference;
 mod node_faults;
-mod proxy;
 mod rounds;
 mod world;

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use domain::{PaymentId, StateName};
 use serde_json::{Value, json};
-use testkit::{Anvil, Buyer};
+use testkit::{Anvil, Buyer, Fate, FaultyNode};
 
-use crate::proxy::{Fate, Proxy};
 use crate::world::{DEADLINE, World, ids};
 
 /// A node behind the same URL that has no block above this height.
@@ -73,7 +72,7 @@ async fn dealt_with(world: &World, payment: PaymentId) {
 async fn a_node_that_lags_for_a_moment_undoes_nothing() {
     let mut world = World::on(Anvil::builder().mined_by_hand()).await;
     world.policy.confirmations = 3;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     let payment = world.approved(100).await;
     let settlement = world.settle_at(&proxy.url());
     world.wait_for(StateName::Submitted, &[payment.id]).await;
@@ -99,7 +98,7 @@ async fn a_node_that_lags_for_a_moment_undoes_nothing() {
 #[tokio::test]
 async fn a_node_without_block_receipts_is_asked_for_each_transaction() {
     let world = World::on(Anvil::builder().mined_by_hand()).await;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     proxy.obey(|method, _| match method {
         "eth_getBlockReceipts" => Fate::Refused("the method does not exist"),
         _ => Fate::Passed,
@@ -120,7 +119,7 @@ async fn a_node_without_block_receipts_is_asked_for_each_transaction() {
 #[tokio::test]
 async fn a_block_whose_receipts_come_late_is_not_passed_over() {
     let world = World::on(Anvil::builder().mined_by_hand()).await;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     let settlement = world.settle_at(&proxy.url());
     let payment = world.approved(100).await;
     world.wait_for(StateName::Submitted, &[payment.id]).await;
@@ -143,7 +142,7 @@ async fn a_block_whose_receipts_come_late_is_not_passed_over() {
 #[tokio::test]
 async fn a_payment_that_cannot_be_read_does_not_hold_up_the_others() {
     let world = World::on(Anvil::builder().mined_by_hand()).await;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     proxy.obey(|method, _| match method {
         "eth_getLogs" => Fate::Refused("query exceeds the range of blocks that is served"),
         _ => Fate::Passed,
@@ -173,7 +172,7 @@ async fn a_payment_that_cannot_be_read_does_not_hold_up_the_others() {
 #[tokio::test]
 async fn an_approved_payment_that_cannot_be_traced_does_not_hold_up_its_round() {
     let world = World::start().await;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     proxy.obey(|method, _| match method {
         "eth_getLogs" => Fate::Refused("query exceeds the range of blocks that is served"),
         _ => Fate::Passed,
@@ -204,7 +203,7 @@ async fn an_approved_payment_that_cannot_be_traced_does_not_hold_up_its_round() 
 #[tokio::test]
 async fn a_used_authorization_whose_log_is_not_found_is_not_refused() {
     let world = World::start().await;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     proxy.obey(|method, _| match method {
         "eth_getLogs" => Fate::Answered(json!([])),
         _ => Fate::Passed,
@@ -229,7 +228,7 @@ async fn a_used_authorization_whose_log_is_not_found_is_not_refused() {
 #[tokio::test]
 async fn a_payment_does_not_expire_by_the_word_of_a_node_that_lags() {
     let world = World::start().await;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     let buyer = Buyer::new();
     world.anvil.mint(buyer.address(), 100u64).await;
     let signed = buyer.authorize().pay_to(world.pay_to).amount(100u64).valid_for(4).sign();
@@ -265,7 +264,7 @@ async fn a_payment_does_not_expire_by_the_word_of_a_node_that_lags() {
 #[tokio::test]
 async fn a_node_that_always_asks_for_more_is_not_given_more_with_each_answer() {
     let world = World::on(Anvil::builder().mined_by_hand()).await;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     proxy.obey(|method, _| match method {
         "eth_sendRawTransaction" => Fate::Refused("transaction underpriced"),
         _ => Fate::Passed,
@@ -289,7 +288,7 @@ async fn a_payload_that_no_node_takes_leaves_its_nonce_even_at_the_highest_price
     let block = world.anvil.rpc("eth_getBlockByNumber", json!(["latest", false])).await;
     let digits = block["baseFeePerGas"].as_str().unwrap().trim_start_matches("0x");
     world.policy.max_fee_per_gas = u128::from_str_radix(digits, 16).unwrap() * 2;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     proxy.obey(|method, params| match method {
         // A payload is longer than the transfer of nothing that replaces it.
         "eth_sendRawTransaction" if params[0].as_str().unwrap().len() > 500 => {
@@ -316,7 +315,7 @@ async fn a_payload_that_no_node_takes_leaves_its_nonce_even_at_the_highest_price
 #[tokio::test]
 async fn answers_to_broadcasts_that_are_lost_pay_nobody_twice() {
     let world = World::start().await;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     proxy.obey(|method, _| match method {
         "eth_sendRawTransaction" => Fate::Lost,
         _ => Fate::Passed,
@@ -333,7 +332,7 @@ async fn answers_to_broadcasts_that_are_lost_pay_nobody_twice() {
 #[tokio::test]
 async fn a_payment_that_waits_for_a_finality_that_the_node_does_not_know_waits_alone() {
     let world = World::start().await;
-    let proxy = Proxy::before(world.anvil.url()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
     proxy.obey(|method, params| match method {
         "eth_getBlockByNumber" if params[0] == "safe" => Fate::Refused("unknown block tag"),
         _ => Fate::Passed,

@@ -199,7 +199,7 @@ impl World {
             gas_limit: 200_000,
             fees,
         };
-        let bytes = Signer::from_key(&self.keys[0]).unwrap().sign(&plan).unwrap();
+        let bytes = Signer::from_key(&self.keys[0]).unwrap().sign(&plan).await.unwrap();
         let transaction = TransactionId::new(runtime::new_uuid());
         let submission = Submission { transaction, approved_until: now() };
         let round = Round {
@@ -288,13 +288,13 @@ impl World {
             gas_limit: 200_000,
             fees: Fees { max_fee: 50_000_000_000, priority: 5_000_000_000 },
         };
-        let bytes = hex(&stranger.sign(&plan).unwrap().raw);
+        let bytes = hex(&stranger.sign(&plan).await.unwrap().raw);
         // The stranger may have sent another of this nonce already: then that one stands.
         let _ = self.anvil.try_rpc("eth_sendRawTransaction", serde_json::json!([bytes])).await;
     }
 
     /// Signed bytes that use this nonce of the signer up, and that nobody has stored.
-    pub(crate) fn foreign(&self, nonce: u64) -> String {
+    pub(crate) async fn foreign(&self, nonce: u64) -> String {
         let signer = Signer::from_key(&self.keys[0]).unwrap();
         let plan = TransactionPlan {
             chain: Anvil::CHAIN,
@@ -303,7 +303,7 @@ impl World {
             gas_limit: 21_000,
             fees: Fees { max_fee: 50_000_000_000, priority: 5_000_000_000 },
         };
-        hex(&signer.sign(&plan).unwrap().raw)
+        hex(&signer.sign(&plan).await.unwrap().raw)
     }
 
     /// Waits until the mempool has so many transactions: the ledger says *submitted* before they

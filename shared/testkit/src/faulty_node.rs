@@ -1,4 +1,4 @@
-//! A node in front of the chain that lags, forgets and refuses as it is told.
+//! A node in front of the chain that lags, forgets, refuses and lies as it is told.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,21 +10,29 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 /// What becomes of a request; the rule may change it before it is passed on.
-pub(crate) enum Fate {
+#[derive(Clone, Debug)]
+pub enum Fate {
     /// The chain answers it.
     Passed,
     /// The chain never hears of it: this is the result.
     Answered(Value),
     /// The chain never hears of it: this is the error.
     Refused(&'static str),
-    /// The chain takes it, and its answer is lost.
+    /// The chain never hears of it, and these bytes come back, whatever they are.
+    Rubbish(&'static str),
+    /// The chain never hears of it, and no answer ever comes.
+    Ignored,
+    /// The chain takes it, and its answer is lost: the caller is told that nobody is there.
     Lost,
+    /// The chain takes it, and no answer ever comes.
+    Swallowed,
 }
 
 type Rule = Box<dyn FnMut(&str, &mut Value) -> Fate + Send>;
 
 /// A node that behaves until it is told otherwise. It ends with this value.
-pub(crate) struct Proxy {
+#[derive(Debug)]
+pub struct FaultyNode {
     port: u16,
     desk: Arc<Desk>,
     server: JoinHandle<()>,
@@ -36,9 +44,15 @@ struct Desk {
     rule: Mutex<Rule>,
 }
 
-impl Proxy {
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").field("upstream", &self.upstream).finish_non_exhaustive()
+    }
+}
+
+impl FaultyNode {
     /// Stands in front of the node at this URL.
-    pub(crate) async fn before(upstream: String) -> Self {
+    pub async fn before(upstream: String) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -49,22 +63,23 @@ impl Proxy {
         Self { port, desk, server }
     }
 
-    pub(crate) fn url(&self) -> String {
+    /// Where it answers.
+    pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
     /// From now on this decides about each request, by its method and parameters.
-    pub(crate) fn obey(&self, rule: impl FnMut(&str, &mut Value) -> Fate + Send + 'static) {
+    pub fn obey(&self, rule: impl FnMut(&str, &mut Value) -> Fate + Send + 'static) {
         *self.desk.rule.lock().unwrap() = Box::new(rule);
     }
 
     /// From now on all is well.
-    pub(crate) fn behave(&self) {
+    pub fn behave(&self) {
         self.obey(|_, _| Fate::Passed);
     }
 }
 
-impl Drop for Proxy {
+impl Drop for FaultyNode {
     fn drop(&mut self) {
         self.server.abort();
     }
@@ -79,6 +94,8 @@ async fn answer(State(desk): State<Arc<Desk>>, Json(mut request): Json<Value>) -
     match fate {
         Fate::Answered(result) => answer("result", result),
         Fate::Refused(message) => answer("error", json!({"code": -32000, "message": message})),
+        Fate::Rubbish(bytes) => bytes.into_response(),
+        Fate::Ignored => std::future::pending().await,
         Fate::Passed => match forward(&desk, &request).await {
             Some(passed) => Json(passed).into_response(),
             None => StatusCode::BAD_GATEWAY.into_response(),
@@ -86,6 +103,10 @@ async fn answer(State(desk): State<Arc<Desk>>, Json(mut request): Json<Value>) -
         Fate::Lost => {
             forward(&desk, &request).await;
             StatusCode::BAD_GATEWAY.into_response()
+        }
+        Fate::Swallowed => {
+            forward(&desk, &request).await;
+            std::future::pending().await
         }
     }
 }
