@@ -43,9 +43,11 @@ pub enum ChainError {
 /// `execution reverted`, as nodes number it (go-ethereum).
 const REVERTED: i64 = 3;
 
-/// How others say it: Besu and Reth, and Nethermind. What is taken for it by mistake does no harm,
-/// because the token is asked before anything is decided.
-const REVERT_PHRASES: [&str; 2] = ["revert", "vm execution error"];
+/// How others say it: Besu and Reth, Nethermind, and all of them of a call that uses up its gas.
+/// What is taken for it by mistake does no harm, because the token is asked before anything is
+/// decided.
+const REVERT_PHRASES: [&str; 5] =
+    ["revert", "vm execution error", "out of gas", "outofgas", "gas required exceeds allowance"];
 
 /// Node messages can quote whole requests; this much of one is enough to tell what it is.
 const MESSAGE_LIMIT: usize = 300;
@@ -90,6 +92,8 @@ mod tests {
             (3, "execution reverted: FiatToken: paused", true),
             (-32_000, "Execution Reverted", true),
             (-32_015, "VM execution error.", true),
+            (-32_000, "gas required exceeds allowance (16777216)", true),
+            (-32_000, "out of gas", true),
             (-32_000, "header not found", false),
             (-32_005, "limit exceeded", false),
         ] {

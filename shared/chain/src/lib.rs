@@ -4,6 +4,7 @@
 //! nothing from errors.
 
 mod abi;
+mod account_code;
 mod authorization_use;
 mod broadcast;
 mod error;

@@ -1,6 +1,6 @@
 //! What a mined transaction did.
 
-use alloy_primitives::{Address, B256, Bytes, U64};
+use alloy_primitives::{Address, B256, Bytes, U64, U128};
 use serde::Deserialize;
 
 /// One log of a mined transaction.
@@ -29,6 +29,8 @@ pub struct Receipt {
     pub success: bool,
     /// The gas it used.
     pub gas_used: u64,
+    /// Wei per gas that was paid.
+    pub gas_price: u128,
     /// Its logs, in order.
     pub logs: Vec<LogEntry>,
 }
@@ -41,6 +43,7 @@ pub(crate) struct RawReceipt {
     block_hash: B256,
     status: U64,
     gas_used: U64,
+    effective_gas_price: Option<U128>,
     logs: Vec<RawLog>,
 }
 
@@ -71,6 +74,7 @@ impl From<RawReceipt> for Receipt {
             block_hash: raw.block_hash,
             success: raw.status == U64::from(1),
             gas_used: raw.gas_used.to(),
+            gas_price: raw.effective_gas_price.map_or(0, |price| price.to()),
             logs: raw.logs.into_iter().map(LogEntry::from).collect(),
         }
     }

@@ -27,6 +27,15 @@ pub enum FailureCode {
     Denied,
 }
 
+/// Whose doing a failure is: operators are woken for one kind and not for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The payer's money, signature or wallet.
+    Payer,
+    /// Ours: the payment could have been made, and was not in time.
+    System,
+}
+
 /// Text that names no failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("unknown failure code")]
@@ -69,6 +78,18 @@ impl FailureCode {
             Self::TransferRefused => "invalid_exact_evm_transaction_failed",
             Self::AuthorizationExpired => "invalid_exact_evm_payload_authorization_valid_before",
             Self::Canceled | Self::HoldExpired | Self::Denied => "unexpected_settle_error",
+        }
+    }
+
+    /// Whose doing it is; `None` when somebody decided so, and nothing has failed.
+    pub const fn fault(self) -> Option<Fault> {
+        match self {
+            Self::InsufficientFunds
+            | Self::AuthorizationUsed
+            | Self::InvalidSignature
+            | Self::TransferRefused => Some(Fault::Payer),
+            Self::AuthorizationExpired | Self::HoldExpired => Some(Fault::System),
+            Self::Canceled | Self::Denied => None,
         }
     }
 

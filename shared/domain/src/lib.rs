@@ -27,7 +27,7 @@ mod transition;
 pub use alloy_primitives::{Address, B256, U256};
 pub use authorization::{Authorization, AuthorizationKey, Signature};
 pub use event_type::{EventType, UnknownEventType};
-pub use failure::{FailureCode, UnknownFailure};
+pub use failure::{FailureCode, Fault, UnknownFailure};
 pub use finality::{Finality, UnknownFinality};
 pub use ids::{
     AccountId, ApiKeyId, DeliveryId, EndpointId, EventId, InvalidId, PaymentId, SignerId,

@@ -18,6 +18,23 @@ const SECONDS: &[f64] = &[
 /// Upper bounds of all other histograms: sizes and counts.
 const SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
 
+/// Upper bounds of gas per payment: a token's transfer alone is about 70,000, in a batch 40,000.
+const GAS: &[f64] = &[
+    21_000.0,
+    30_000.0,
+    35_000.0,
+    40_000.0,
+    45_000.0,
+    50_000.0,
+    60_000.0,
+    70_000.0,
+    80_000.0,
+    100_000.0,
+    150_000.0,
+    300_000.0,
+    1_000_000.0,
+];
+
 /// How often samples are moved into their buckets when nobody scrapes.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -78,7 +95,8 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     PrometheusBuilder::new()
         .set_buckets(SIZES)?
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
-        .set_buckets_for_metric(Matcher::Suffix("_batch_size".to_owned()), SIZES)
+        .set_buckets_for_metric(Matcher::Suffix("_batch_size".to_owned()), SIZES)?
+        .set_buckets_for_metric(Matcher::Suffix("_gas_per_payment".to_owned()), GAS)
 }
 
 #[cfg(test)]

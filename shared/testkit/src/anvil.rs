@@ -3,6 +3,7 @@
 mod control;
 mod rpc;
 mod token;
+mod wallet;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,6 +16,7 @@ use tempfile::TempDir;
 
 pub use self::rpc::RpcError;
 pub use self::token::MovedMoney;
+pub use self::wallet::WalletBehaviour;
 use crate::eventually;
 use crate::process::{Process, program};
 

@@ -1,7 +1,9 @@
 //! A buyer: a key, and the authorizations it signs.
 
+use alloy::primitives::keccak256;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
+use alloy_sol_types::{SolCall, SolStruct, sol};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use domain::{Address, Amount, Authorization, B256, Signature};
 use runtime::Clock;
@@ -9,6 +11,15 @@ use serde_json::{Value, json};
 use x402::{Asset, TokenDomain, Version, v1_name};
 
 use crate::Anvil;
+
+sol! {
+    struct CancelAuthorization {
+        address authorizer;
+        bytes32 nonce;
+    }
+
+    function cancelAuthorization(address authorizer, bytes32 nonce, bytes memory signature) external;
+}
 
 /// Where money goes unless the test says otherwise.
 const SELLER: Address = alloy::primitives::address!("0x209693Bc6afc0C5328bA36FaF03C514EF312287C");
@@ -55,6 +66,21 @@ impl Buyer {
             nonce: B256::from(runtime::random_bytes::<32>()),
         };
         AuthorizationBuilder { buyer: self, token, authorization }
+    }
+}
+
+impl Buyer {
+    /// The call of the token that cancels an authorization of this buyer (EIP-3009).
+    ///
+    /// # Panics
+    /// Never: a local key signs everything.
+    pub fn cancel(&self, signed: &SignedAuthorization) -> Vec<u8> {
+        let (authorizer, nonce) = (self.address(), signed.authorization.nonce);
+        let struct_hash = CancelAuthorization { authorizer, nonce }.eip712_hash_struct();
+        let separator = TokenDomain::new(&signed.token).separator();
+        let digest = keccak256([&[0x19, 0x01], &separator[..], &struct_hash[..]].concat());
+        let signature = self.signer.sign_hash_sync(&digest).unwrap().as_bytes().to_vec();
+        cancelAuthorizationCall { authorizer, nonce, signature: signature.into() }.abi_encode()
     }
 }
 

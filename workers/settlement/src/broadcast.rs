@@ -5,6 +5,8 @@ use std::sync::Arc;
 use chain::SendAnswer;
 use store::{OpenTransaction, StoredAttempt, TransactionState};
 
+use crate::decide::following::{Reply, reply};
+use crate::error::SettleError;
 use crate::lane::Lane;
 use crate::meters;
 use crate::network::Network;
@@ -16,16 +18,23 @@ impl Network {
     pub(crate) async fn send(self: &Arc<Self>, lane: &Arc<Lane>, transaction: &OpenTransaction) {
         let Some(attempt) = newest(transaction) else { return };
         let (nonce, signer) = (transaction.nonce, lane.address());
-        let acted = match self.offer(attempt).await {
-            SendAnswer::Underpriced => self.bump(lane, transaction).await,
-            SendAnswer::Rejected(said) if !is_filled(transaction) => {
-                tracing::error!(nonce, %signer, said, "the node will never take the transaction");
-                self.fill(lane, transaction).await
-            }
-            answer => {
-                self.heed(answer, lane, transaction).await;
-                Ok(())
-            }
+        let acted = match self.offer(lane, attempt).await {
+            Err(error) => Err(error),
+            Ok(answer) => match reply(&answer, is_filled(transaction)) {
+                Reply::Raise => self.bump(lane, transaction).await,
+                Reply::Fill => {
+                    tracing::error!(nonce, %signer, ?answer, "the node will never take a transaction");
+                    self.fill(lane, transaction).await
+                }
+                Reply::Follow
+                | Reply::Doubt
+                | Reply::Look
+                | Reply::AwaitGasMoney
+                | Reply::Complain => {
+                    self.heed(&answer, lane, transaction).await;
+                    Ok(())
+                }
+            },
         };
         if let Err(error) = acted {
             tracing::warn!(%error, nonce, %signer, "a broadcast is followed up with the next block");
@@ -33,7 +42,19 @@ impl Network {
     }
 
     /// Sends these bytes, and notes what the node says.
-    pub(crate) async fn offer(&self, attempt: &StoredAttempt) -> SendAnswer {
+    ///
+    /// # Errors
+    /// [`SettleError::LeaseLost`] when the lease has run out by this process's own clock: whoever
+    /// holds it now sends what is to be sent.
+    pub(crate) async fn offer(
+        &self,
+        lane: &Lane,
+        attempt: &StoredAttempt,
+    ) -> Result<SendAnswer, SettleError> {
+        if !lane.is_held() {
+            lane.lose();
+            return Err(SettleError::LeaseLost);
+        }
         let answer = self.node.send(&attempt.raw).await;
         meters::broadcast(self.node.chain(), answer.as_str());
         if let Err(error) =
@@ -41,40 +62,41 @@ impl Network {
         {
             tracing::debug!(%error, tx = %attempt.hash, "the node's answer was not noted");
         }
-        answer
+        Ok(answer)
     }
 
     /// Acts on what the node said, without offering anything else: whatever it says, one block
     /// brings one replacement at most.
     pub(crate) async fn heed(
         &self,
-        answer: SendAnswer,
+        answer: &SendAnswer,
         lane: &Lane,
         transaction: &OpenTransaction,
     ) {
         let (nonce, signer) = (transaction.nonce, lane.address());
-        match answer {
-            SendAnswer::Accepted => lane.set_broke(false),
-            SendAnswer::AlreadyKnown => {}
-            // It may have been taken: it is followed, and sent again if no block takes it.
-            SendAnswer::Unknown(said) => {
-                tracing::warn!(nonce, %signer, said, "the node's answer to a broadcast is unclear");
+        match reply(answer, is_filled(transaction)) {
+            Reply::Follow => {
+                if matches!(answer, SendAnswer::Accepted) {
+                    lane.set_broke(false);
+                }
             }
-            // Our own receipts first: most likely an attempt has just been mined.
-            SendAnswer::NonceTooLow => {
+            Reply::Doubt => {
+                tracing::warn!(nonce, %signer, ?answer, "the node's answer to a broadcast is unclear");
+            }
+            Reply::Look => {
                 if let Err(error) = self.look(transaction).await {
                     tracing::warn!(%error, nonce, %signer, "looked at again with the next block");
                 }
             }
-            SendAnswer::OutOfGasMoney => {
+            Reply::AwaitGasMoney => {
                 tracing::error!(%signer, "the signer cannot pay for gas: its lane waits for money");
                 lane.set_broke(true);
             }
-            SendAnswer::Underpriced => {
+            Reply::Raise => {
                 tracing::warn!(nonce, %signer, "the node wants more: offered with the next block");
             }
-            SendAnswer::Rejected(said) => {
-                tracing::error!(nonce, %signer, said, "the node will never take the transaction");
+            Reply::Fill | Reply::Complain => {
+                tracing::error!(nonce, %signer, ?answer, "the node will never take a transaction");
             }
         }
     }

@@ -1,9 +1,10 @@
 //! What the chain says about one of our transactions, and what follows for its payments.
 
-use chain::{AuthorizationUse, AuthorizationView, Receipt, find_payment};
-use domain::{Address, Event, FailureCode, Finality, Payment, PaymentState, TransactionId};
+use chain::{AuthorizationUse, AuthorizationView, Receipt};
+use domain::{Address, Event, Finality, Payment, TransactionId};
 use store::{Change, FollowUp, OpenTransaction, TransactionState};
 
+use crate::decide::following::{self, Trace};
 use crate::error::SettleError;
 use crate::finality::Canon;
 use crate::meters;
@@ -49,26 +50,21 @@ impl Network {
         Ok(())
     }
 
-    /// Records that a block holds the transaction, and which payments it paid, from their own
-    /// logs. The others rest on it until the block is final: it may yet be undone, and another
-    /// may pay them.
+    /// Records that a block holds the transaction, and which payments it paid.
     pub(crate) async fn mined(
         &self,
         transaction: &OpenTransaction,
         receipt: &Receipt,
         canon: &mut Canon<'_>,
     ) -> Result<(), SettleError> {
-        let paid = |payment: Payment| {
-            let event = Event::Included(find_payment(receipt, &payment.authorization)?);
-            Some(Change { payment, event, carrier: Some(receipt.tx_hash) })
-        };
-        let changes = self.carried(transaction).await?.into_iter().filter_map(paid).collect();
+        let changes = following::included(self.items(transaction).await?, transaction.id, receipt);
         let state = TransactionState::Mined {
             hash: receipt.tx_hash,
             block_number: receipt.block_number,
             block_hash: receipt.block_hash,
         };
         self.record(transaction, state, changes).await?;
+        meters::gas(self.node.chain(), receipt, transaction.items.len());
         let mined = OpenTransaction { state, ..transaction.clone() };
         self.confirm(&mined, canon).await
     }
@@ -88,23 +84,16 @@ impl Network {
             Some(false) => return self.lost(transaction).await,
             None => return Ok(()),
         }
-        let (mut changes, mut waiting) = (Vec::new(), false);
+        let mut payments = Vec::new();
         for payment in self.items(transaction).await? {
-            let PaymentState::Confirmed { inclusion, submission: Some(submission) } = payment.state
-            else {
-                continue;
-            };
-            if submission.transaction != transaction.id || inclusion.block_hash != block_hash {
-                continue;
-            }
-            if canon.is_final(block_number, payment.finality).await? {
-                changes.push(Change { payment, event: Event::Finalized, carrier: None });
-            } else {
-                waiting = true;
-            }
+            let is_final = following::is_in(&payment, transaction.id, block_hash)
+                && canon.is_final(block_number, payment.finality).await?;
+            payments.push((payment, is_final));
         }
+        let settling = following::settling(payments, transaction.id, block_hash);
+        let mut changes = settling.changes;
         let deep = canon.is_final(block_number, Finality::Confirmed).await?;
-        if deep && !waiting {
+        if deep && !settling.waiting {
             match self.leftovers(transaction, canon).await {
                 Ok(leftovers) => changes.extend(leftovers),
                 // They ring again; what is paid does not wait for them.
@@ -122,18 +111,9 @@ impl Network {
     }
 
     async fn lost(&self, transaction: &OpenTransaction) -> Result<(), SettleError> {
-        let confirmed = self.items(transaction).await?.into_iter().filter(|payment| {
-            matches!(
-                payment.state,
-                PaymentState::Confirmed { submission: Some(submission), .. }
-                    if submission.transaction == transaction.id
-            )
-        });
-        let carrier = transaction.attempts.last().map(|attempt| attempt.hash);
-        let changes: Vec<Change> =
-            confirmed.map(|payment| Change { payment, event: Event::Reorged, carrier }).collect();
+        let changes = following::undone(self.items(transaction).await?, transaction);
         tracing::warn!(nonce = transaction.nonce, payments = changes.len(), "a block was lost");
-        meters::reorged(self.node.chain(), changes.len());
+        meters::reorganised(self.node.chain(), changes.len());
         self.record(transaction, TransactionState::Open, changes).await
     }
 
@@ -194,28 +174,57 @@ impl Network {
         canon: &mut Canon<'_>,
     ) -> Result<Option<Event>, SettleError> {
         if !view.used {
-            return Ok(Some(Event::Returned));
+            return Ok(following::unpaid(Trace::Unused));
         }
-        Ok(match self.node.find_use(&payment.authorization).await? {
-            AuthorizationUse::Paid(inclusion) => Some(Event::Included(inclusion)),
-            AuthorizationUse::Spent { block_number } => canon
-                .is_final(block_number, Finality::Confirmed)
-                .await?
-                .then_some(Event::Failed(FailureCode::AuthorizationUsed)),
-            AuthorizationUse::NotFound => None,
-        })
+        let found = self.node.find_use(&payment.authorization).await?;
+        let is_final = match found {
+            AuthorizationUse::Spent { block_number } => {
+                canon.is_final(block_number, Finality::Confirmed).await?
+            }
+            AuthorizationUse::Paid(_) | AuthorizationUse::NotFound => false,
+        };
+        Ok(following::unpaid(Trace::Used { found, is_final }))
+    }
+
+    /// Ends the payments that rest on a transaction and whose windows lie behind a final block:
+    /// what is unused then can never be used any more.
+    pub(crate) async fn expire(&self, transaction: &OpenTransaction) -> Result<(), SettleError> {
+        let now = self.now().unix_secs();
+        let mut closed = self.carried(transaction).await?;
+        closed.retain(|payment| payment.authorization.valid_before <= now);
+        if closed.is_empty() {
+            return Ok(());
+        }
+        let final_block_time = self.final_block_time().await?;
+        closed.retain(|payment| payment.authorization.valid_before <= final_block_time);
+        let authorizations: Vec<_> = closed.iter().map(|payment| &payment.authorization).collect();
+        let views = self.node.views(&authorizations).await?;
+        let unused = closed.into_iter().zip(views).filter(|(_, view)| !view.used);
+        let expire = |payment| Change { payment, event: Event::Expired, carrier: None };
+        let changes: Vec<_> = unused.map(|(payment, _)| expire(payment)).collect();
+        match changes.is_empty() {
+            true => Ok(()),
+            false => self.record(transaction, transaction.state, changes).await,
+        }
     }
 
     /// The transaction's payments that rest on it and are in no block yet.
     async fn carried(&self, transaction: &OpenTransaction) -> Result<Vec<Payment>, SettleError> {
-        let rests = |payment: &Payment| {
-            matches!(payment.state, PaymentState::Submitted(submission)
-                if submission.transaction == transaction.id)
-        };
-        Ok(self.items(transaction).await?.into_iter().filter(rests).collect())
+        let mut payments = self.items(transaction).await?;
+        payments.retain(|payment| following::waits_in(payment, transaction.id));
+        Ok(payments)
     }
 
-    async fn items(&self, transaction: &OpenTransaction) -> Result<Vec<Payment>, SettleError> {
+    /// Whether any payment rests on the transaction, in a block or not.
+    pub(crate) async fn carries(&self, transaction: &OpenTransaction) -> Result<bool, SettleError> {
+        let payments = self.items(transaction).await?;
+        Ok(payments.iter().any(|payment| following::rests_on(payment, transaction.id)))
+    }
+
+    pub(crate) async fn items(
+        &self,
+        transaction: &OpenTransaction,
+    ) -> Result<Vec<Payment>, SettleError> {
         Ok(self.store.load(&transaction.items).await?)
     }
 

@@ -75,7 +75,8 @@ impl Inbox {
         }
     }
 
-    fn take_now(&self, most: usize) -> Vec<Ticket> {
+    /// Takes up to `most` payments if any wait now.
+    pub(crate) fn take_now(&self, most: usize) -> Vec<Ticket> {
         let mut waiting = self.lock();
         let count = most.min(waiting.order.len());
         let payments: Vec<PaymentId> = waiting.order.drain(..count).collect();
@@ -93,6 +94,24 @@ impl Inbox {
             self.rung.notify_one();
         }
         tickets
+    }
+
+    /// Leaves payments for the next round with whoever waits for them.
+    pub(crate) fn put_back(&self, tickets: impl IntoIterator<Item = Ticket>) {
+        {
+            let mut waiting = self.lock();
+            let Waiting { order, callers } = &mut *waiting;
+            for ticket in tickets {
+                match callers.entry(ticket.payment) {
+                    Entry::Vacant(place) => {
+                        place.insert(ticket.callers);
+                        order.push_back(ticket.payment);
+                    }
+                    Entry::Occupied(mut others) => others.get_mut().extend(ticket.callers),
+                }
+            }
+        }
+        self.rung.notify_one();
     }
 
     /// Sends everybody away.
@@ -136,6 +155,26 @@ mod tests {
         for caller in callers {
             assert!(caller.await.unwrap().is_ok());
         }
+    }
+
+    #[tokio::test]
+    async fn a_payment_that_is_put_back_waits_with_all_its_callers() {
+        let inbox = Arc::new(Inbox::default());
+        let submit = || {
+            let inbox = Arc::clone(&inbox);
+            tokio::spawn(async move { inbox.submit(payment(1)).await })
+        };
+        let first = submit();
+        let taken = inbox.take(1).await;
+        let second = submit();
+        while inbox.lock().callers.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        inbox.put_back(taken);
+        let tickets = inbox.take(10).await;
+        assert_eq!(tickets.len(), 1);
+        tickets.into_iter().for_each(Ticket::complete);
+        assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
     }
 
     #[tokio::test]

@@ -1,18 +1,21 @@
 //! A signer under lease: the sole place where its nonces are handed out.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chain::{BlockTag, Call, Fees, SignedTransaction, Signer, TransactionPlan};
-use domain::{Address, SignerId, TransactionId, U256};
+use domain::{Address, PaymentId, SignerId, TransactionId, U256};
 use store::{AttemptKind, NewAttempt, OpenTransaction, Round, StoredAttempt, TransactionState};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::decide::following::rests_on;
+use crate::decide::nonces::holes;
 use crate::error::SettleError;
 use crate::inbox::Ticket;
 use crate::network::Network;
-use crate::round;
+use crate::round::{self, Slot};
 
 /// Gas of a transaction that moves nothing (yellow paper, appendix G).
 const FILLER_GAS: u64 = 21_000;
@@ -21,6 +24,9 @@ const FILLER_GAS: u64 = 21_000;
 #[derive(Debug)]
 pub(crate) struct Lane {
     lease: store::Lane,
+    /// Until when the lease surely holds, by this process's own clock, which goes on while the
+    /// process is stopped.
+    held_until: Mutex<Instant>,
     signer: Signer,
     next_nonce: AtomicU64,
     room: Arc<Semaphore>,
@@ -31,8 +37,14 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(lease: store::Lane, signer: Signer, max_in_flight: usize) -> Arc<Self> {
+    pub(crate) fn new(
+        lease: store::Lane,
+        held_until: Instant,
+        signer: Signer,
+        max_in_flight: usize,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            held_until: Mutex::new(held_until),
             next_nonce: AtomicU64::new(lease.next_nonce),
             lease,
             signer,
@@ -64,6 +76,25 @@ impl Lane {
 
     pub(crate) fn set_broke(&self, broke: bool) {
         self.broke.store(broke, Ordering::Release);
+    }
+
+    /// Whether the lease surely holds now. The ledger checks it with each write; this is for what
+    /// is not written there: sending.
+    pub(crate) fn is_held(&self) -> bool {
+        Instant::now() < self.held_until()
+    }
+
+    fn held_until(&self) -> Instant {
+        *self.held_until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold_until(&self, moment: Instant) {
+        *self.held_until.lock().unwrap_or_else(PoisonError::into_inner) = moment;
+    }
+
+    /// Waits for room in flight; `None` when there is none any more at all.
+    pub(crate) async fn room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).acquire_owned().await.ok()
     }
 
     /// Stops handing out nonces, because somebody else does now.
@@ -116,21 +147,20 @@ impl Lane {
     /// Renews the lease until it is lost, or until it would have run out without an answer.
     async fn keep_lease(&self, network: &Network) {
         let lease = network.policy.lease;
-        let mut held_until = tokio::time::Instant::now() + lease;
         loop {
             tokio::select! {
                 () = self.ended.cancelled() => return,
                 () = tokio::time::sleep(lease / 3) => {}
             }
-            let asked = tokio::time::Instant::now();
+            let asked = Instant::now();
             let renewal = network.store.renew_lane(&self.lease, lease);
-            match tokio::time::timeout_at(held_until, renewal).await {
-                Ok(Ok(true)) => held_until = asked + lease,
+            match tokio::time::timeout_at(self.held_until(), renewal).await {
+                Ok(Ok(true)) => self.hold_until(asked + lease),
                 Ok(Ok(false)) => {
                     tracing::warn!(signer = %self.address(), "lease lost or signer paused");
                     return;
                 }
-                Ok(Err(error)) if tokio::time::Instant::now() < held_until => {
+                Ok(Err(error)) if self.is_held() => {
                     tracing::warn!(%error, signer = %self.address(), "lease not renewed yet");
                 }
                 Ok(Err(_)) | Err(_) => {
@@ -160,21 +190,38 @@ impl Lane {
         for transaction in open.into_iter().filter(|open| !network.tracker.has(open.id)) {
             let waits = matches!(transaction.state, TransactionState::Open);
             let room = waits.then(|| Arc::clone(&self.room).try_acquire_owned().ok()).flatten();
-            network.tracker.follow(transaction, Arc::clone(self), room);
+            let closes_at = network.closes_at(&transaction).await?;
+            network.tracker.follow(transaction, Arc::clone(self), room, closes_at);
         }
         let mined = network.node.nonce(self.address(), Some(BlockTag::Latest)).await?;
         let stored = network.store.transactions_from(self.signer(), mined).await?;
-        for nonce in (mined..next).filter(|nonce| stored.iter().all(|tx| tx.nonce != *nonce)) {
+        for nonce in holes(mined, next, stored.iter().map(|transaction| transaction.nonce)) {
             self.fill_hole(network, nonce).await?;
         }
-        network.send_forgotten(self, &stored).await;
+        network.send_forgotten(self, &stored).await?;
         network.resend_open(self).await;
         Ok(())
     }
 
     /// Uses up a nonce below the next one for which nothing is stored, so that what comes after it
-    /// can be mined.
-    async fn fill_hole(self: &Arc<Self>, network: &Network, nonce: u64) -> Result<(), SettleError> {
+    /// can be mined: with payments that wait now, or with nothing.
+    async fn fill_hole(
+        self: &Arc<Self>,
+        network: &Arc<Network>,
+        nonce: u64,
+    ) -> Result<(), SettleError> {
+        network.fill_from_inbox(self, Slot::Hole(nonce)).await?;
+        match network.tracker.waits_for(self.signer(), nonce) {
+            true => Ok(()),
+            false => self.fill_with_nothing(network, nonce).await,
+        }
+    }
+
+    async fn fill_with_nothing(
+        self: &Arc<Self>,
+        network: &Network,
+        nonce: u64,
+    ) -> Result<(), SettleError> {
         let reading = network.market.read(&network.node, &network.policy).await?;
         let fees = reading.fees.ok_or(SettleError::TooDear)?;
         let signed = self.sign_filler(nonce, fees).await?;
@@ -194,7 +241,7 @@ impl Lane {
             return Err(SettleError::LeaseLost);
         }
         tracing::info!(nonce, signer = %self.address(), "a hole in the nonces is filled");
-        network.tracker.follow(followed, Arc::clone(self), None);
+        network.tracker.follow(followed, Arc::clone(self), None, None);
         Ok(())
     }
 
@@ -206,9 +253,9 @@ impl Lane {
             };
             let Some((room, tickets)) = gathered else { return };
             let payments: Vec<_> = tickets.iter().map(|ticket| ticket.payment).collect();
-            let result = Box::pin(round::run(network, self, &payments, room)).await;
+            let result = Box::pin(round::run(network, self, &payments, Slot::Next(room))).await;
             match result {
-                Ok(()) => tickets.into_iter().for_each(Ticket::complete),
+                Ok(left) => network.finish(tickets, &left),
                 Err(SettleError::LeaseLost) => return self.lose(),
                 // A commit may have happened although its answer was lost: look before going on.
                 Err(error @ (SettleError::Store(_) | SettleError::OutOfStep)) => {
@@ -235,7 +282,14 @@ impl Lane {
         network: &Arc<Network>,
     ) -> Option<(OwnedSemaphorePermit, Vec<Ticket>)> {
         self.funded(network).await;
-        let room = Arc::clone(&self.room).acquire_owned().await.ok()?;
+        // A lane that is full for long still deals with what needs no transaction.
+        let patience = network.policy.block_time.saturating_mul(2);
+        let room = loop {
+            match tokio::time::timeout(patience, self.room()).await {
+                Ok(room) => break room?,
+                Err(_) => network.tidy().await,
+            }
+        };
         let tickets = network.inbox.take(network.policy.most_items()).await;
         Some((room, tickets))
     }
@@ -256,6 +310,27 @@ impl Lane {
 }
 
 impl Network {
+    /// Deals with what waits and needs no transaction: stale approvals, closed windows.
+    async fn tidy(self: &Arc<Self>) {
+        let _tidying = self.tidying.lock().await;
+        let tickets = self.inbox.take_now(self.policy.most_items());
+        let payments: Vec<_> = tickets.iter().map(|ticket| ticket.payment).collect();
+        if payments.is_empty() {
+            return;
+        }
+        match round::tidy(self, &payments).await {
+            Ok(left) => self.finish(tickets, &left),
+            Err(error) => tracing::warn!(%error, "what waits for room was not looked at"),
+        }
+    }
+
+    /// The end, in Unix seconds, of the first window to close among the payments that rest on it.
+    async fn closes_at(&self, transaction: &OpenTransaction) -> Result<Option<i64>, SettleError> {
+        let resting = self.items(transaction).await?.into_iter();
+        let resting = resting.filter(|payment| rests_on(payment, transaction.id));
+        Ok(resting.map(|payment| payment.authorization.valid_before).min())
+    }
+
     /// Whether the signer's balance covers the dearest batch at today's price.
     async fn can_pay(&self, lane: &Lane) -> Result<bool, SettleError> {
         let reading = self.market.read(&self.node, &self.policy).await?;
@@ -297,11 +372,7 @@ pub(crate) fn stored_attempt(number: u32, attempt: NewAttempt) -> StoredAttempt 
 }
 
 /// A round as it is once it is stored.
-pub(crate) fn opened(
-    signer: SignerId,
-    round: &Round,
-    items: Vec<domain::PaymentId>,
-) -> OpenTransaction {
+pub(crate) fn opened(signer: SignerId, round: &Round, items: Vec<PaymentId>) -> OpenTransaction {
     OpenTransaction {
         id: round.transaction,
         signer,
@@ -313,4 +384,22 @@ pub(crate) fn opened(
         attempts: vec![stored_attempt(1, round.attempt.clone())],
         items,
     }
+}
+
+/// A transaction as it is once its nonce was given to this round's payments.
+pub(crate) fn refilled(
+    old: &OpenTransaction,
+    round: &Round,
+    items: Vec<PaymentId>,
+) -> OpenTransaction {
+    let number = old.attempts.last().map_or(1, |newest| newest.number.saturating_add(1));
+    let mut refilled = OpenTransaction {
+        target: round.target,
+        input: round.input.clone(),
+        gas_limit: round.gas_limit,
+        ..old.clone()
+    };
+    refilled.attempts.push(stored_attempt(number, round.attempt.clone()));
+    refilled.items.extend(items);
+    refilled
 }

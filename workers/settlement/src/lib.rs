@@ -7,6 +7,8 @@
 //! next holder of the lane, and what was not stored was not sent.
 
 mod broadcast;
+mod company;
+mod decide;
 mod error;
 mod examine;
 mod finality;
@@ -18,7 +20,6 @@ mod network;
 mod policy;
 mod prospect;
 mod push;
-mod readiness;
 mod replace;
 mod round;
 mod stray;

@@ -2,79 +2,151 @@
 
 use std::time::Duration;
 
-use domain::{ChainId, Payment, StateName};
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use chain::Receipt;
+use domain::{Address, ChainId, FailureCode, Fault, Payment, PaymentState};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+
+const SETTLED: &str = "payment_settlements_total";
+/// Dashboards ask for the first name, Prometheus' conventions for the second.
+const FAILED: [&str; 2] = ["payment_settlements_failed", "payment_settlements_failed_total"];
+const TIME_TO_STATE: &str = "payment_time_to_state_seconds";
+const REPLACED: &str = "settlement_replacements_total";
+const REORGS: &str = "settlement_reorgs_total";
+const REORGED: &str = "settlement_reorged_payments_total";
+
+/// What can replace a transaction.
+const REPLACEMENTS: [&str; 3] = ["bump", "filler", "refill"];
 
 /// Describes every metric of this worker, so that their series carry help.
 pub fn describe_metrics() {
+    describe_counter!(SETTLED, "Payments settled");
+    for name in FAILED {
+        describe_counter!(name, "Payments that settlement ended unpaid, by whose fault and why");
+    }
+    describe_histogram!(
+        TIME_TO_STATE,
+        Unit::Seconds,
+        "From accepted to submitted, confirmed or settled, per payment"
+    );
     describe_counter!("settlement_rounds_total", "Rounds, by how they ended");
     describe_histogram!("settlement_batch_size", "Payments carried by one transaction");
     describe_counter!("settlement_broadcasts_total", "Transactions sent, by the node's answer");
-    describe_counter!(
-        "settlement_replacements_total",
-        "Transactions replaced, by what replaced them"
-    );
-    describe_counter!("settlement_outcomes_total", "Payments that ended here, by state");
-    describe_counter!("settlement_reorged_total", "Payments whose block was lost");
-    describe_histogram!(
-        "settlement_seconds",
-        Unit::Seconds,
-        "From accepted to settled, per payment"
-    );
+    describe_counter!(REPLACED, "Transactions replaced, by what replaced them");
+    describe_counter!(REORGS, "Transactions whose block was lost");
+    describe_counter!(REORGED, "Payments whose block was lost");
+    describe_histogram!("settlement_gas_per_payment", "Gas of a mined transaction, per payment");
+    describe_counter!("settlement_gas_cost_wei_total", "What mined transactions cost, in wei");
+    describe_gauge!("settlement_inflight", "Transactions of a signer that no block holds yet");
     describe_gauge!("settlement_lanes", "Signers held by this process");
     describe_gauge!("settlement_open_transactions", "Transactions sent and not final");
 }
 
+/// Shows every series of a network at zero, so that the first event of a kind is a rise.
+pub(crate) fn begin(chain: ChainId) {
+    let network = chain.to_string();
+    counter!(SETTLED, "network" => network.clone()).increment(0);
+    for code in FailureCode::ALL {
+        failed(chain, code, 0);
+    }
+    for kind in REPLACEMENTS {
+        counter!(REPLACED, "network" => network.clone(), "kind" => kind).increment(0);
+    }
+    counter!(REORGS, "network" => network.clone()).increment(0);
+    counter!(REORGED, "network" => network).increment(0);
+}
+
 pub(crate) fn lanes(chain: ChainId, held: usize) {
-    let held = u32::try_from(held).unwrap_or(u32::MAX);
-    metrics::gauge!("settlement_lanes", "network" => chain.to_string()).set(held);
+    gauge!("settlement_lanes", "network" => chain.to_string()).set(small(held));
 }
 
 pub(crate) fn open_transactions(chain: ChainId, open: usize) {
-    let open = u32::try_from(open).unwrap_or(u32::MAX);
-    metrics::gauge!("settlement_open_transactions", "network" => chain.to_string()).set(open);
+    gauge!("settlement_open_transactions", "network" => chain.to_string()).set(small(open));
+}
+
+pub(crate) fn in_flight(chain: ChainId, signer: Address, open: usize) {
+    gauge!(
+        "settlement_inflight", "network" => chain.to_string(), "signer" => signer.to_string()
+    )
+    .set(small(open));
 }
 
 pub(crate) fn round(chain: ChainId, outcome: &'static str) {
     let network = chain.to_string();
-    metrics::counter!("settlement_rounds_total", "network" => network, "outcome" => outcome)
-        .increment(1);
+    counter!("settlement_rounds_total", "network" => network, "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn batch(chain: ChainId, size: usize) {
-    let size = u32::try_from(size).unwrap_or(u32::MAX);
-    metrics::histogram!("settlement_batch_size", "network" => chain.to_string()).record(size);
+    metrics::histogram!("settlement_batch_size", "network" => chain.to_string())
+        .record(small(size));
 }
 
 pub(crate) fn broadcast(chain: ChainId, answer: &'static str) {
     let network = chain.to_string();
-    metrics::counter!("settlement_broadcasts_total", "network" => network, "answer" => answer)
-        .increment(1);
+    counter!("settlement_broadcasts_total", "network" => network, "answer" => answer).increment(1);
 }
 
 pub(crate) fn replacement(chain: ChainId, kind: &'static str) {
+    counter!(REPLACED, "network" => chain.to_string(), "kind" => kind).increment(1);
+}
+
+pub(crate) fn reorganised(chain: ChainId, payments: usize) {
+    counter!(REORGS, "network" => chain.to_string()).increment(1);
+    counter!(REORGED, "network" => chain.to_string()).increment(u64::from(small(payments)));
+}
+
+/// What a mined transaction used, and what that cost.
+pub(crate) fn gas(chain: ChainId, receipt: &Receipt, paid: usize) {
     let network = chain.to_string();
-    metrics::counter!("settlement_replacements_total", "network" => network, "kind" => kind)
-        .increment(1);
+    let cost = u128::from(receipt.gas_used).saturating_mul(receipt.gas_price);
+    let cost = u64::try_from(cost).unwrap_or(u64::MAX);
+    counter!("settlement_gas_cost_wei_total", "network" => network.clone()).increment(cost);
+    if let Some(each) = receipt.gas_used.checked_div(u64::from(small(paid))) {
+        let each = u32::try_from(each).unwrap_or(u32::MAX);
+        metrics::histogram!("settlement_gas_per_payment", "network" => network).record(each);
+    }
 }
 
-pub(crate) fn reorged(chain: ChainId, payments: usize) {
-    let payments = u64::try_from(payments).unwrap_or(u64::MAX);
-    metrics::counter!("settlement_reorged_total", "network" => chain.to_string())
-        .increment(payments);
-}
-
-/// Counts a payment that has just changed, if it is over.
+/// Counts a payment that has just changed, and how long that took.
 pub(crate) fn outcome(payment: &Payment) {
-    if !payment.state.is_terminal() {
-        return;
+    let chain = payment.authorization.chain;
+    let took = match payment.state {
+        PaymentState::Submitted(_) | PaymentState::Confirmed { .. } => true,
+        PaymentState::Settled { .. } => {
+            counter!(SETTLED, "network" => chain.to_string()).increment(1);
+            true
+        }
+        PaymentState::Rejected(_)
+        | PaymentState::Canceled
+        | PaymentState::Expired
+        | PaymentState::Failed(_) => {
+            payment.state.failure().into_iter().for_each(|code| failed(chain, code, 1));
+            false
+        }
+        PaymentState::Accepted | PaymentState::Held { .. } | PaymentState::Approved { .. } => false,
+    };
+    if took {
+        let ms = payment.updated_at.unix_ms().saturating_sub(payment.created_at.unix_ms());
+        let took = Duration::from_millis(u64::try_from(ms).unwrap_or_default());
+        let state = payment.state.name().as_str();
+        metrics::histogram!(TIME_TO_STATE, "network" => chain.to_string(), "state" => state)
+            .record(took);
     }
-    let (network, state) = (payment.authorization.chain.to_string(), payment.state.name());
-    metrics::counter!("settlement_outcomes_total", "network" => network.clone(), "state" => state.as_str())
-        .increment(1);
-    if state == StateName::Settled {
-        let took = payment.updated_at.unix_ms().saturating_sub(payment.created_at.unix_ms());
-        let took = Duration::from_millis(u64::try_from(took).unwrap_or_default());
-        metrics::histogram!("settlement_seconds", "network" => network).record(took);
+}
+
+fn failed(chain: ChainId, code: FailureCode, times: u64) {
+    let fault = match code.fault() {
+        Some(Fault::Payer) => "payer",
+        Some(Fault::System) => "system",
+        // Somebody decided so: nothing has failed.
+        None => return,
+    };
+    for name in FAILED {
+        let network = chain.to_string();
+        counter!(name, "network" => network, "fault" => fault, "reason" => code.as_str())
+            .increment(times);
     }
+}
+
+fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

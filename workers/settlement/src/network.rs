@@ -32,6 +32,8 @@ pub(crate) struct Network {
     pub(crate) inbox: Inbox,
     pub(crate) tracker: Tracker,
     pub(crate) market: Market,
+    /// Held while what waits is out of the inbox for a look, so that nobody takes it for empty.
+    pub(crate) tidying: tokio::sync::Mutex<()>,
     /// This process, as leases name it.
     owner: Uuid,
 }
@@ -47,6 +49,7 @@ impl Network {
             inbox: Inbox::default(),
             tracker: Tracker::default(),
             market: Market::default(),
+            tidying: tokio::sync::Mutex::default(),
             owner: runtime::id::new_uuid(),
         })
     }
@@ -69,6 +72,7 @@ impl Network {
         concurrency: NonZeroUsize,
         shutdown: CancellationToken,
     ) {
+        meters::begin(self.node.chain());
         let (held, watch_held) = watch::channel(0usize);
         // Ends the others when one of them ends: nothing is settled that nobody follows.
         let stop = shutdown.child_token();
@@ -152,12 +156,13 @@ impl Network {
             limit: i64::try_from(room).unwrap_or(i64::MAX),
             lease: self.policy.lease,
         };
+        let held_until = tokio::time::Instant::now() + self.policy.lease;
         match self.store.take_lanes(&request).await {
             Ok(leases) => leases
                 .into_iter()
                 .filter_map(|lease| {
                     let signer = signers.iter().find(|signer| signer.address() == lease.address)?;
-                    Some(Lane::new(lease, signer.clone(), self.policy.max_in_flight))
+                    Some(Lane::new(lease, held_until, signer.clone(), self.policy.max_in_flight))
                 })
                 .collect(),
             Err(error) => {

@@ -38,6 +38,13 @@ impl Policy {
     /// The most gas that one transaction may ask for (EIP-7825); what asks for more is never mined.
     const MOST_GAS: u64 = 1 << 24;
 
+    /// The most gas that a payment alone may use: a contract wallet's code runs in it, and we pay.
+    const ALONE_GAS: u64 = 1_000_000;
+
+    /// How often a payment may be mined without being paid before it is refused: a wallet that
+    /// says yes to every question and no to every block would otherwise spend our gas for ever.
+    pub(crate) const MOST_UNPAID: u32 = 3;
+
     /// The most payments in one transaction, by count and by gas.
     pub fn most_items(&self) -> usize {
         let by_gas = (Self::MOST_GAS - Self::BATCH_GAS) / Self::ITEM_GAS;
@@ -51,8 +58,24 @@ impl Policy {
     }
 
     /// The gas limit of a call that was estimated: a quarter more, because the chain moves on.
-    pub fn single_gas(estimate: u64) -> u64 {
-        estimate.saturating_add(estimate / 4)
+    /// `None` when that is more than one payment is worth.
+    pub fn single_gas(estimate: u64) -> Option<u64> {
+        let limit = estimate.saturating_add(estimate / 4);
+        (limit <= Self::ALONE_GAS).then_some(limit)
+    }
+
+    /// How many seconds before the end of a payment's window the transaction that carries it is
+    /// replaced without further waiting: as long as the replacement may take in its turn.
+    pub(crate) fn replacement_secs(&self) -> i64 {
+        let blocks = u32::try_from(self.bump_after_blocks).unwrap_or(u32::MAX).saturating_add(2);
+        let time = self.block_time.saturating_mul(blocks);
+        i64::try_from(time.as_millis().div_ceil(1_000)).unwrap_or(i64::MAX)
+    }
+
+    /// For how many blocks the chain must have used a nonce before a missing receipt proves that
+    /// somebody else used it: so many more than final ones that a node which lags has it as well.
+    pub(crate) const fn patience(&self) -> u64 {
+        self.confirmations.saturating_add(self.bump_after_blocks)
     }
 
     /// How often to look for a new block while something is open.
@@ -63,23 +86,34 @@ impl Policy {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn no_batch_asks_for_more_gas_than_a_transaction_may() {
-        let policy = |max_batch| Policy {
+    pub(crate) fn policy(max_batch: usize) -> Policy {
+        Policy {
             max_batch,
             max_lanes: 1,
-            max_in_flight: 1,
+            max_in_flight: 4,
             lease: Duration::from_secs(15),
             bump_after_blocks: 2,
             min_remaining_secs: 6,
             confirmations: 1,
-            max_fee_per_gas: 1,
+            max_fee_per_gas: 1_000,
             block_time: Duration::from_secs(1),
-        };
+        }
+    }
+
+    #[test]
+    fn no_batch_asks_for_more_gas_than_a_transaction_may() {
         assert_eq!(policy(50).most_items(), 50);
         assert!(Policy::batch_gas(policy(200).most_items()) <= Policy::MOST_GAS);
+    }
+
+    #[test]
+    fn a_payment_alone_is_given_room_and_no_more_than_it_is_worth() {
+        assert_eq!(Policy::single_gas(80_000), Some(100_000));
+        assert_eq!(Policy::single_gas(800_000), Some(1_000_000));
+        assert_eq!(Policy::single_gas(800_004), None);
+        assert_eq!(Policy::single_gas(u64::MAX), None);
     }
 }

@@ -1,14 +1,18 @@
-//! Getting along what blocks leave lying: sent again, better paid, or given up on proof.
+//! Getting along what blocks leave lying: sent again, better paid, refilled, or given up on proof.
 
 use std::sync::Arc;
 
 use chain::{BlockTag, Head};
+use domain::PaymentId;
 use store::{OpenTransaction, TransactionState};
 
+use crate::decide::pushing::{Push, Stuck, Urge, push, urge};
 use crate::error::SettleError;
+use crate::inbox::Ticket;
 use crate::lane::Lane;
 use crate::network::Network;
-use crate::tracker::newest;
+use crate::round::{self, Slot};
+use crate::tracker::{is_filled, newest};
 
 impl Network {
     /// Sends again, or pays more for, what blocks leave lying.
@@ -33,15 +37,17 @@ impl Network {
     ) -> Result<(), SettleError> {
         let Some(attempt) = newest(transaction) else { return Ok(()) };
         let waited = head.number.saturating_sub(attempt.signed_at_block);
-        // One block went by while it was on its way, so that the next is the first it could be in.
-        if waited > self.policy.bump_after_blocks.saturating_add(1) {
-            self.look(transaction).await?;
-            if self.tracker.is_open(transaction.id) {
-                self.push_hard(lane, transaction, head).await?;
+        let closes_at = self.tracker.closes_at(transaction.id);
+        let left = closes_at.map(|at| at.saturating_sub(self.now().unix_secs()));
+        match urge(waited, left, &self.policy) {
+            Urge::Wait => {}
+            Urge::SendAgain => self.send(lane, transaction).await,
+            Urge::Replace => {
+                self.look(transaction).await?;
+                if self.tracker.is_open(transaction.id) {
+                    self.push_hard(lane, transaction, head).await?;
+                }
             }
-        } else if waited > 1 {
-            // The node may have lost it: a restart or a reorganisation empties its pool.
-            self.send(lane, transaction).await;
         }
         Ok(())
     }
@@ -53,20 +59,32 @@ impl Network {
         transaction: &OpenTransaction,
         head: &Head,
     ) -> Result<(), SettleError> {
+        self.expire(transaction).await?;
         let next = self.node.nonce(lane.address(), Some(BlockTag::Latest)).await?;
-        let Some(spent_for) = self.tracker.note_next_nonce(transaction.id, next, head.number)
-        else {
-            if next < transaction.nonce && !self.tracker.waits_for(transaction.signer, next) {
-                let stored = self.store.transactions_from(transaction.signer, next).await?;
-                self.send_forgotten(lane, &stored).await;
-            }
-            return self.raise(lane, transaction).await;
-        };
-        // So many more blocks than final ones that a node which lags has our receipt as well.
-        if spent_for >= self.policy.confirmations.saturating_add(self.policy.bump_after_blocks) {
-            self.give_up(transaction, lane.address()).await?;
+        let spent_for = self.tracker.note_next_nonce(transaction.id, next, head.number);
+        if next < transaction.nonce && !self.tracker.waits_for(transaction.signer, next) {
+            let stored = self.store.transactions_from(transaction.signer, next).await?;
+            self.send_forgotten(lane, &stored).await?;
         }
-        Ok(())
+        let offer = newest(transaction).map_or(0, |attempt| attempt.max_fee_per_gas);
+        let stuck = Stuck {
+            nonce: transaction.nonce,
+            chain_next: next,
+            spent_for: spent_for.unwrap_or(0),
+            carries: self.carries(transaction).await?,
+            is_filled: is_filled(transaction),
+            is_priced_out: offer < head.base_fee,
+        };
+        match push(&stuck, self.policy.patience()) {
+            Push::Raise => self.raise(lane, transaction).await,
+            Push::Refill => self.refill(lane, transaction).await,
+            Push::SendAgain => {
+                self.send(lane, transaction).await;
+                Ok(())
+            }
+            Push::Wait => Ok(()),
+            Push::GiveUp => self.give_up(transaction, lane.address()).await,
+        }
     }
 
     async fn raise(
@@ -86,9 +104,57 @@ impl Network {
         Ok(())
     }
 
+    /// Gives the nonce of a transaction on which nothing rests any more to the payments that wait
+    /// now; when there are none, uses it up with nothing.
+    async fn refill(
+        self: &Arc<Self>,
+        lane: &Arc<Lane>,
+        transaction: &OpenTransaction,
+    ) -> Result<(), SettleError> {
+        // Boxed, because a round that is refused by the node leads back to replacing.
+        Box::pin(self.fill_from_inbox(lane, Slot::Refill(transaction.clone()))).await?;
+        match self.tracker.get(transaction.id) {
+            Some((now, _)) if now.attempts.len() > transaction.attempts.len() => Ok(()),
+            Some(_) | None => self.fill(lane, transaction).await,
+        }
+    }
+
+    /// Gives a nonce below the next one to the payments that wait now, if any do.
+    pub(crate) async fn fill_from_inbox(
+        self: &Arc<Self>,
+        lane: &Arc<Lane>,
+        slot: Slot,
+    ) -> Result<(), SettleError> {
+        let tickets = {
+            let _tidying = self.tidying.lock().await;
+            self.inbox.take_now(self.policy.most_items())
+        };
+        if tickets.is_empty() {
+            return Ok(());
+        }
+        let payments: Vec<_> = tickets.iter().map(|ticket| ticket.payment).collect();
+        let left = round::run(self, lane, &payments, slot).await?;
+        self.finish(tickets, &left);
+        Ok(())
+    }
+
+    /// Lets those go who wait for payments that were dealt with; the others go on waiting.
+    pub(crate) fn finish(&self, tickets: Vec<Ticket>, left: &[PaymentId]) {
+        let (left, done): (Vec<_>, Vec<_>) =
+            tickets.into_iter().partition(|ticket| left.contains(&ticket.payment));
+        done.into_iter().for_each(Ticket::complete);
+        if !left.is_empty() {
+            self.inbox.put_back(left);
+        }
+    }
+
     /// Sends again what had been mined of these, whose nonces the chain has not used: it forgot
     /// them, final or not, and until they are there again nothing after them can be mined.
-    pub(crate) async fn send_forgotten(&self, lane: &Lane, stored: &[OpenTransaction]) {
+    pub(crate) async fn send_forgotten(
+        &self,
+        lane: &Lane,
+        stored: &[OpenTransaction],
+    ) -> Result<(), SettleError> {
         for transaction in stored {
             let attempt = match transaction.state {
                 TransactionState::Open => continue,
@@ -100,7 +166,8 @@ impl Network {
             let Some(attempt) = attempt else { continue };
             let (nonce, signer) = (transaction.nonce, lane.address());
             tracing::error!(nonce, %signer, "the chain forgot what it held: it is sent again");
-            let _ = self.offer(attempt).await;
+            self.offer(lane, attempt).await?;
         }
+        Ok(())
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use chain::{Call, Fees};
-use store::{AttemptKind, OpenTransaction};
+use store::{AttemptKind, OpenTransaction, StoredAttempt};
 
 use crate::error::SettleError;
 use crate::lane::{Lane, new_attempt, stored_attempt};
+use crate::market::Reading;
 use crate::meters;
 use crate::network::Network;
 use crate::tracker::{is_filled, newest};
@@ -25,7 +26,7 @@ impl Network {
         self.replace(lane, transaction, kind).await
     }
 
-    /// Uses the nonce up without its payload, which can never be mined.
+    /// Uses the nonce up without its payload, which can never be mined, or which nobody needs.
     ///
     /// # Errors
     /// As [`Network::bump`].
@@ -45,14 +46,11 @@ impl Network {
     ) -> Result<(), SettleError> {
         let Some(old) = newest(transaction) else { return Ok(()) };
         let reading = self.market.read(&self.node, &self.policy).await?;
-        let market = reading.fees.ok_or(SettleError::TooDear)?;
-        let offered = Fees { max_fee: old.max_fee_per_gas, priority: old.max_priority_fee_per_gas };
-        let raised = Fees::bump(offered, market, self.policy.max_fee_per_gas);
-        let signed_at = reading.head.number;
+        let raised = self.raised(old, &reading);
         // What no node took has no offer that a filler must beat; at the cap, the market's will do.
         let fees = match kind {
             AttemptKind::Payload => raised,
-            AttemptKind::Filler => raised.or(Some(market)),
+            AttemptKind::Filler => raised.or(reading.fees),
         };
         let fees = fees.ok_or(SettleError::TooDear)?;
         let signed = match kind {
@@ -63,7 +61,7 @@ impl Network {
             }
             AttemptKind::Filler => lane.sign_filler(transaction.nonce, fees).await?,
         };
-        let attempt = new_attempt(kind, &signed, fees, signed_at);
+        let attempt = new_attempt(kind, &signed, fees, reading.head.number);
         let stored =
             self.store.store_attempt(lane.lease(), transaction.id, &attempt, self.now()).await?;
         if !stored {
@@ -79,10 +77,16 @@ impl Network {
         );
         let attempt = stored_attempt(old.number.saturating_add(1), attempt);
         self.tracker.note_attempt(transaction.id, attempt.clone());
-        let answer = self.offer(&attempt).await;
+        let answer = self.offer(lane, &attempt).await?;
         let mut replaced = transaction.clone();
         replaced.attempts.push(attempt);
-        self.heed(answer, lane, &replaced).await;
+        self.heed(&answer, lane, &replaced).await;
         Ok(())
+    }
+
+    /// An offer that nodes take in the place of this one; `None` when it would be above the cap.
+    pub(crate) fn raised(&self, old: &StoredAttempt, reading: &Reading) -> Option<Fees> {
+        let offered = Fees { max_fee: old.max_fee_per_gas, priority: old.max_priority_fee_per_gas };
+        Fees::bump(offered, reading.fees?, self.policy.max_fee_per_gas)
     }
 }

@@ -3,21 +3,36 @@
 use std::sync::Arc;
 
 use chain::{Call, ChainError, Simulated, batch, transfer};
-use domain::{Event, PaymentId, PaymentState, Submission, TransactionId};
-use store::{AttemptKind, Change, PauseScope, Round, SignedPayment, Stored};
+use domain::{B256, Event, PaymentId, PaymentState, Submission, TransactionId};
+use runtime::id::new_uuid;
+use store::{AttemptKind, Change, OpenTransaction, PauseScope, Round, SignedPayment, Stored};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::company::Company;
+use crate::decide::readiness::{Readiness, readiness};
 use crate::error::SettleError;
-use crate::lane::{Lane, new_attempt, opened};
+use crate::lane::{Lane, new_attempt, opened, refilled};
 use crate::network::Network;
 use crate::policy::Policy;
-use crate::readiness::{Readiness, readiness};
+use crate::tracker::newest;
 use crate::{meters, prospect, stray};
 
 /// How often a round is built again because payments moved away while it was built.
 const REBUILDS: usize = 3;
 
-/// Takes these payments one step on: those that can be settled go into one transaction.
+/// The nonce that a round is for.
+#[derive(Debug)]
+pub(crate) enum Slot {
+    /// The lane's next, with room in flight for it.
+    Next(OwnedSemaphorePermit),
+    /// One below it that was never used.
+    Hole(u64),
+    /// That of a transaction on which no payment rests any more, and which no block holds.
+    Refill(OpenTransaction),
+}
+
+/// Takes these payments one step on: those that can be settled go into one transaction, and those
+/// that must travel alone into one each. Gives those back for which the slot has no room.
 ///
 /// # Errors
 /// [`SettleError`] when a step could not be taken. What was stored by then is followed; what was
@@ -26,8 +41,42 @@ pub(crate) async fn run(
     network: &Arc<Network>,
     lane: &Arc<Lane>,
     payments: &[PaymentId],
-    room: OwnedSemaphorePermit,
-) -> Result<(), SettleError> {
+    slot: Slot,
+) -> Result<Vec<PaymentId>, SettleError> {
+    let ready = sort(network, payments).await?;
+    let Company { together, mut alone } = Company::of(network, ready).await?;
+    let first = if together.is_empty() { alone.pop().into_iter().collect() } else { together };
+    let has_room = matches!(slot, Slot::Next(_));
+    settle(network, lane, first, slot).await?;
+    if !has_room {
+        return Ok(alone.into_iter().map(|payment| payment.payment.id).collect());
+    }
+    for payment in alone {
+        let Some(room) = lane.room().await else { return Err(SettleError::LeaseLost) };
+        settle(network, lane, vec![payment], Slot::Next(room)).await?;
+    }
+    Ok(Vec::new())
+}
+
+/// Deals with those of the payments that need no transaction, while there is no room for one.
+/// Gives the others back.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) async fn tidy(
+    network: &Arc<Network>,
+    payments: &[PaymentId],
+) -> Result<Vec<PaymentId>, SettleError> {
+    let ready = sort(network, payments).await?;
+    Ok(ready.into_iter().map(|payment| payment.payment.id).collect())
+}
+
+/// Loads the payments and deals with those that cannot be settled now; the most urgent of the
+/// others come first, should the batch have to be cut.
+async fn sort(
+    network: &Arc<Network>,
+    payments: &[PaymentId],
+) -> Result<Vec<SignedPayment>, SettleError> {
     let loaded = network.store.load_signed(payments).await?;
     let loaded = without_paused(network, loaded).await?;
     let mut ready = Vec::new();
@@ -48,14 +97,8 @@ pub(crate) async fn run(
     }
     put_off(network.apply(stale, Event::ApprovalExpired).await);
     put_off(prospect::decide(network, late).await);
-    // The most urgent come first, should the batch have to be cut.
     ready.sort_by_key(|payment| payment.payment.authorization.valid_before);
-    if ready.is_empty() {
-        return Ok(());
-    }
-    let result = settle(network, lane, ready, room).await;
-    meters::round(network.node.chain(), if result.is_ok() { "sent" } else { "failed" });
-    result
+    Ok(ready)
 }
 
 /// What is not known about some payments is asked again when they ring again, and keeps no others
@@ -96,14 +139,27 @@ async fn settle(
     network: &Arc<Network>,
     lane: &Arc<Lane>,
     ready: Vec<SignedPayment>,
-    room: OwnedSemaphorePermit,
+    slot: Slot,
 ) -> Result<(), SettleError> {
-    let mut ready = ready;
+    if ready.is_empty() {
+        return Ok(());
+    }
+    let result = build(network, lane, ready, slot).await;
+    meters::round(network.node.chain(), if result.is_ok() { "sent" } else { "failed" });
+    result
+}
+
+async fn build(
+    network: &Arc<Network>,
+    lane: &Arc<Lane>,
+    mut ready: Vec<SignedPayment>,
+    slot: Slot,
+) -> Result<(), SettleError> {
     for _ in 0..REBUILDS {
         let Some(prepared) = prepare(network, lane, ready).await? else { return Ok(()) };
-        match store(network, lane, &prepared).await? {
+        match store(network, lane, &prepared, &slot).await? {
             Outcome::Stored(transaction) => {
-                network.tracker.follow(transaction.clone(), Arc::clone(lane), Some(room));
+                follow(network, lane, &prepared, &transaction, slot);
                 network.send(lane, &transaction).await;
                 return Ok(());
             }
@@ -114,6 +170,25 @@ async fn settle(
         }
     }
     Err(SettleError::Restless)
+}
+
+/// Follows what is stored before it is sent, so that no block goes by unseen.
+fn follow(
+    network: &Network,
+    lane: &Arc<Lane>,
+    prepared: &Prepared,
+    transaction: &OpenTransaction,
+    slot: Slot,
+) {
+    let windows = prepared.payments.iter().map(|signed| signed.payment.authorization.valid_before);
+    let (transaction, closes_at) = (transaction.clone(), windows.min());
+    match slot {
+        Slot::Next(room) => {
+            network.tracker.follow(transaction, Arc::clone(lane), Some(room), closes_at);
+        }
+        Slot::Hole(_) => network.tracker.follow(transaction, Arc::clone(lane), None, closes_at),
+        Slot::Refill(_) => network.tracker.follow_refilled(transaction, closes_at),
+    }
 }
 
 /// Simulates the exact call. Payments that would fail leave the round, each with its reason;
@@ -158,19 +233,21 @@ async fn prepare_alone(
     payments: Vec<SignedPayment>,
     call: Call,
 ) -> Result<Option<Prepared>, SettleError> {
-    match network.node.simulate(lane.address(), &call).await {
-        Ok(gas) => Ok(Some(Prepared { payments, call, gas_limit: Policy::single_gas(gas) })),
-        Err(ChainError::Reverted { reason }) => {
-            tracing::info!(reason, "a payment would be refused by its token");
-            prospect::decide(network, payments).await?;
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
+    let reason = match network.node.simulate(lane.address(), &call).await {
+        Ok(gas) => match Policy::single_gas(gas) {
+            Some(gas_limit) => return Ok(Some(Prepared { payments, call, gas_limit })),
+            None => format!("{gas} gas for one payment"),
+        },
+        Err(ChainError::Reverted { reason }) => reason,
+        Err(error) => return Err(error.into()),
+    };
+    tracing::info!(reason, "a payment would be refused by its token");
+    prospect::decide(network, payments).await?;
+    Ok(None)
 }
 
 enum Outcome {
-    Stored(store::OpenTransaction),
+    Stored(OpenTransaction),
     /// Build the round again without these.
     Again(Vec<PaymentId>),
 }
@@ -180,22 +257,19 @@ async fn store(
     network: &Network,
     lane: &Lane,
     prepared: &Prepared,
+    slot: &Slot,
 ) -> Result<Outcome, SettleError> {
     let reading = network.market.read(&network.node, &network.policy).await?;
-    let fees = reading.fees.ok_or(SettleError::TooDear)?;
-    let nonce = lane.next_nonce();
+    let (transaction, nonce, fees) = match slot {
+        Slot::Next(_) => (TransactionId::new(new_uuid()), lane.next_nonce(), reading.fees),
+        Slot::Hole(nonce) => (TransactionId::new(new_uuid()), *nonce, reading.fees),
+        Slot::Refill(old) => {
+            let offer = newest(old).and_then(|attempt| network.raised(attempt, &reading));
+            (old.id, old.nonce, offer)
+        }
+    };
+    let fees = fees.ok_or(SettleError::TooDear)?;
     let signed = lane.sign(nonce, prepared.call.clone(), prepared.gas_limit, fees).await?;
-    let transaction = TransactionId::new(runtime::id::new_uuid());
-    let changes = prepared
-        .payments
-        .iter()
-        .filter_map(|SignedPayment { payment, .. }| {
-            let PaymentState::Approved { until } = payment.state else { return None };
-            let submission = Submission { transaction, approved_until: until };
-            let event = Event::Submitted(submission);
-            Some(Change { payment: payment.clone(), event, carrier: Some(signed.hash) })
-        })
-        .collect::<Vec<_>>();
     let round = Round {
         transaction,
         nonce,
@@ -203,20 +277,45 @@ async fn store(
         input: prepared.call.input.to_vec(),
         gas_limit: prepared.gas_limit,
         attempt: new_attempt(AttemptKind::Payload, &signed, fees, reading.head.number),
-        changes,
+        changes: prepared.submissions(transaction, signed.hash),
     };
-    let items = round.changes.iter().map(|change| change.payment.id).collect();
-    let followed = opened(lane.signer(), &round, items);
-    match network.store.store_round(lane.lease(), round, network.now()).await? {
+    let followed = match slot {
+        Slot::Next(_) | Slot::Hole(_) => opened(lane.signer(), &round, prepared.ids()),
+        Slot::Refill(old) => refilled(old, &round, prepared.ids()),
+    };
+    let stored = match slot {
+        Slot::Next(_) => network.store.store_round(lane.lease(), round, network.now()).await?,
+        Slot::Hole(_) => network.store.store_in_hole(lane.lease(), round, network.now()).await?,
+        Slot::Refill(_) => network.store.store_refill(lane.lease(), round, network.now()).await?,
+    };
+    match stored {
         Stored::Committed(advance) => {
-            lane.set_next_nonce(nonce.saturating_add(1));
-            meters::batch(network.node.chain(), followed.items.len());
+            if matches!(slot, Slot::Next(_)) {
+                lane.set_next_nonce(nonce.saturating_add(1));
+            }
+            meters::batch(network.node.chain(), prepared.payments.len());
             network.tell(&advance);
             Ok(Outcome::Stored(followed))
         }
         Stored::LeaseLost => Err(SettleError::LeaseLost),
         Stored::NonceMoved(_) => Err(SettleError::OutOfStep),
         Stored::Overtaken(payments) => Ok(Outcome::Again(payments)),
+    }
+}
+
+impl Prepared {
+    fn ids(&self) -> Vec<PaymentId> {
+        self.payments.iter().map(|signed| signed.payment.id).collect()
+    }
+
+    /// Each payment's submission, in the order of the calls.
+    fn submissions(&self, transaction: TransactionId, hash: B256) -> Vec<Change> {
+        let submit = |SignedPayment { payment, .. }: &SignedPayment| {
+            let PaymentState::Approved { until } = payment.state else { return None };
+            let event = Event::Submitted(Submission { transaction, approved_until: until });
+            Some(Change { payment: payment.clone(), event, carrier: Some(hash) })
+        };
+        self.payments.iter().filter_map(submit).collect()
     }
 }
 

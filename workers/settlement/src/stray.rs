@@ -19,20 +19,13 @@ pub(crate) async fn carried(
     if !network.tracker.has(transaction.id) {
         network.look(&transaction).await?;
     }
-    let closed = network.now().unix_secs() >= payment.authorization.valid_before;
-    if !closed || network.final_block_time().await? < payment.authorization.valid_before {
+    if network.now().unix_secs() < payment.authorization.valid_before {
         return Ok(());
     }
-    // The window lies behind a final block: what is unused now can never be used any more.
-    let view = network.node.views(&[&payment.authorization]).await?;
-    if view.iter().any(|view| view.used) {
-        return Ok(());
+    match network.store.find_transaction(transaction.id).await? {
+        Some(transaction) => network.expire(&transaction).await,
+        None => Ok(()),
     }
-    let Some(transaction) = network.store.find_transaction(transaction.id).await? else {
-        return Ok(());
-    };
-    let change = Change { payment, event: Event::Expired, carrier: None };
-    network.record(&transaction, transaction.state, vec![change]).await
 }
 
 /// A payment inside a block. Where our own transaction put it there, that is followed; where

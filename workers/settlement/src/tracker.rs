@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use domain::{B256, SignerId, TransactionId};
+use domain::{Address, B256, SignerId, TransactionId};
 use store::{AttemptKind, OpenTransaction, StoredAttempt, TransactionState};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
@@ -18,6 +18,8 @@ struct Tracked {
     room: Option<OwnedSemaphorePermit>,
     /// The height at which the chain was first seen to have used the nonce, without a receipt.
     spent_at: Option<u64>,
+    /// The end, in Unix seconds, of the first window to close among its payments.
+    closes_at: Option<i64>,
 }
 
 /// Everything that is followed here. Rounds put transactions in before they are sent, so that no
@@ -34,9 +36,24 @@ impl Tracker {
         transaction: OpenTransaction,
         lane: Arc<Lane>,
         room: Option<OwnedSemaphorePermit>,
+        closes_at: Option<i64>,
     ) {
-        self.lock().insert(transaction.id, Tracked { transaction, lane, room, spent_at: None });
+        let tracked = Tracked { transaction, lane, room, spent_at: None, closes_at };
+        self.lock().insert(tracked.transaction.id, tracked);
         self.filled.notify_one();
+    }
+
+    /// Follows what a transaction carries now: its nonce was given to other payments.
+    pub(crate) fn follow_refilled(&self, transaction: OpenTransaction, closes_at: Option<i64>) {
+        if let Some(tracked) = self.lock().get_mut(&transaction.id) {
+            tracked.transaction = transaction;
+            tracked.closes_at = closes_at;
+        }
+    }
+
+    /// The end, in Unix seconds, of the first window to close among a transaction's payments.
+    pub(crate) fn closes_at(&self, id: TransactionId) -> Option<i64> {
+        self.lock().get(&id)?.closes_at
     }
 
     /// Waits until there is something to follow.
@@ -75,6 +92,17 @@ impl Tracker {
                 && transaction.nonce == nonce
                 && matches!(transaction.state, TransactionState::Open)
         })
+    }
+
+    /// How many transactions of each signer no block holds.
+    pub(crate) fn open_by_signer(&self) -> HashMap<Address, usize> {
+        let mut open: HashMap<Address, usize> = HashMap::new();
+        for Tracked { transaction, lane, .. } in self.lock().values() {
+            let waits = matches!(transaction.state, TransactionState::Open);
+            let count = open.entry(lane.address()).or_default();
+            *count = count.saturating_add(usize::from(waits));
+        }
+        open
     }
 
     /// Everything that is followed, in the order of the nonces.

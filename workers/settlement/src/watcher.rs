@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use chain::Head;
-use domain::TransactionId;
+use domain::{Address, TransactionId};
 use store::{OpenTransaction, TransactionState};
 
 use crate::error::SettleError;
@@ -20,6 +20,8 @@ const GAP_LIMIT: u64 = 16;
 #[derive(Debug, Default)]
 struct Seen {
     head: Option<Head>,
+    /// Whoever had something open.
+    signers: HashSet<Address>,
     /// What could not be followed to the end: looked at again, whether a block comes or not.
     again: HashSet<TransactionId>,
 }
@@ -28,12 +30,23 @@ struct Seen {
 pub(crate) async fn watch(network: Arc<Network>) {
     let mut seen = Seen::default();
     loop {
-        meters::open_transactions(network.node.chain(), network.tracker.len());
+        measure(&network, &mut seen.signers);
         network.tracker.filled().await;
         if let Err(error) = step(&network, &mut seen).await {
             tracing::warn!(%error, network = %network.node.chain(), "the newest block is not known");
         }
         tokio::time::sleep(network.policy.poll_interval()).await;
+    }
+}
+
+/// Shows what is open, also of signers that have nothing open any more.
+fn measure(network: &Network, signers: &mut HashSet<Address>) {
+    let chain = network.node.chain();
+    meters::open_transactions(chain, network.tracker.len());
+    let open = network.tracker.open_by_signer();
+    signers.extend(open.keys());
+    for signer in signers.iter() {
+        meters::in_flight(chain, *signer, open.get(signer).copied().unwrap_or(0));
     }
 }
 

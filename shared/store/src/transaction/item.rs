@@ -11,6 +11,8 @@ use domain::{PaymentId, TransactionId};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
+use crate::payment::uuids;
+use crate::row::unreadable;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -32,6 +34,35 @@ impl Store {
         }
         Ok(items)
     }
+
+    /// How often each of these payments, which rest on no transaction now, was inside one of ours
+    /// that a final block holds, and was not paid by it. Those that never were are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn times_unpaid(
+        &self,
+        payments: &[PaymentId],
+    ) -> Result<HashMap<PaymentId, u32>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select i.payment_id, count(*) as "times!"
+               from transaction_items i
+               join chain_transactions t on t.id = i.transaction_id
+               join transaction_attempts a on a.transaction_id = t.id and a.hash = t.mined_hash
+               where i.payment_id = any($1) and not i.open
+                 and t.state = 'final' and a.kind = 'payload'
+               group by i.payment_id"#,
+            &uuids(payments),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let times = u32::try_from(row.times).map_err(|_| unreadable("count"))?;
+                Ok((PaymentId::new(row.payment_id), times))
+            })
+            .collect()
+    }
 }
 
 pub(super) async fn insert_items(
@@ -40,14 +71,13 @@ pub(super) async fn insert_items(
     payments: &[PaymentId],
 ) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = payments.iter().map(|id| id.uuid()).collect();
-    let positions: Vec<i32> =
-        (0..payments.len()).map(|at| i32::try_from(at).unwrap_or(i32::MAX)).collect();
+    // A transaction whose nonce is given to other payments has items already.
     sqlx::query!(
         "insert into transaction_items (transaction_id, position, payment_id, open)
-         select $1, position, payment_id, true
-         from unnest($2::integer[], $3::uuid[]) as new (position, payment_id)",
+         select $1, offset_by.items + at - 1, payment_id, true
+         from unnest($2::uuid[]) with ordinality as new (payment_id, at),
+              (select count(*) as items from transaction_items where transaction_id = $1) as offset_by",
         transaction.uuid(),
-        &positions,
         &ids,
     )
     .execute(&mut **tx)

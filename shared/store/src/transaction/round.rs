@@ -71,21 +71,75 @@ impl Store {
         .await?;
         insert_transaction(&mut tx, lane, &round, now).await?;
         insert_attempt(&mut tx, round.transaction, 1, &round.attempt, now).await?;
-        let payments: Vec<PaymentId> =
-            round.changes.iter().map(|change| change.payment.id).collect();
-        let advance = advance(&mut tx, round.changes, now).await?;
-        let overtaken: Vec<PaymentId> = payments
-            .iter()
-            .zip(&advance.outcomes)
-            .filter(|(_, outcome)| !matches!(outcome, Advanced::Moved(_)))
-            .map(|(id, _)| *id)
-            .collect();
-        if !overtaken.is_empty() {
-            return Ok(Stored::Overtaken(overtaken));
+        submit(tx, round, now).await
+    }
+
+    /// Stores a round for a nonce below the next one that nothing was ever stored for; otherwise as
+    /// [`Store::store_round`].
+    ///
+    /// # Errors
+    /// As [`Store::store_round`].
+    pub async fn store_in_hole(
+        &self,
+        lane: &Lane,
+        round: Round,
+        now: Timestamp,
+    ) -> Result<Stored, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let Some(next) = hold(&mut tx, lane).await? else {
+            return Ok(Stored::LeaseLost);
+        };
+        if round.nonce >= next || is_used(&mut tx, lane, round.nonce).await? {
+            return Ok(Stored::NonceMoved(next));
         }
-        insert_items(&mut tx, round.transaction, &payments).await?;
-        tx.commit().await?;
-        Ok(Stored::Committed(advance))
+        insert_transaction(&mut tx, lane, &round, now).await?;
+        insert_attempt(&mut tx, round.transaction, 1, &round.attempt, now).await?;
+        submit(tx, round, now).await
+    }
+
+    /// Gives the nonce of an open transaction, on which no payment rests any more, to the payments
+    /// of this round: it becomes the transaction's payload, and its bytes the next attempt.
+    ///
+    /// [`Stored::NonceMoved`] when the transaction is not open any more, or carries something.
+    ///
+    /// # Errors
+    /// As [`Store::store_round`].
+    pub async fn store_refill(
+        &self,
+        lane: &Lane,
+        round: Round,
+        now: Timestamp,
+    ) -> Result<Stored, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let Some(next) = hold(&mut tx, lane).await? else {
+            return Ok(Stored::LeaseLost);
+        };
+        let newest = sqlx::query_scalar!(
+            r#"update chain_transactions t
+               set target = $4, input = $5, gas_limit = $6, updated_at = $7
+               where id = $1 and signer_id = $2 and nonce = $3 and state = 'open'
+                 and not exists (
+                     select from transaction_items i where i.transaction_id = t.id and i.open
+                 )
+               returning (
+                   select max(number) from transaction_attempts a where a.transaction_id = t.id
+               ) as "newest!""#,
+            round.transaction.uuid(),
+            lane.signer.uuid(),
+            signed(round.nonce),
+            round.target.as_slice(),
+            round.input,
+            signed(round.gas_limit),
+            now.to_datetime(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(newest) = newest else {
+            return Ok(Stored::NonceMoved(next));
+        };
+        let number = newest.saturating_add(1);
+        insert_attempt(&mut tx, round.transaction, number, &round.attempt, now).await?;
+        submit(tx, round, now).await
     }
 
     /// Stores a filler for a nonce below the next one that nothing was ever stored for; false when
@@ -108,6 +162,42 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// Moves the round's payments into its transaction and commits; commits nothing when some of them
+/// have moved meanwhile.
+async fn submit(
+    mut tx: PgTransaction<'_>,
+    round: Round,
+    now: Timestamp,
+) -> Result<Stored, StoreError> {
+    let payments: Vec<PaymentId> = round.changes.iter().map(|change| change.payment.id).collect();
+    let advance = advance(&mut tx, round.changes, now).await?;
+    let overtaken: Vec<PaymentId> = payments
+        .iter()
+        .zip(&advance.outcomes)
+        .filter(|(_, outcome)| !matches!(outcome, Advanced::Moved(_)))
+        .map(|(id, _)| *id)
+        .collect();
+    if !overtaken.is_empty() {
+        return Ok(Stored::Overtaken(overtaken));
+    }
+    insert_items(&mut tx, round.transaction, &payments).await?;
+    tx.commit().await?;
+    Ok(Stored::Committed(advance))
+}
+
+async fn is_used(tx: &mut PgTransaction<'_>, lane: &Lane, nonce: u64) -> Result<bool, StoreError> {
+    let used = sqlx::query_scalar!(
+        r#"select exists (
+               select from chain_transactions where signer_id = $1 and nonce = $2
+           ) as "used!""#,
+        lane.signer.uuid(),
+        signed(nonce),
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(used)
 }
 
 async fn insert_transaction(

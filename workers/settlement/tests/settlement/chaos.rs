@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{PaymentId, StateName};
 use serde_json::json;
-use testkit::{Buyer, Fate, FaultyNode, SignedAuthorization};
+use testkit::{Buyer, Dice, Fate, FaultyNode, SignedAuthorization};
 
 use crate::world::{DEADLINE, Running, World, ids};
 
@@ -14,23 +14,6 @@ const SEED: &str = "QUITTANCE_CHAOS_SEED";
 const PAYMENTS: usize = 30;
 const STEPS: usize = 24;
 const PAUSE_MS: (u64, u64) = (50, 800);
-
-/// `SplitMix64`: the same seed makes the same choices everywhere.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % sides
-    }
-
-    fn index(&mut self, length: usize) -> usize {
-        usize::try_from(self.below(length as u64)).unwrap()
-    }
-}
 
 struct Chaos {
     world: World,
@@ -43,7 +26,7 @@ struct Chaos {
 
 #[tokio::test]
 async fn whatever_happens_each_payment_is_paid_once_and_the_ledger_is_the_chain() {
-    let mut chaos = Chaos::begin(Dice(seed())).await;
+    let mut chaos = Chaos::begin(Dice::new(seed())).await;
 
     for _ in 0..STEPS {
         let happens = chaos.dice.below(10);

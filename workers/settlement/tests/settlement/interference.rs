@@ -71,6 +71,66 @@ async fn a_wallet_that_is_emptied_before_the_block_is_rejected_on_the_second_loo
 }
 
 #[tokio::test]
+async fn a_payment_that_its_payer_cancels_before_it_is_sent_is_rejected_and_may_be_signed_anew() {
+    let world = World::start().await;
+    let buyer = Buyer::new();
+    world.anvil.mint(buyer.address(), 100u64).await;
+    let signed = world.sign(&buyer, 100);
+    let payment = world.approve(&signed).await;
+    world.anvil.transact(Anvil::TOKEN, &buyer.cancel(&signed)).await;
+
+    let settlement = world.settle();
+    let rejected = world.wait_for(StateName::Rejected, &[payment.id]).await;
+
+    assert_eq!(rejected[0].state, PaymentState::Rejected(FailureCode::AuthorizationUsed));
+    assert!(FailureCode::AuthorizationUsed.safe_to_resign());
+    assert_eq!(world.anvil.transfers_to(world.pay_to).await, []);
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn a_payment_that_its_payer_cancels_after_it_is_sent_fails_and_may_be_signed_anew() {
+    let world = World::on(Anvil::builder().mined_by_hand()).await;
+    let buyer = Buyer::new();
+    world.anvil.mint(buyer.address(), 100u64).await;
+    let signed = world.sign(&buyer, 100);
+    let payment = world.approve(&signed).await;
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &[payment.id]).await;
+    world.wait_for_mempool(1).await;
+    // The cancellation is mined first; ours is forgotten for now, and mined in vain afterwards.
+    world.anvil.drop_pending().await;
+    world.anvil.transact(Anvil::TOKEN, &buyer.cancel(&signed)).await;
+    world.anvil.set_interval(Some(std::time::Duration::from_secs(1))).await;
+
+    let failed = world.wait_for(StateName::Failed, &[payment.id]).await;
+
+    assert_eq!(failed[0].state, PaymentState::Failed(FailureCode::AuthorizationUsed));
+    assert_eq!(world.anvil.transfers_to(world.pay_to).await, []);
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn payments_that_were_mined_while_their_token_was_paused_are_paid_afterwards() {
+    let world = World::on(Anvil::builder().mined_by_hand()).await;
+    let payments = ids(&world.approved_many(3).await);
+    let settlement = world.settle();
+    world.ring(&world.queue(), &payments).await;
+    world.wait_for(StateName::Submitted, &payments).await;
+    world.wait_for_mempool(1).await;
+    world.anvil.drop_pending().await;
+    world.anvil.pause_token().await;
+    world.anvil.set_interval(Some(std::time::Duration::from_secs(1))).await;
+    world.wait_for(StateName::Approved, &payments).await;
+
+    world.anvil.unpause_token().await;
+
+    world.wait_for(StateName::Settled, &payments).await;
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
 async fn payments_wait_while_their_token_is_paused() {
     let world = World::start().await;
     let payments = ids(&world.approved_many(3).await);

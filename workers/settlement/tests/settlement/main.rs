@@ -5,7 +5,9 @@
 mod chain_faults;
 mod chaos;
 mod crashes;
+mod gaps;
 mod interference;
 mod node_faults;
 mod rounds;
+mod wallets;
 mod world;

@@ -1,0 +1,104 @@
+//! Contract wallets: their code runs on our gas, and need not mean what it says.
+
+use std::time::Duration;
+
+use domain::{FailureCode, Payment, PaymentState, StateName};
+use serde_json::json;
+use testkit::{Anvil, Buyer, Fate, FaultyNode, WalletBehaviour};
+
+use crate::world::{World, ids};
+
+/// A payment of an account that has a wallet's code, like any account since EIP-7702 can have.
+async fn of_wallet(world: &World, behaviour: WalletBehaviour, valid_secs: i64) -> (Buyer, Payment) {
+    let wallet = Buyer::new();
+    world.anvil.mint(wallet.address(), 100u64).await;
+    world.anvil.make_wallet(wallet.address()).await;
+    world.anvil.set_wallet_behaviour(wallet.address(), behaviour).await;
+    let authorization = wallet.authorize().pay_to(world.pay_to).amount(100u64);
+    let payment = world.approve(&authorization.valid_for(valid_secs).sign()).await;
+    (wallet, payment)
+}
+
+#[tokio::test]
+async fn a_wallets_payment_travels_alone_and_those_beside_it_together() {
+    let world = World::start().await;
+    let mut payments = ids(&world.approved_many(3).await);
+    let (_, of_wallet) = of_wallet(&world, WalletBehaviour::Honest, 600).await;
+    payments.push(of_wallet.id);
+    world.ring(&world.queue(), &payments).await;
+
+    let settlement = world.settle();
+
+    let settled = world.wait_for(StateName::Settled, &payments).await;
+    let paid_by = |payment: &&Payment| payment.state.inclusion().unwrap().tx_hash;
+    let alone = settled.iter().find(|payment| payment.id == of_wallet.id).unwrap();
+    let beside: Vec<_> = settled.iter().filter(|payment| payment.id != alone.id).collect();
+    assert!(beside.iter().all(|payment| paid_by(payment) == paid_by(&beside[0])));
+    assert_ne!(paid_by(&alone), paid_by(&beside[0]));
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn a_wallet_that_burns_all_gas_costs_us_none_and_expires() {
+    let world = World::start().await;
+    let (_, burns) = of_wallet(&world, WalletBehaviour::BurnsGas, 8).await;
+    let mut payments = ids(&world.approved_many(3).await);
+    payments.push(burns.id);
+    world.ring(&world.queue(), &payments).await;
+
+    let settlement = world.settle();
+
+    world.wait_for(StateName::Settled, &payments[..3]).await;
+    let expired = world.wait_for(StateName::Expired, &[burns.id]).await;
+    assert_eq!(expired[0].state, PaymentState::Expired);
+    assert_eq!(world.anvil.nonce_of(world.signer()).await, 1, "only the batch was sent");
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_that_becomes_a_gas_burning_wallet_in_a_sent_batch_harms_its_company_once() {
+    let world = World::on(Anvil::builder().mined_by_hand()).await;
+    let turncoat = Buyer::new();
+    world.anvil.mint(turncoat.address(), 100u64).await;
+    // The most urgent comes first in the batch, and so burns what all the others need.
+    let soon = turncoat.authorize().pay_to(world.pay_to).amount(100u64).valid_for(25).sign();
+    let burns = world.approve(&soon).await;
+    let honest = ids(&world.approved_many(4).await);
+    let all: Vec<_> = honest.iter().copied().chain([burns.id]).collect();
+    world.ring(&world.queue(), &all).await;
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &all).await;
+    world.wait_for_mempool(1).await;
+    world.anvil.drop_pending().await;
+    world.anvil.make_wallet(turncoat.address()).await;
+    world.anvil.set_wallet_behaviour(turncoat.address(), WalletBehaviour::BurnsGas).await;
+    world.anvil.set_interval(Some(Duration::from_secs(1))).await;
+
+    world.wait_for(StateName::Settled, &honest).await;
+
+    world.wait_for(StateName::Expired, &[burns.id]).await;
+    world.assert_ledger_is_chain(&all).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn a_wallet_that_says_yes_to_every_question_and_no_to_every_block_is_refused_in_the_end() {
+    let world = World::start().await;
+    let (_, flips) = of_wallet(&world, WalletBehaviour::Flipped, 600).await;
+    let node = FaultyNode::before(world.anvil.url()).await;
+    node.obey(|method, _| match method {
+        "eth_estimateGas" => Fate::Answered(json!("0x186a0")),
+        _ => Fate::Passed,
+    });
+
+    let settlement = world.settle_at(&node.url());
+    let rejected = world.wait_for(StateName::Rejected, &[flips.id]).await;
+
+    assert_eq!(rejected[0].state, PaymentState::Rejected(FailureCode::TransferRefused));
+    assert!(!FailureCode::TransferRefused.safe_to_resign(), "the authorization still lives");
+    assert_eq!(world.anvil.nonce_of(world.signer()).await, 3, "no more than three tries");
+    assert_eq!(world.anvil.transfers_to(world.pay_to).await, []);
+    settlement.stop().await;
+}
