@@ -58,7 +58,7 @@ pub(super) enum UseVerdict {
     /// Nothing that the ledger says otherwise.
     Agrees,
     /// The ledger says otherwise.
-    Differs(Difference),
+    Differs(Box<Difference>),
     /// The payment ended unpaid: what the transaction did decides.
     Ended,
 }
@@ -69,7 +69,7 @@ pub(super) enum UseVerdict {
 pub(super) fn used(used: &UseLog, ours: bool, payment: Option<&Payment>) -> UseVerdict {
     let Some(payment) = payment else {
         return match ours {
-            true => UseVerdict::Differs(Difference::UnknownUse { used: *used }),
+            true => UseVerdict::Differs(Box::new(Difference::UnknownUse { used: *used })),
             false => UseVerdict::Agrees,
         };
     };
@@ -79,11 +79,8 @@ pub(super) fn used(used: &UseLog, ours: bool, payment: Option<&Payment>) -> UseV
             if place == (used.tx_hash, used.block_number) {
                 return UseVerdict::Agrees;
             }
-            UseVerdict::Differs(Difference::UsedElsewhere {
-                payment: payment.id,
-                recorded: *inclusion,
-                used: *used,
-            })
+            let (payment, recorded, used) = (payment.id, *inclusion, *used);
+            UseVerdict::Differs(Box::new(Difference::UsedElsewhere { payment, recorded, used }))
         }
         PaymentState::Rejected(_)
         | PaymentState::Canceled

@@ -12,10 +12,10 @@ pub async fn newest_final(node: &Node, confirmations: u64) -> Result<Option<u64>
     Ok(head.checked_sub(confirmations.saturating_sub(1)))
 }
 
-/// The first and last block of an audit that may compare `most` blocks: the newest ones when no
-/// block was compared before `newest`, and else those that follow the last one compared, with some
-/// before it again, because what was open then may have ended since.
+/// The first and last block of an audit that may compare `most` blocks.
 ///
+/// Those are the newest ones when nothing is known to have been compared up to `since`, and else
+/// those that follow it, with some before it again, because what was open then may have ended.
 /// What was left out is never skipped: when too many are new, the rest is left for the next audit.
 pub fn recent(since: Option<u64>, newest: u64, most: u64) -> (u64, u64) {
     let most = most.max(1);

@@ -181,7 +181,7 @@ fn a_use_belongs_to_a_payment_that_is_settled_there_or_not_over() {
 
 #[test]
 fn a_use_of_what_the_ledger_does_not_know_is_a_difference_only_when_it_is_ours() {
-    let difference = Difference::UnknownUse { used: use_log() };
+    let difference = Box::new(Difference::UnknownUse { used: use_log() });
     assert_eq!(used(&use_log(), true, None), UseVerdict::Differs(difference));
     assert_eq!(used(&use_log(), false, None), UseVerdict::Agrees);
 }
