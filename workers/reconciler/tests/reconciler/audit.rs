@@ -142,6 +142,8 @@ async fn a_node_without_receipts_by_block_is_asked_for_each() {
 async fn a_node_that_refuses_long_ranges_is_asked_for_shorter_ones() {
     let books = Books::open().await;
     let payment = books.settled().await;
+    // More refusals follow each other than a node that is away is given attempts.
+    books.anvil.mine(300).await;
     books.settled().await;
     books.tamper(&payment, "log_index = log_index + 1").await;
     let node = FaultyNode::before(books.anvil.url()).await;
