@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use domain::{AccountId, ApiKeyId, Scope};
+use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
+use domain::{AccountId, ApiKeyId, ChainId, Scope};
 
 use crate::role::Role;
 
@@ -34,6 +34,11 @@ pub(crate) enum Command {
     /// Signing addresses that pay the gas.
     #[command(subcommand)]
     Signer(SignerCommand),
+    /// Compares the ledger with the chain, and fails when they differ or could not be read.
+    ///
+    /// Only blocks that are final by the network's confirmations are compared. Prints one JSON line
+    /// for each difference, and one for each network at its end.
+    Audit(AuditArgs),
     /// Posts 200 payments, good and bad, and compares what became of them with the chain.
     ///
     /// For a development chain with the test token: `make demo` brings one.
@@ -89,6 +94,19 @@ impl Serve {
             Self::All => Role::ALL.to_vec(),
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, Arguments)]
+pub(crate) struct AuditArgs {
+    /// The network, as eip155:<id>; all that are configured when it is not given.
+    #[arg(long)]
+    pub(crate) network: Option<ChainId>,
+    /// The first block; without it, as far back as `reconciler.audit_blocks` reaches.
+    #[arg(long, value_name = "BLOCK")]
+    pub(crate) from: Option<u64>,
+    /// The last block; the newest final one when it is not given or not final yet.
+    #[arg(long, value_name = "BLOCK")]
+    pub(crate) to: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,6 +2,7 @@
 
 mod api_key;
 mod args;
+mod audit;
 mod demo;
 mod failure;
 mod migrate;
@@ -46,6 +47,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Migrate => migrate::run(&config).await,
         Command::Key(command) => api_key::run(&config, command).await,
         Command::Signer(command) => signer::run(&config, command).await,
+        Command::Audit(args) => audit::run(&config, args).await,
         Command::Demo { deadline_secs, command } => {
             demo::run(&config, Duration::from_secs(deadline_secs), command).await
         }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chain::{Node, NodeConfig, Signer};
-use domain::ChainId;
+use domain::{Address, ChainId};
+use reconciler::audit::AuditNetwork;
 use risk::RiskNetwork;
 use runtime::Config;
 use runtime::config::NetworkConfig;
@@ -48,6 +49,25 @@ pub(crate) fn for_risk(
             min_remaining_secs: seconds(config.settlement.min_remaining_secs),
         };
         Ok((chain_id(network)?, seen))
+    });
+    networks.collect()
+}
+
+/// The networks as the audit sees them.
+pub(crate) fn for_audit(
+    config: &Config,
+    http: &chain::HttpClient,
+) -> Result<Vec<AuditNetwork>, Failure> {
+    let networks = config.networks.iter().map(|network| {
+        let assets: Result<Vec<Address>, _> =
+            network.assets.iter().map(|asset| asset.address.as_str().parse()).collect();
+        Ok(AuditNetwork {
+            node: node(http, network)?,
+            assets: assets.map_err(|_| {
+                Failure::Said(format!("network {}: an asset is no address", network.caip2()))
+            })?,
+            confirmations: network.confirmations,
+        })
     });
     networks.collect()
 }

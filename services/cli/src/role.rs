@@ -33,7 +33,7 @@ impl Role {
         }
     }
 
-    /// Whether it asks EVM nodes.
+    /// Whether it is of no use without EVM nodes. The reconciler is of use: only its audit asks them.
     pub(crate) const fn needs_chain(self) -> bool {
         match self {
             Self::Risk | Self::Settlement => true,

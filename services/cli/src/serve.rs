@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use queue::{Queue, QueueConfig};
+use reconciler::audit::Auditor;
 use risk::Risk;
 use runtime::{Clock, Config, Health, Shutdown, health, http};
 use secrecy::ExposeSecret;
@@ -98,6 +99,8 @@ impl Process<'_> {
             }),
             Role::Reconciler => {
                 reconciler::describe_metrics();
+                // A task of its own: whatever happens to it, bells are rung.
+                self.shutdown.spawn("audit", self.auditor()?.run(self.shutdown.token()));
                 self.shutdown.spawn_essential(name, async move {
                     reconciler::run(&config, store, &queue, clock, stop).await;
                 });
@@ -116,6 +119,16 @@ impl Process<'_> {
             concurrency: at_least_one(settings.concurrency),
             max_batch: settings.max_batch,
             decision_validity: Duration::from_secs(settings.decision_validity_secs),
+        })
+    }
+
+    fn auditor(&self) -> Result<Auditor, Failure> {
+        let settings = &self.config.reconciler;
+        Ok(Auditor {
+            store: self.store.clone(),
+            networks: networks::for_audit(self.config, &self.http)?,
+            interval: Duration::from_secs(settings.audit_interval_secs),
+            blocks: settings.audit_blocks,
         })
     }
 

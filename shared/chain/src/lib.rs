@@ -5,11 +5,13 @@
 
 mod abi;
 mod account_code;
+mod authorization_log;
 mod authorization_use;
 mod broadcast;
 mod error;
 mod fees;
 mod head;
+mod mined_block;
 mod node;
 mod outcome;
 mod receipt;
@@ -17,11 +19,13 @@ mod signer;
 mod transfer;
 mod view;
 
+pub use authorization_log::UseLog;
 pub use authorization_use::AuthorizationUse;
 pub use broadcast::SendAnswer;
 pub use error::ChainError;
 pub use fees::Fees;
 pub use head::{BlockTag, Head};
+pub use mined_block::MinedBlock;
 pub use node::{HttpClient, Node, NodeConfig};
 pub use outcome::{find_payment, transfer_after_use};
 pub use receipt::{LogEntry, Receipt};

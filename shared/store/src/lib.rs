@@ -6,6 +6,7 @@
 
 mod account;
 mod advance;
+mod audit;
 mod control;
 mod delivery;
 mod due;
@@ -26,6 +27,10 @@ use sqlx::postgres::PgPoolOptions;
 
 pub use account::{ApiKey, ApiKeyListing, NewApiKey};
 pub use advance::{Advance, Advanced, Change};
+pub use audit::{
+    AuditClaim, AuditResult, AuthorizationKey, BlockRange, LastAudit, MinedTransaction, Recorded,
+    RecordedFact, SharedPlace,
+};
 pub use control::PauseScope;
 pub use delivery::{
     AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryListing, DeliveryNext,

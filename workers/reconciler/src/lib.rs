@@ -3,8 +3,10 @@
 //! The queue may lose anything at any time. Whatever is not over has a due time in the ledger, and
 //! here is who reads it: a payment that nobody moved, a delivery whose next attempt has come, a
 //! bell that Redis forgot. Nothing is decided and no payment is changed here, so that any number
-//! of reconcilers may run at once.
+//! of reconcilers may run at once. Beside that, and apart from it, ledger and chain are compared:
+//! see [`audit`].
 
+pub mod audit;
 mod keys;
 mod measure;
 mod outage;

@@ -43,6 +43,7 @@ pub fn describe_metrics() {
         "Jobs in a stream, waiting and running: the number to scale the pool by"
     );
     metrics::describe_counter!(RINGS, "Bells rung for what was due, by stream");
+    crate::audit::describe();
 }
 
 /// Measures until `shutdown`.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
+mod audit;
 mod logs;
 mod outages;
 mod payments;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use domain::{Address, U256};
@@ -60,6 +61,11 @@ impl Pipeline {
         pipeline
     }
 
+    /// No process at all.
+    pub(crate) async fn idle() -> Self {
+        Self::prepare(Anvil::builder()).await
+    }
+
     async fn prepare(anvil: AnvilBuilder) -> Self {
         let anvil = anvil.block_time(Some(Duration::from_secs(1)));
         let (database, redis, anvil, receiver) = tokio::join!(
@@ -116,6 +122,8 @@ impl Pipeline {
             max_batch = 20
             [notifier]
             allow_private_targets = true
+            [reconciler]
+            audit_interval_secs = 1
             [[networks]]
             chain_id = 84532
             name = "base-sepolia"
@@ -137,6 +145,18 @@ impl Pipeline {
     pub(crate) fn start_role(&mut self, role: &[&str]) {
         let process = Process::start(role, &self.settings(role));
         self.processes.insert(role.join(" "), process);
+    }
+
+    /// Runs a command to its end; gives its exit status and what it printed.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> (ExitStatus, String) {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_quittance"))
+            .args(arguments)
+            .env_clear()
+            .envs(self.settings(arguments))
+            .output()
+            .await
+            .unwrap();
+        (output.status, String::from_utf8(output.stdout).unwrap())
     }
 
     pub(crate) fn crash(&mut self, role: &[&str]) {
@@ -197,6 +217,11 @@ impl Pipeline {
     pub(crate) async fn get(&self, url: &str) -> Option<(u16, Value)> {
         let answer = self.http.get(url).bearer_auth(&self.seller.key).send().await.ok()?;
         Some((answer.status().as_u16(), answer.json().await.ok()?))
+    }
+
+    /// The body, whatever it is.
+    pub(crate) async fn text(&self, url: &str) -> Option<String> {
+        self.http.get(url).send().await.ok()?.text().await.ok()
     }
 
     /// Posts a payment, again and again until it is accepted, as a seller does with one key.

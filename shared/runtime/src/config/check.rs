@@ -121,6 +121,8 @@ fn zeros(config: &Config) -> Vec<Issue> {
         ("notifier.timeout_ms", config.notifier.timeout_ms),
         ("reconciler.interval_ms", config.reconciler.interval_ms),
         ("reconciler.batch", wide(config.reconciler.batch)),
+        ("reconciler.audit_interval_secs", config.reconciler.audit_interval_secs),
+        ("reconciler.audit_blocks", config.reconciler.audit_blocks),
     ];
     zero_issues("", &counts)
 }

@@ -156,4 +156,8 @@ pub struct ReconcilerConfig {
     pub interval_ms: u64,
     /// The most payments woken in one round.
     pub batch: usize,
+    /// How often ledger and chain are compared, in seconds.
+    pub audit_interval_secs: u64,
+    /// The most blocks compared in one audit, and how many the first one looks back.
+    pub audit_blocks: u64,
 }

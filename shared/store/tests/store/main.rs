@@ -4,6 +4,7 @@
 
 mod advance;
 mod announcements;
+mod audits;
 mod constraints;
 mod crowd;
 mod deliveries;

@@ -6,8 +6,8 @@ use domain::{AccountId, DeliveryId, Event, PaymentId, SignerId, StateName};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 use store::{
-    AttemptKind, AttemptRecord, DeliveryFilter, DeliveryNext, DueDeliveries, Intake, PaymentFilter,
-    Store, Stored,
+    AttemptKind, AttemptRecord, BlockRange, DeliveryFilter, DeliveryNext, DueDeliveries, Intake,
+    PaymentFilter, Store, Stored,
 };
 use uuid::Uuid;
 
@@ -188,6 +188,7 @@ async fn no_hot_query_walks_through_a_growing_table() {
     payments_are_read(&ledger).await;
     what_is_due_is_found(&ledger).await;
     deliveries_are_made(&ledger).await;
+    ledger_and_chain_are_compared(&ledger).await;
     transactions_are_followed(&ledger).await;
 }
 
@@ -277,6 +278,25 @@ async fn deliveries_are_made(ledger: &Ledger) {
     process.store.list_deliveries(&filter, 50).await.unwrap();
     process.store.list_attempts(busy(), due[0]).await.unwrap();
     process.assert_walked_through_nothing("deliveries").await;
+}
+
+/// Some blocks in the middle of the chain, read in pages.
+async fn ledger_and_chain_are_compared(ledger: &Ledger) {
+    let process = Process::start(ledger).await;
+    let middle = u64::from(PAYMENTS / 2);
+    let range = BlockRange { chain: crate::ledger::chain(), from: middle, to: middle + 999 };
+    let page = process.store.recorded_in(range, None, 500).await.unwrap();
+    assert_eq!(page.len(), 500);
+    let next = process.store.recorded_in(range, page.last(), 500).await.unwrap();
+    assert!(next[0].block_number >= page[499].block_number);
+    process.store.shared_places(range).await.unwrap();
+    let payment = process.store.load(&[PaymentId::new(id(5, 7))]).await.unwrap().remove(0);
+    let known = payment.authorization;
+    let keys = [(known.asset, known.payer, known.nonce); 100];
+    assert!(!process.store.payments_of(range.chain, &keys).await.unwrap().is_empty());
+    process.store.signed_by_us(&[known.nonce; 100]).await.unwrap();
+    process.store.last_audit(range.chain).await.unwrap();
+    process.assert_walked_through_nothing("the audit").await;
 }
 
 async fn transactions_are_followed(ledger: &Ledger) {
