@@ -7,5 +7,6 @@ mod chaos;
 mod crashes;
 mod interference;
 mod node_faults;
+mod nodes;
 mod rounds;
 mod world;
