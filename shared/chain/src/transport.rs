@@ -24,10 +24,10 @@ impl Transport {
 
     async fn post(self, request: RequestPacket) -> TransportResult<ResponsePacket> {
         let sent = self.client.post(self.url).json(&request).send().await;
-        let mut response = sent.map_err(broken)?;
+        let mut response = sent.map_err(|error| broken(&error))?;
         let status = response.status();
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
             if body.len().saturating_add(chunk.len()) > MOST_BYTES {
                 return Err(TransportErrorKind::non_retryable_str("answer too large"));
             }
@@ -47,7 +47,7 @@ impl Transport {
 }
 
 /// What went wrong on the way, without the URL, which may hold a key.
-fn broken(error: reqwest::Error) -> TransportError {
+fn broken(error: &reqwest::Error) -> TransportError {
     let what = if error.is_connect() { "no connection" } else { "the connection broke" };
     TransportErrorKind::custom_str(what)
 }

@@ -42,6 +42,22 @@ async fn a_node_that_keeps_failing_is_given_nothing_while_there_are_others() {
 }
 
 #[tokio::test]
+async fn a_transaction_is_given_to_somebody_even_when_all_have_failed() {
+    let (first, second) = (Actor::with_nonce(1).await, Actor::with_nonce(2).await);
+    let node = network(&[&first, &second]);
+    first.fails(Fate::Status(503));
+    second.fails(Fate::Status(503));
+    for _ in 0..4 {
+        nonce(&node).await.unwrap_err();
+    }
+
+    first.recovers();
+    second.recovers();
+
+    assert_eq!(node.send(&[1, 2, 3]).await, SendAnswer::Accepted);
+}
+
+#[tokio::test]
 async fn when_one_has_taken_it_a_silent_one_is_not_waited_for() {
     let (first, second) = (Actor::with_nonce(1).await, Actor::with_nonce(2).await);
     let node = open(NodeConfig { timeout: NEVER, ..config(&[&first, &second]) });
