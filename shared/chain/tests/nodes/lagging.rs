@@ -87,6 +87,21 @@ async fn one_that_has_not_got_as_far_as_was_told_is_no_witness() {
 }
 
 #[tokio::test]
+async fn one_that_was_away_has_to_say_again_how_far_it_is() {
+    let (first, second) = (Actor::with_nonce(1).await, Actor::with_nonce(2).await);
+    let node = network(&[&first, &second]);
+    assert_eq!(node.head().await.unwrap().number, 10);
+    first.fails(Fate::Status(503));
+    assert_eq!(nonce(&node).await.unwrap(), 2);
+
+    // It was started again from an older state.
+    first.recovers();
+    first.is_at(8);
+
+    assert_eq!(nonce(&node).await.unwrap(), 2);
+}
+
+#[tokio::test]
 async fn a_preferred_node_that_lags_is_not_asked_until_it_has_caught_up() {
     let (first, second) = (Actor::with_nonce(1).await, Actor::with_nonce(2).await);
     first.is_at(6);
