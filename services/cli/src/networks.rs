@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chain::{Node, NodeConfig, Signer};
+use chain::{BreakerPolicy, Node, NodeConfig, Signer};
 use domain::{Address, ChainId};
 use reconciler::audit::AuditNetwork;
 use risk::RiskNetwork;
@@ -21,16 +21,44 @@ fn chain_id(network: &NetworkConfig) -> Result<ChainId, Failure> {
         .ok_or_else(|| Failure::Said(format!("{} is not a chain id", network.chain_id)))
 }
 
-/// A client of the network's preferred node.
-pub(crate) fn node(http: &chain::HttpClient, network: &NetworkConfig) -> Result<Node, Failure> {
+/// A process's nodes, one for each network: its roles share what is known of every URL.
+#[derive(Debug, Default)]
+pub(crate) struct Nodes(HashMap<ChainId, Node>);
+
+impl Nodes {
+    /// A node for each network, each behind all its URLs; they are connected to when first asked.
+    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
+        let http = chain::HttpClient::new();
+        let nodes = config.networks.iter().map(|network| {
+            let node = open(&http, network)?;
+            Ok((node.chain(), node))
+        });
+        nodes.collect::<Result<_, Failure>>().map(Self)
+    }
+
+    /// Every node.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Node> {
+        self.0.values()
+    }
+
+    fn of(&self, network: &NetworkConfig) -> Result<Node, Failure> {
+        let chain = chain_id(network)?;
+        let node = self.0.get(&chain).cloned();
+        node.ok_or_else(|| Failure::Said(format!("network {chain} has no node")))
+    }
+}
+
+fn open(http: &chain::HttpClient, network: &NetworkConfig) -> Result<Node, Failure> {
     let chain = chain_id(network)?;
     let unusable = |what: &str| Failure::Said(format!("network {chain}: {what}"));
-    let url = network.rpc_urls.first().ok_or_else(|| unusable("no RPC URL"))?;
+    let urls = network.rpc_urls.iter().map(|url| SecretString::from(url.expose().to_owned()));
     let multicall = network.multicall.as_str().parse();
     let config = NodeConfig {
         chain,
-        url: SecretString::from(url.expose().to_owned()),
+        urls: urls.collect(),
         timeout: Duration::from_millis(network.rpc_timeout_ms),
+        block_time: Duration::from_millis(network.block_time_ms),
+        breaker: BreakerPolicy::default(),
         multicall: multicall.map_err(|_| unusable("multicall is not an address"))?,
         log_lookback_blocks: network.log_lookback_blocks,
     };
@@ -40,11 +68,11 @@ pub(crate) fn node(http: &chain::HttpClient, network: &NetworkConfig) -> Result<
 /// The networks as risk sees them.
 pub(crate) fn for_risk(
     config: &Config,
-    http: &chain::HttpClient,
+    nodes: &Nodes,
 ) -> Result<HashMap<ChainId, RiskNetwork>, Failure> {
     let networks = config.networks.iter().map(|network| {
         let seen = RiskNetwork {
-            node: node(http, network)?,
+            node: nodes.of(network)?,
             confirmations: network.confirmations,
             min_remaining_secs: seconds(config.settlement.min_remaining_secs),
         };
@@ -75,7 +103,7 @@ pub(crate) fn for_audit(
 /// The networks as settlement sees them: those with at least one key.
 pub(crate) fn for_settlement(
     config: &Config,
-    http: &chain::HttpClient,
+    nodes: &Nodes,
 ) -> Result<Vec<SettlementNetwork>, Failure> {
     let mut networks = Vec::new();
     for network in &config.networks {
@@ -85,7 +113,7 @@ pub(crate) fn for_settlement(
             continue;
         }
         let policy = policy(config, network);
-        networks.push(SettlementNetwork { node: node(http, network)?, signers, policy });
+        networks.push(SettlementNetwork { node: nodes.of(network)?, signers, policy });
     }
     if networks.is_empty() {
         return Err(Failure::Said("no network has a signing key: nothing can be settled".into()));

@@ -13,7 +13,7 @@ use settlement::Settlement;
 use store::Store;
 
 use crate::failure::Failure;
-use crate::networks;
+use crate::networks::{self, Nodes};
 use crate::role::Role;
 
 /// What every role of a process shares.
@@ -22,7 +22,7 @@ struct Process<'a> {
     store: Store,
     queue: Queue,
     clock: Clock,
-    http: chain::HttpClient,
+    nodes: Nodes,
     shutdown: Shutdown,
 }
 
@@ -43,7 +43,7 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
         store: open_store(config)?,
         queue: open_queue(config)?,
         clock: Clock::system(),
-        http: chain::HttpClient::new(),
+        nodes: open_nodes(config, roles)?,
         shutdown: Shutdown::on_signals().map_err(Failure::Start)?,
     };
     let upkeep = metrics.clone();
@@ -52,7 +52,7 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
     let listener = http::bind(config.metrics.listen).await.map_err(Failure::Start)?;
     let address = listener.local_addr().map_err(Failure::Start)?;
     tracing::info!(%address, "serving health and metrics");
-    let health = health::router(readiness(&process, roles)?, metrics);
+    let health = health::router(readiness(&process), metrics);
     let stop = process.shutdown.token();
     process.shutdown.spawn("health", http::serve(listener, health, stop));
     for role in roles {
@@ -115,7 +115,7 @@ impl Process<'_> {
             store: self.store.clone(),
             queue: self.queue.clone(),
             clock: self.clock.clone(),
-            networks: networks::for_risk(self.config, &self.http)?,
+            networks: networks::for_risk(self.config, &self.nodes)?,
             concurrency: at_least_one(settings.concurrency),
             max_batch: settings.max_batch,
             decision_validity: Duration::from_secs(settings.decision_validity_secs),
@@ -137,14 +137,14 @@ impl Process<'_> {
             store: self.store.clone(),
             queue: self.queue.clone(),
             clock: self.clock.clone(),
-            networks: networks::for_settlement(self.config, &self.http)?,
+            networks: networks::for_settlement(self.config, &self.nodes)?,
             concurrency: at_least_one(self.config.settlement.concurrency),
         })
     }
 }
 
 /// What has to answer for these roles to do their work.
-fn readiness(process: &Process<'_>, roles: &[Role]) -> Result<Health, Failure> {
+fn readiness(process: &Process<'_>) -> Health {
     let (store, queue) = (process.store.clone(), process.queue.clone());
     let mut health = Health::new()
         .until(process.shutdown.token())
@@ -156,18 +156,25 @@ fn readiness(process: &Process<'_>, roles: &[Role]) -> Result<Health, Failure> {
             let queue = queue.clone();
             async move { queue.ping().await }
         });
-    if roles.iter().any(|role| role.needs_chain()) {
-        for network in &process.config.networks {
-            let node = networks::node(&process.http, network)?;
-            // A handful of networks for the life of the process.
-            let name: &'static str = Box::leak(format!("node {}", node.chain()).into_boxed_str());
-            health = health.check(name, move || {
-                let node = node.clone();
-                async move { node.is_on_its_network().await }
-            });
-        }
+    for node in process.nodes.all() {
+        let node = node.clone();
+        // A handful of networks for the life of the process.
+        let name: &'static str = Box::leak(format!("node {}", node.chain()).into_boxed_str());
+        health = health.check(name, move || {
+            let node = node.clone();
+            async move { node.is_on_its_network().await }
+        });
     }
-    Ok(health)
+    health
+}
+
+/// The nodes that these roles need.
+fn open_nodes(config: &Config, roles: &[Role]) -> Result<Nodes, Failure> {
+    if !roles.iter().any(|role| role.needs_chain()) {
+        return Ok(Nodes::default());
+    }
+    chain::describe_metrics();
+    Nodes::open(config)
 }
 
 /// A handle on the configured ledger; it connects when it is first used.

@@ -35,6 +35,12 @@ pub enum ChainError {
     /// URL, lags, and what it says is no evidence.
     #[error("the node speaks of an older block than before")]
     Behind,
+    /// The node is on another network: nothing it says is about ours.
+    #[error("the node is on eip155:{found}")]
+    WrongNetwork {
+        /// The network it says it is on.
+        found: u64,
+    },
     /// The answer does not read as what was asked for.
     #[error("the node's answer cannot be read: {0}")]
     Unreadable(String),
@@ -56,6 +62,13 @@ pub(crate) fn shorten(message: &str) -> String {
     message.chars().take(MESSAGE_LIMIT).collect()
 }
 
+impl ChainError {
+    /// Nobody was asked.
+    pub(crate) fn nobody() -> Self {
+        Self::Unreachable("no node to ask".to_owned())
+    }
+}
+
 impl From<RpcError<TransportErrorKind>> for ChainError {
     fn from(error: RpcError<TransportErrorKind>) -> Self {
         match error {
@@ -71,11 +84,24 @@ impl From<RpcError<TransportErrorKind>> for ChainError {
             }
             RpcError::NullResp => Self::Unreadable("null".to_owned()),
             RpcError::DeserError { err, .. } => Self::Unreadable(shorten(&err.to_string())),
-            // The transport's text can hold the URL, and the URL a key.
-            RpcError::Transport(_) => Self::Unreachable("transport error".to_owned()),
+            RpcError::Transport(error) => Self::from(error),
             RpcError::UnsupportedFeature(_)
             | RpcError::LocalUsageError(_)
             | RpcError::SerError(_) => Self::Unreadable("request could not be made".to_owned()),
+        }
+    }
+}
+
+impl From<TransportErrorKind> for ChainError {
+    fn from(error: TransportErrorKind) -> Self {
+        if let Some(http) = error.as_http_error() {
+            return Self::Unreachable(format!("HTTP status {}", http.status));
+        }
+        match error {
+            // The words of our own transport: they hold no URL, and so no key.
+            TransportErrorKind::Custom(words) => Self::Unreachable(words.to_string()),
+            TransportErrorKind::NonRetryable(words) => Self::Unreadable(words.to_string()),
+            _ => Self::Unreachable("transport error".to_owned()),
         }
     }
 }

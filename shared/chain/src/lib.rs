@@ -4,27 +4,40 @@
 //! nothing from errors.
 
 mod abi;
+mod absence;
 mod account_code;
 mod authorization_log;
 mod authorization_use;
+mod blame;
+mod blocks;
+mod breaker;
 mod broadcast;
+mod call;
+mod endpoint;
 mod error;
 mod fees;
+mod fence;
 mod head;
+mod meters;
 mod mined_block;
 mod node;
+mod order;
 mod outcome;
 mod receipt;
 mod signer;
 mod transfer;
+mod transport;
+mod url_name;
 mod view;
 
 pub use authorization_log::UseLog;
 pub use authorization_use::AuthorizationUse;
+pub use breaker::BreakerPolicy;
 pub use broadcast::SendAnswer;
 pub use error::ChainError;
 pub use fees::Fees;
 pub use head::{BlockTag, Head};
+pub use meters::describe_metrics;
 pub use mined_block::MinedBlock;
 pub use node::{HttpClient, Node, NodeConfig};
 pub use outcome::{find_payment, transfer_after_use};

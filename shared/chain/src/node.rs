@@ -1,31 +1,39 @@
-//! One EVM node over JSON-RPC.
+//! A network's node: several URLs in order of preference, and which of them to ask.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use alloy::rpc::client::RpcClient;
 use alloy::rpc::json_rpc::{RpcRecv, RpcSend};
-use alloy::transports::http::Http;
-use alloy_primitives::{Address, B256, Bytes, U64, U256};
+use alloy_primitives::{Address, U64};
 use domain::ChainId;
+use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use tokio::sync::OnceCell;
+use tokio::task::JoinSet;
+use tokio::time::Instant as Deadline;
 
-use crate::head::RawHead;
-use crate::receipt::RawReceipt;
-use crate::{BlockTag, ChainError, Head, Receipt};
+use crate::ChainError;
+use crate::blame::Blame;
+use crate::breaker::BreakerPolicy;
+use crate::endpoint::Endpoint;
+use crate::fence::Fence;
+use crate::order::{MOST_ASKED, Standing, last_resort, order};
+use crate::url_name::url_names;
 
-/// How to reach a node.
+/// How to reach a network.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
-    /// The network it is expected to be on.
+    /// The network that its nodes are expected to be on.
     pub chain: ChainId,
-    /// Its URL; it may hold a key.
-    pub url: SecretString,
-    /// How long one call may take.
+    /// Their URLs, the preferred first; they may hold keys.
+    pub urls: Vec<SecretString>,
+    /// How long one of them may take for one call.
     pub timeout: Duration,
+    /// How often the network has a new block.
+    pub block_time: Duration,
+    /// When one of them is left alone.
+    pub breaker: BreakerPolicy,
     /// Where Multicall3 lives on this network.
     pub multicall: Address,
     /// How many blocks back the log of a used authorization is searched.
@@ -48,6 +56,10 @@ impl HttpClient {
             .expect("a client without files or proxies can always be built");
         Self(client)
     }
+
+    pub(crate) fn client(&self) -> reqwest::Client {
+        self.0.clone()
+    }
 }
 
 impl Default for HttpClient {
@@ -56,70 +68,76 @@ impl Default for HttpClient {
     }
 }
 
-/// One EVM node. Every call has a deadline; clones share its connections.
+/// A network's node, behind which stand several URLs. Every call has a deadline; clones share the
+/// connections and everything that is known of the endpoints.
+///
+/// A call goes to the preferred endpoint that is well. One that fails, or that has not got as far
+/// as what callers were told of the chain already, is passed over within the call: three are asked
+/// at most, each within the timeout. What an endpoint says about the request itself is the answer.
 #[derive(Clone)]
-pub struct Node {
-    client: RpcClient,
+pub struct Node(Arc<Inner>);
+
+struct Inner {
     config: NodeConfig,
-    /// The time of the newest block that it has told of.
-    newest: Arc<AtomicI64>,
+    endpoints: Vec<Arc<Endpoint>>,
+    fence: Arc<Mutex<Fence>>,
+    /// Done once every endpoint was asked how far it is, or was given the time to say so.
+    acquainted: OnceCell<()>,
+    looks: Mutex<Looks>,
+    /// Broadcasts that nobody may be waiting for any more. They end with the node.
+    broadcasts: Mutex<JoinSet<()>>,
+}
+
+/// Looks at the endpoints that no caller asks at the moment. They end with the node.
+#[derive(Debug, Default)]
+struct Looks {
+    began: Option<Instant>,
+    running: JoinSet<()>,
 }
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Node").field("chain", &self.config.chain).finish_non_exhaustive()
+        f.debug_struct("Node").field("chain", &self.chain()).finish_non_exhaustive()
     }
 }
 
 impl Node {
-    /// A node that is connected to when it is first asked.
+    /// A node whose endpoints are connected to when they are first asked.
     ///
     /// # Errors
-    /// [`ChainError::Unreadable`] when the URL is not one.
+    /// [`ChainError::Unreadable`] when there is no URL, or one that is none.
     pub fn new(http: &HttpClient, config: NodeConfig) -> Result<Self, ChainError> {
-        let url = config.url.expose_secret().parse();
-        let url = url.map_err(|_| ChainError::Unreadable("URL of the node".to_owned()))?;
-        let client = RpcClient::new(Http::with_client(http.0.clone(), url), false);
-        Ok(Self { client, config, newest: Arc::default() })
+        let unreadable = || ChainError::Unreadable("URL of the node".to_owned());
+        let urls = config.urls.iter().map(|url| url.expose_secret().parse::<Url>());
+        let urls = urls.collect::<Result<Vec<Url>, _>>().map_err(|_| unreadable())?;
+        if urls.is_empty() {
+            return Err(unreadable());
+        }
+        let (names, fence) = (url_names(&urls), Arc::<Mutex<Fence>>::default());
+        let endpoint = |named| Arc::new(Endpoint::new(http, named, &config, Arc::clone(&fence)));
+        let endpoints = urls.into_iter().zip(names).map(endpoint).collect();
+        Ok(Self(Arc::new(Inner {
+            config,
+            endpoints,
+            fence,
+            acquainted: OnceCell::new(),
+            looks: Mutex::default(),
+            broadcasts: Mutex::default(),
+        })))
     }
 
     /// The network it is expected to be on.
-    pub const fn chain(&self) -> ChainId {
-        self.config.chain
+    pub fn chain(&self) -> ChainId {
+        self.0.config.chain
     }
 
     /// Where Multicall3 lives on this network.
-    pub const fn multicall(&self) -> Address {
-        self.config.multicall
+    pub fn multicall(&self) -> Address {
+        self.0.config.multicall
     }
 
-    pub(crate) const fn log_lookback_blocks(&self) -> u64 {
-        self.config.log_lookback_blocks
-    }
-
-    /// Asks for one thing, within the deadline.
-    pub(crate) async fn ask<P: RpcSend, R: RpcRecv>(
-        &self,
-        method: &'static str,
-        params: P,
-    ) -> Result<R, ChainError> {
-        let began = Instant::now();
-        let limit = self.config.timeout;
-        let answer = tokio::time::timeout(limit, self.client.request(method, params)).await;
-        let answer = match answer {
-            Err(_) => Err(ChainError::TimedOut { limit }),
-            Ok(answer) => answer.map_err(ChainError::from),
-        };
-        let network = self.config.chain.to_string();
-        metrics::counter!("rpc_requests_total", "network" => network.clone(), "method" => method)
-            .increment(1);
-        metrics::histogram!("rpc_request_duration_seconds", "network" => network.clone(), "method" => method)
-            .record(began.elapsed().as_secs_f64());
-        if answer.is_err() {
-            metrics::counter!("rpc_errors_total", "network" => network, "method" => method)
-                .increment(1);
-        }
-        answer
+    pub(crate) fn log_lookback_blocks(&self) -> u64 {
+        self.0.config.log_lookback_blocks
     }
 
     /// The network the node says it is on.
@@ -131,147 +149,169 @@ impl Node {
         Ok(id.to())
     }
 
-    /// That the node answers, and is on the network that it is configured for.
+    /// That at least one endpoint answers, and is on the network that it is configured for.
     ///
     /// # Errors
-    /// [`ChainError`] when it does not, or is on another.
+    /// [`ChainError`] when none does: what the first that said anything said.
     pub async fn is_on_its_network(&self) -> Result<(), ChainError> {
-        let id = self.chain_id().await?;
-        if id == self.config.chain.get() {
-            Ok(())
-        } else {
-            Err(ChainError::Unreadable(format!("the node is on eip155:{id}")))
+        let mut asked = JoinSet::new();
+        for endpoint in &self.0.endpoints {
+            let endpoint = Arc::clone(endpoint);
+            asked.spawn(async move { endpoint.verify(endpoint.deadline()).await });
+        }
+        let mut failure = None;
+        while let Some(answer) = asked.join_next().await {
+            match answer {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => failure = failure.or(Some(error)),
+                Err(error) => tracing::error!(%error, "a node was not asked to the end"),
+            }
+        }
+        Err(failure.unwrap_or_else(ChainError::nobody))
+    }
+
+    /// Asks for one thing.
+    pub(crate) async fn ask<P: RpcSend, R: RpcRecv>(
+        &self,
+        method: &'static str,
+        params: P,
+    ) -> Result<R, ChainError> {
+        self.ask_and_read(method, params, Ok).await
+    }
+
+    /// Asks for one thing until somebody answers so that `read` can read it.
+    pub(crate) async fn ask_and_read<P: RpcSend, R: RpcRecv, T>(
+        &self,
+        method: &'static str,
+        params: P,
+        read: impl Fn(R) -> Result<T, ChainError> + Send + Sync,
+    ) -> Result<T, ChainError> {
+        let mut failure = None;
+        for endpoint in self.candidates().await {
+            let deadline = endpoint.deadline();
+            let answer = match self.catch_up(endpoint, deadline).await {
+                Ok(()) => endpoint.ask(method, params.clone(), deadline).await.and_then(&read),
+                Err(error) => Err(error),
+            };
+            match answer {
+                Err(error) if error.blame() != Blame::Request => {
+                    let (network, url_name) = (self.chain(), endpoint.name());
+                    tracing::debug!(%error, %network, url_name, method, "another node is asked");
+                    failure = Some(error);
+                }
+                answer => return answer,
+            }
+        }
+        Err(failure.unwrap_or_else(ChainError::nobody))
+    }
+
+    /// That this endpoint has got as far as callers were told that the chain is: what it says of
+    /// the chain before that is no evidence. A single endpoint is its own measure.
+    ///
+    /// # Errors
+    /// [`ChainError::Behind`] when it has not, other [`ChainError`]s when it did not say.
+    pub(crate) async fn catch_up(
+        &self,
+        endpoint: &Endpoint,
+        deadline: Deadline,
+    ) -> Result<(), ChainError> {
+        let fence = self.fence().number();
+        let known = endpoint.standing().head.unwrap_or_default();
+        if known >= fence || !self.has_several() || endpoint.head(deadline).await?.number >= fence {
+            return Ok(());
+        }
+        Err(ChainError::Behind)
+    }
+
+    /// Whom to ask, one after the other while they fail; the last one may be one that should be
+    /// left alone.
+    pub(crate) async fn candidates(&self) -> Vec<&Arc<Endpoint>> {
+        let standings = self.look_around().await;
+        let order = order(&standings).into_iter().chain(last_resort(&standings));
+        order.take(MOST_ASKED).filter_map(|index| self.0.endpoints.get(index)).collect()
+    }
+
+    /// Whose word counts when several have to say the same, or whom to give something to: those
+    /// who should not be left alone, or one of them if all should.
+    pub(crate) async fn witnesses(&self) -> Vec<&Arc<Endpoint>> {
+        let standings = self.look_around().await;
+        let mut order = order(&standings);
+        if order.is_empty() {
+            order.extend(last_resort(&standings));
+        }
+        order.into_iter().filter_map(|index| self.0.endpoints.get(index)).collect()
+    }
+
+    pub(crate) fn endpoints(&self) -> &[Arc<Endpoint>] {
+        &self.0.endpoints
+    }
+
+    pub(crate) fn has_several(&self) -> bool {
+        self.0.endpoints.len() > 1
+    }
+
+    pub(crate) fn fence(&self) -> MutexGuard<'_, Fence> {
+        self.0.fence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a broadcast to its end, or to the node's.
+    pub(crate) fn in_background(&self, broadcast: impl Future<Output = ()> + Send + 'static) {
+        let mut broadcasts = self.0.broadcasts.lock().unwrap_or_else(PoisonError::into_inner);
+        while broadcasts.try_join_next().is_some() {}
+        broadcasts.spawn(broadcast);
+    }
+
+    /// How the endpoints stand. Those that are not asked anyway are looked at once in a block's
+    /// time, behind the caller's back: how far they are, and whether they are well again. Only the
+    /// first caller waits for that, so that nobody's word is taken before it is known who lags.
+    async fn look_around(&self) -> Vec<Standing> {
+        if self.has_several() {
+            self.0.acquainted.get_or_init(|| self.get_acquainted()).await;
+            self.look_at_others();
+        }
+        self.standings()
+    }
+
+    async fn get_acquainted(&self) {
+        self.looks().began = Some(Instant::now());
+        let mut looks = JoinSet::new();
+        for endpoint in &self.0.endpoints {
+            looks.spawn(look_at(Arc::clone(endpoint)));
+        }
+        looks.join_all().await;
+    }
+
+    fn look_at_others(&self) {
+        let preferred = order(&self.standings()).first().copied();
+        let mut looks = self.looks();
+        while looks.running.try_join_next().is_some() {}
+        let now = Instant::now();
+        let lately = looks
+            .began
+            .is_some_and(|began| now.saturating_duration_since(began) < self.0.config.block_time);
+        if lately || !looks.running.is_empty() {
+            return;
+        }
+        looks.began = Some(now);
+        for (index, endpoint) in self.0.endpoints.iter().enumerate() {
+            if Some(index) != preferred && endpoint.may_be_looked_at() {
+                looks.running.spawn(look_at(Arc::clone(endpoint)));
+            }
         }
     }
 
-    /// This block, or `None` when the node has no such block.
-    ///
-    /// # Errors
-    /// [`ChainError`] when the node did not say.
-    pub async fn block(&self, tag: BlockTag) -> Result<Option<Head>, ChainError> {
-        let raw: Option<RawHead> = self.ask("eth_getBlockByNumber", (tag.param(), false)).await?;
-        let block = raw.map(Head::from);
-        if let (BlockTag::Latest, Some(head)) = (tag, &block) {
-            self.newest.fetch_max(head.timestamp, Ordering::AcqRel);
-        }
-        Ok(block)
+    fn looks(&self) -> MutexGuard<'_, Looks> {
+        self.0.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The time, in Unix seconds, of the newest block that it has ever told of: what it says as of
-    /// an earlier one is old.
-    pub(crate) fn newest_block_time(&self) -> i64 {
-        self.newest.load(Ordering::Acquire)
-    }
-
-    /// The node's newest block.
-    ///
-    /// # Errors
-    /// [`ChainError`] when the node did not say.
-    pub async fn head(&self) -> Result<Head, ChainError> {
-        self.block(BlockTag::Latest)
-            .await?
-            .ok_or_else(|| ChainError::Unreadable("no newest block".to_owned()))
-    }
-
-    /// The time, in Unix seconds, of the newest block that has `confirmations` blocks, itself
-    /// included; 0 where the node does not have that block, which is no evidence of any time.
-    ///
-    /// # Errors
-    /// [`ChainError`] when the node did not say.
-    pub async fn final_block_time(&self, confirmations: u64) -> Result<i64, ChainError> {
-        let head = self.head().await?;
-        let depth = confirmations.saturating_sub(1);
-        if depth == 0 {
-            return Ok(head.timestamp);
-        }
-        let block = self.block(BlockTag::Number(head.number.saturating_sub(depth))).await?;
-        Ok(block.map_or(0, |block| block.timestamp))
-    }
-
-    /// Whether the block at this height has `confirmations` blocks, itself included.
-    ///
-    /// # Errors
-    /// [`ChainError`] when the node did not say.
-    pub async fn is_deep(&self, number: u64, confirmations: u64) -> Result<bool, ChainError> {
-        let above = confirmations.saturating_sub(1);
-        Ok(number.saturating_add(above) <= self.head().await?.number)
-    }
-
-    /// Every receipt of the block at this height, or `None` when the node has no such block.
-    ///
-    /// # Errors
-    /// [`ChainError`] when the node did not say.
-    pub async fn block_receipts(&self, number: u64) -> Result<Option<Vec<Receipt>>, ChainError> {
-        let raw: Option<Vec<RawReceipt>> =
-            self.ask("eth_getBlockReceipts", (BlockTag::Number(number).param(),)).await?;
-        Ok(raw.map(|receipts| receipts.into_iter().map(Receipt::from).collect()))
-    }
-
-    /// The receipt of this transaction, or `None` when no block that the node knows holds it.
-    ///
-    /// # Errors
-    /// [`ChainError`] when the node did not say.
-    pub async fn receipt(&self, tx_hash: B256) -> Result<Option<Receipt>, ChainError> {
-        let raw: Option<RawReceipt> = self.ask("eth_getTransactionReceipt", (tx_hash,)).await?;
-        Ok(raw.map(Receipt::from))
-    }
-
-    /// The nonce that the address's next transaction would have after this block; `None` means
-    /// after everything that is pending.
-    ///
-    /// # Errors
-    /// [`ChainError`] when the node did not say.
-    pub async fn nonce(&self, address: Address, at: Option<BlockTag>) -> Result<u64, ChainError> {
-        let at = at.map_or_else(|| "pending".to_owned(), BlockTag::param);
-        let nonce: U64 = self.ask("eth_getTransactionCount", (address, at)).await?;
-        Ok(nonce.to())
-    }
-
-    /// The address's balance of the network's own coin, in wei.
-    ///
-    /// # Errors
-    /// [`ChainError`] when the node did not say.
-    pub async fn balance(&self, address: Address) -> Result<U256, ChainError> {
-        self.ask("eth_getBalance", (address, "latest")).await
-    }
-
-    /// What a call returns when it is made now, without being sent.
-    ///
-    /// # Errors
-    /// [`ChainError::Reverted`] when it would revert, other [`ChainError`]s when the node did not say.
-    pub async fn call(&self, call: &CallRequest<'_>) -> Result<Bytes, ChainError> {
-        self.ask("eth_call", (call.to_json(), call.at)).await
-    }
-
-    /// The gas that a call would use when it is made now.
-    ///
-    /// # Errors
-    /// [`ChainError::Reverted`] when it would revert, other [`ChainError`]s when the node did not say.
-    pub async fn estimate_gas(&self, call: &CallRequest<'_>) -> Result<u64, ChainError> {
-        let gas: U64 = self.ask("eth_estimateGas", (call.to_json(), call.at)).await?;
-        Ok(gas.to())
+    fn standings(&self) -> Vec<Standing> {
+        self.0.endpoints.iter().map(|endpoint| endpoint.standing()).collect()
     }
 }
 
-/// A call to be tried.
-#[derive(Clone, Copy, Debug)]
-pub struct CallRequest<'a> {
-    pub(crate) from: Option<Address>,
-    pub(crate) to: Address,
-    pub(crate) input: &'a Bytes,
-    pub(crate) at: &'static str,
-    pub(crate) gas: Option<u64>,
-}
-
-impl CallRequest<'_> {
-    fn to_json(self) -> Value {
-        let mut call = json!({ "to": self.to, "input": self.input });
-        if let Some(from) = self.from {
-            call["from"] = json!(from);
-        }
-        if let Some(gas) = self.gas {
-            call["gas"] = json!(format!("{gas:#x}"));
-        }
-        call
+/// Asks an endpoint for its newest block; it notes the answer, or that there was none.
+async fn look_at(endpoint: Arc<Endpoint>) {
+    if let Err(error) = endpoint.head(endpoint.deadline()).await {
+        tracing::debug!(%error, url_name = endpoint.name(), "a node does not tell its newest block");
     }
 }

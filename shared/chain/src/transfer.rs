@@ -5,7 +5,7 @@ use alloy_sol_types::SolCall;
 use domain::{Authorization, Signature};
 
 use crate::abi::{Multicall3, TransferByBytes, TransferByParts};
-use crate::node::CallRequest;
+use crate::call::CallRequest;
 use crate::{ChainError, Node};
 
 /// A call of a contract.

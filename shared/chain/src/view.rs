@@ -5,7 +5,7 @@ use alloy_sol_types::SolCall;
 use domain::{Amount, Authorization};
 
 use crate::abi::{Multicall3, Token};
-use crate::node::CallRequest;
+use crate::call::CallRequest;
 use crate::{ChainError, Node};
 
 /// What the token says about one authorization now.
@@ -29,7 +29,7 @@ impl Node {
         &self,
         authorizations: &[&Authorization],
     ) -> Result<Vec<AuthorizationView>, ChainError> {
-        let newest = self.newest_block_time();
+        let newest = self.fence().time();
         let clock = (self.multicall(), Multicall3::getCurrentBlockTimestampCall {}.abi_encode());
         let questions = authorizations.iter().flat_map(|authorization| {
             let Authorization { asset, payer, nonce, .. } = **authorization;
@@ -53,20 +53,28 @@ impl Node {
             at: "latest",
             gas: None,
         };
-        let output = self.call(&call).await?;
-        let results = Multicall3::aggregate3Call::abi_decode_returns(&output)
-            .map_err(|_| ChainError::Unreadable("multicall".to_owned()))?;
-        let Some((clock, results)) = results.split_first() else {
-            return Err(ChainError::Unreadable("empty multicall".to_owned()));
-        };
-        if results.len() != authorizations.len().saturating_mul(2) {
-            return Err(ChainError::Unreadable("multicall of another length".to_owned()));
-        }
-        if read_time(clock)? < newest {
-            return Err(ChainError::Behind);
-        }
+        let expected = authorizations.len().saturating_mul(2);
+        let read = |output: Bytes| read_results(&output, expected, newest);
+        let results = self.ask_and_read("eth_call", (call.to_json(), call.at), read).await?;
         results.chunks_exact(2).map(read_view).collect()
     }
+}
+
+/// What the calls returned, if that is as of a block that is not older than `newest`.
+fn read_results(
+    output: &Bytes,
+    expected: usize,
+    newest: i64,
+) -> Result<Vec<Multicall3::Result>, ChainError> {
+    let mut results = Multicall3::aggregate3Call::abi_decode_returns(output)
+        .map_err(|_| ChainError::Unreadable("multicall".to_owned()))?;
+    if results.len() != expected.saturating_add(1) {
+        return Err(ChainError::Unreadable("multicall of another length".to_owned()));
+    }
+    if read_time(&results.remove(0))? < newest {
+        return Err(ChainError::Behind);
+    }
+    Ok(results)
 }
 
 fn read_time(clock: &Multicall3::Result) -> Result<i64, ChainError> {

@@ -20,6 +20,8 @@ pub enum Fate {
     Refused(&'static str),
     /// The chain never hears of it, and these bytes come back, whatever they are.
     Rubbish(&'static str),
+    /// The chain never hears of it, and the answer is this HTTP status with nothing else.
+    Status(u16),
     /// The chain never hears of it, and no answer ever comes.
     Ignored,
     /// The chain takes it, and its answer is lost: the caller is told that nobody is there.
@@ -55,7 +57,7 @@ impl FaultyNode {
     pub async fn before(upstream: String) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::http::client();
         let rule: Mutex<Rule> = Mutex::new(Box::new(|_, _| Fate::Passed));
         let desk = Arc::new(Desk { upstream, client, rule });
         let app = Router::new().fallback(answer).with_state(Arc::clone(&desk));
@@ -95,6 +97,7 @@ async fn answer(State(desk): State<Arc<Desk>>, Json(mut request): Json<Value>) -
         Fate::Answered(result) => answer("result", result),
         Fate::Refused(message) => answer("error", json!({"code": -32000, "message": message})),
         Fate::Rubbish(bytes) => bytes.into_response(),
+        Fate::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Fate::Ignored => std::future::pending().await,
         Fate::Passed => match forward(&desk, &request).await {
             Some(passed) => Json(passed).into_response(),

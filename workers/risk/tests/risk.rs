@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use chain::{HttpClient, Node, NodeConfig};
+use chain::{BreakerPolicy, HttpClient, Node, NodeConfig};
 use domain::{Address, FailureCode, Payment, PaymentId, PaymentState, StateName};
 use queue::{Job, Queue, QueueConfig, Stream};
 use risk::{Risk, RiskNetwork};
@@ -41,8 +41,10 @@ impl World {
     fn judge(&self) -> DropGuard {
         let node = NodeConfig {
             chain: Anvil::CHAIN,
-            url: SecretString::from(self.anvil.url()),
+            urls: vec![SecretString::from(self.anvil.url())],
             timeout: Duration::from_secs(2),
+            block_time: Duration::from_secs(1),
+            breaker: BreakerPolicy::default(),
             multicall: Anvil::MULTICALL,
             log_lookback_blocks: 5_000,
         };

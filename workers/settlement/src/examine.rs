@@ -128,9 +128,17 @@ impl Network {
             return Ok(());
         };
         for attempt in &transaction.attempts {
-            if self.node.receipt(attempt.hash).await?.is_some() {
-                return self.look(&transaction).await;
-            }
+            // Any node's word that a block holds it keeps it, all nodes' silence does not.
+            let Some(receipt) = self.node.receipt_anywhere(attempt.hash).await? else { continue };
+            let mut canon = Canon::now(self).await?;
+            let held = canon.holds(receipt.block_number, receipt.block_hash).await? == Some(true);
+            return match transaction.state {
+                TransactionState::Open if held => {
+                    self.mined(&transaction, &receipt, &mut canon).await
+                }
+                TransactionState::Open => Ok(()),
+                _ => self.look_as_of(&transaction, &mut canon).await,
+            };
         }
         tracing::error!(nonce = transaction.nonce, %signer, "a foreign transaction used the nonce");
         let changes = self.leftovers(&transaction, &mut Canon::now(self).await?).await?;

@@ -8,6 +8,7 @@ mod crashes;
 mod gaps;
 mod interference;
 mod node_faults;
+mod nodes;
 mod rounds;
 mod wallets;
 mod world;

@@ -11,7 +11,7 @@ use testkit::{Anvil, Buyer, Fate, FaultyNode};
 use crate::world::{DEADLINE, World, ids};
 
 /// A node behind the same URL that has no block above this height.
-fn lags_at(height: u64) -> impl FnMut(&str, &mut Value) -> Fate + Send + 'static {
+pub(crate) fn lags_at(height: u64) -> impl FnMut(&str, &mut Value) -> Fate + Send + 'static {
     let newest = format!("{height:#x}");
     let above = move |param: &Value| {
         let digits = param.as_str().and_then(|text| text.strip_prefix("0x"));
@@ -35,7 +35,7 @@ fn lags_at(height: u64) -> impl FnMut(&str, &mut Value) -> Fate + Send + 'static
 }
 
 /// Counts how often this method was asked for while the rule held.
-fn counted(
+pub(crate) fn counted(
     method: &'static str,
     mut rule: impl FnMut(&str, &mut Value) -> Fate + Send + 'static,
 ) -> (Arc<AtomicUsize>, impl FnMut(&str, &mut Value) -> Fate + Send + 'static) {
@@ -50,7 +50,7 @@ fn counted(
     (asked, rule)
 }
 
-async fn asked_often(asked: &AtomicUsize, often: usize) {
+pub(crate) async fn asked_often(asked: &AtomicUsize, often: usize) {
     testkit::eventually(DEADLINE, || async {
         (asked.load(Ordering::Relaxed) >= often).then_some(())
     })
@@ -58,7 +58,7 @@ async fn asked_often(asked: &AtomicUsize, often: usize) {
 }
 
 /// Rings once, and waits until the bell is dealt with.
-async fn dealt_with(world: &World, payment: PaymentId) {
+pub(crate) async fn dealt_with(world: &World, payment: PaymentId) {
     let queue = world.queue();
     world.ring(&queue, &[payment]).await;
     testkit::eventually(DEADLINE, || async {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use chain::{Call, Fees, HttpClient, Node, NodeConfig, Signer, TransactionPlan};
+use chain::{BreakerPolicy, Call, Fees, HttpClient, Node, NodeConfig, Signer, TransactionPlan};
 use domain::{
     Address, Amount, Event, Payment, PaymentId, StateName, Submission, Timestamp, TransactionId,
     U256,
@@ -114,10 +114,18 @@ impl World {
 
     /// Starts a settlement process that knows the chain from this node.
     pub(crate) fn settle_at(&self, node: &str) -> Running {
+        self.settle_behind(&[node.to_owned()], Duration::from_secs(60))
+    }
+
+    /// Starts a settlement process that knows the chain from several nodes, the preferred first;
+    /// one that fails is left alone for so long.
+    pub(crate) fn settle_behind(&self, nodes: &[String], rest: Duration) -> Running {
         let node = NodeConfig {
             chain: Anvil::CHAIN,
-            url: SecretString::from(node),
+            urls: nodes.iter().map(|url| SecretString::from(url.as_str())).collect(),
             timeout: Duration::from_secs(5),
+            block_time: self.policy.block_time,
+            breaker: BreakerPolicy { rest, ..BreakerPolicy::default() },
             multicall: Anvil::MULTICALL,
             log_lookback_blocks: 5_000,
         };

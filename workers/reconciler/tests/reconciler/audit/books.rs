@@ -251,7 +251,7 @@ impl Books {
 fn node(url: &str) -> Node {
     let config = NodeConfig {
         chain: Anvil::CHAIN,
-        url: SecretString::from(url),
+        urls: vec![SecretString::from(url)],
         timeout: Duration::from_secs(10),
         multicall: Anvil::MULTICALL,
         log_lookback_blocks: 5_000,

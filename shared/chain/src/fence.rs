@@ -1,0 +1,128 @@
+//! What was told of the chain already: nothing older is evidence.
+
+use std::time::{Duration, Instant};
+
+use crate::Head;
+
+/// How long nobody must have told of the newest head before an older one is believed although not
+/// everybody was heard: far longer than a node takes to catch up by a block.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The newest head that callers were given, and the newest time of any block.
+///
+/// The height can go back, when the chain itself does. The time never does: whoever decides from
+/// what a block says must not be given an older one in between.
+#[derive(Debug, Default)]
+pub(crate) struct Fence {
+    number: u64,
+    time: i64,
+    /// When somebody last told of a head that is not older.
+    heard: Option<Instant>,
+}
+
+impl Fence {
+    /// The height of the newest head that callers were given.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The time, in Unix seconds, of the newest block that anybody told of.
+    pub(crate) const fn time(&self) -> i64 {
+        self.time
+    }
+
+    /// Notes that somebody tells of this head.
+    pub(crate) fn hear(&mut self, head: &Head, now: Instant) {
+        self.time = self.time.max(head.timestamp);
+        if head.number >= self.number {
+            self.heard = Some(now);
+        }
+    }
+
+    /// Notes that a caller is given this head.
+    pub(crate) fn raise(&mut self, number: u64) {
+        self.number = self.number.max(number);
+    }
+
+    /// Whether this head, the newest that was told of in a call that began when the fence stood
+    /// at `from`, is believed although it is older: everybody was heard, or nobody has told of a
+    /// newer one for long. Then the chain is shorter than it was.
+    pub(crate) fn gives_way(
+        &mut self,
+        number: u64,
+        from: u64,
+        everybody: bool,
+        now: Instant,
+    ) -> bool {
+        let long_ago =
+            self.heard.is_none_or(|heard| now.saturating_duration_since(heard) >= PATIENCE);
+        // Another caller was given a newer one meanwhile.
+        let moved = self.number > from;
+        let believed = !moved && (everybody || long_ago);
+        if believed {
+            self.number = number;
+            self.heard = Some(now);
+        }
+        believed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::B256;
+
+    use super::*;
+
+    fn head(number: u64) -> Head {
+        let timestamp = i64::try_from(number).unwrap();
+        Head { number, hash: B256::ZERO, parent: B256::ZERO, timestamp, base_fee: 0 }
+    }
+
+    #[test]
+    fn an_older_head_is_believed_when_everybody_says_so_or_after_a_long_silence() {
+        let start = Instant::now();
+        for (everybody, second, believed) in
+            [(false, 0, false), (false, 29, false), (false, 30, true), (true, 0, true)]
+        {
+            let mut fence = Fence::default();
+            fence.hear(&head(10), start);
+            fence.raise(10);
+            let now = start + Duration::from_secs(second);
+            fence.hear(&head(9), now);
+
+            assert_eq!(fence.gives_way(9, 10, everybody, now), believed, "{everybody} {second}");
+            assert_eq!(fence.number(), if believed { 9 } else { 10 });
+        }
+    }
+
+    #[test]
+    fn the_silence_ends_when_anybody_tells_of_it_again() {
+        let start = Instant::now();
+        let mut fence = Fence::default();
+        fence.hear(&head(10), start);
+        fence.raise(10);
+        fence.hear(&head(11), start + Duration::from_secs(20));
+        assert!(!fence.gives_way(9, 10, false, start + Duration::from_secs(40)));
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_takes_nothing_back() {
+        let now = Instant::now();
+        let mut fence = Fence::default();
+        fence.raise(10);
+        fence.raise(11);
+        assert!(!fence.gives_way(9, 10, true, now));
+        assert_eq!(fence.number(), 11);
+    }
+
+    #[test]
+    fn time_never_goes_back() {
+        let now = Instant::now();
+        let mut fence = Fence::default();
+        fence.hear(&head(10), now);
+        fence.raise(10);
+        fence.hear(&head(9), now);
+        assert!(fence.gives_way(9, 10, true, now));
+        assert_eq!(fence.time(), 10);
+    }
+}
