@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chain::{Node, NodeConfig, Signer};
-use domain::ChainId;
+use domain::{ChainId, U256};
 use risk::RiskNetwork;
 use runtime::Config;
 use runtime::config::NetworkConfig;
@@ -14,6 +14,9 @@ use settlement::{Policy, SettlementNetwork};
 use crate::failure::Failure;
 
 const WEI_PER_GWEI: u128 = 1_000_000_000;
+
+/// How often the balance of a signer at work is read.
+const GAS_LOOK_EVERY: Duration = Duration::from_secs(30);
 
 fn chain_id(network: &NetworkConfig) -> Result<ChainId, Failure> {
     ChainId::new(network.chain_id)
@@ -98,7 +101,14 @@ fn policy(config: &Config, network: &NetworkConfig) -> Policy {
         confirmations: network.confirmations,
         max_fee_per_gas: u128::from(network.max_fee_per_gas_gwei).saturating_mul(WEI_PER_GWEI),
         block_time: Duration::from_millis(network.block_time_ms),
+        gas_look_every: GAS_LOOK_EVERY,
+        gas_warn_wei: wei(network.gas_balance_warn_gwei),
+        gas_pause_wei: wei(network.gas_balance_pause_gwei),
     }
+}
+
+fn wei(gwei: u64) -> U256 {
+    U256::from(u128::from(gwei).saturating_mul(WEI_PER_GWEI))
 }
 
 fn seconds(seconds: u64) -> i64 {

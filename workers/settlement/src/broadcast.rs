@@ -54,7 +54,7 @@ impl Network {
     ) {
         let (nonce, signer) = (transaction.nonce, lane.address());
         match answer {
-            SendAnswer::Accepted => lane.set_broke(false),
+            SendAnswer::Accepted => self.accepted_with_gas(lane),
             SendAnswer::AlreadyKnown => {}
             // It may have been taken: it is followed, and sent again if no block takes it.
             SendAnswer::Unknown(said) => {
@@ -66,10 +66,7 @@ impl Network {
                     tracing::warn!(%error, nonce, %signer, "looked at again with the next block");
                 }
             }
-            SendAnswer::OutOfGasMoney => {
-                tracing::error!(%signer, "the signer cannot pay for gas: its lane waits for money");
-                lane.set_broke(true);
-            }
+            SendAnswer::OutOfGasMoney => self.refused_for_gas(lane).await,
             SendAnswer::Underpriced => {
                 tracing::warn!(nonce, %signer, "the node wants more: offered with the next block");
             }

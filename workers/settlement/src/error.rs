@@ -18,6 +18,12 @@ pub(crate) enum SettleError {
     /// Gas costs more than we pay.
     #[error("gas costs more than the cap")]
     TooDear,
+    /// A node refused for want of gas money: offering more makes no sense until there is some.
+    #[error("the signer cannot pay for gas")]
+    OutOfGas,
+    /// An operator has taken the signer out of use.
+    #[error("the signer is paused")]
+    Paused,
     /// The signer's lease was lost; its next holder goes on.
     #[error("the lease on the signer was lost")]
     LeaseLost,

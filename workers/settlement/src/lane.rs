@@ -1,18 +1,21 @@
 //! A signer under lease: the sole place where its nonces are handed out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chain::{BlockTag, Call, Fees, SignedTransaction, Signer, TransactionPlan};
-use domain::{Address, SignerId, TransactionId, U256};
-use store::{AttemptKind, NewAttempt, OpenTransaction, Round, StoredAttempt, TransactionState};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use domain::{Address, SignerId, TransactionId};
+use store::{
+    AttemptKind, NewAttempt, OpenTransaction, Renewal, Round, StoredAttempt, TransactionState,
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::SettleError;
 use crate::inbox::Ticket;
 use crate::network::Network;
-use crate::round;
+use crate::standing::{Gas, Standing};
+use crate::{gas_watch, meters, round};
 
 /// Gas of a transaction that moves nothing (yellow paper, appendix G).
 const FILLER_GAS: u64 = 21_000;
@@ -24,20 +27,25 @@ pub(crate) struct Lane {
     signer: Signer,
     next_nonce: AtomicU64,
     room: Arc<Semaphore>,
-    /// Set when a node said that the signer cannot pay for gas.
-    broke: AtomicBool,
+    standing: watch::Sender<Standing>,
+    /// Rung when the signer's money should be looked at before it is time.
+    gas_doubt: Notify,
+    /// Rung for whoever holds the lanes when this one stops working, or works again.
+    standing_changed: Arc<Notify>,
     /// Cancelled when the lease is lost, or given back.
     ended: CancellationToken,
 }
 
 impl Lane {
-    pub(crate) fn new(lease: store::Lane, signer: Signer, max_in_flight: usize) -> Arc<Self> {
+    pub(crate) fn new(lease: store::Lane, signer: Signer, network: &Network) -> Arc<Self> {
         Arc::new(Self {
             next_nonce: AtomicU64::new(lease.next_nonce),
             lease,
             signer,
-            room: Arc::new(Semaphore::new(max_in_flight)),
-            broke: AtomicBool::new(false),
+            room: Arc::new(Semaphore::new(network.policy.max_in_flight)),
+            standing: watch::Sender::new(Standing { paused: lease.paused, gas: Gas::Unknown }),
+            gas_doubt: Notify::new(),
+            standing_changed: Arc::clone(&network.standing_changed),
             ended: CancellationToken::new(),
         })
     }
@@ -62,8 +70,49 @@ impl Lane {
         self.next_nonce.store(nonce, Ordering::Release);
     }
 
-    pub(crate) fn set_broke(&self, broke: bool) {
-        self.broke.store(broke, Ordering::Release);
+    pub(crate) fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    /// Notes what is known about the signer's money now, and says what was known before.
+    pub(crate) fn note_gas(&self, change: impl FnOnce(Gas) -> Gas) -> (Gas, Gas) {
+        let (before, after) = self.change_standing(|standing| standing.gas = change(standing.gas));
+        (before.gas, after.gas)
+    }
+
+    /// Asks for a look at the signer's money.
+    pub(crate) fn doubt_gas(&self) {
+        self.gas_doubt.notify_one();
+    }
+
+    /// Waits until somebody asks for a look at the signer's money.
+    pub(crate) async fn gas_doubted(&self) {
+        self.gas_doubt.notified().await;
+    }
+
+    fn note_paused(&self, paused: bool) {
+        meters::lane_paused(self.lease.chain, self.address(), "operator", paused);
+        let (before, after) = self.change_standing(|standing| standing.paused = paused);
+        match (before.paused, after.paused) {
+            (false, true) => tracing::warn!(signer = %self.address(), "signer paused"),
+            (true, false) => tracing::info!(signer = %self.address(), "signer resumed"),
+            _ => {}
+        }
+    }
+
+    fn change_standing(&self, change: impl FnOnce(&mut Standing)) -> (Standing, Standing) {
+        let mut seen = None;
+        self.standing.send_if_modified(|standing| {
+            let before = *standing;
+            change(standing);
+            seen = Some((before, *standing));
+            before != *standing
+        });
+        let (before, after) = seen.unwrap_or_else(|| (self.standing(), self.standing()));
+        if before.works() != after.works() {
+            self.standing_changed.notify_one();
+        }
+        (before, after)
     }
 
     /// Stops handing out nonces, because somebody else does now.
@@ -96,6 +145,8 @@ impl Lane {
     /// Works under the lease until it is lost or `shutdown`, then gives it back.
     pub(crate) async fn run(self: Arc<Self>, network: &Arc<Network>, shutdown: CancellationToken) {
         tracing::info!(signer = %self.address(), epoch = self.lease.epoch, "signer leased");
+        meters::lease_change(self.lease.chain, "taken");
+        self.note_paused(self.lease.paused);
         let work = async {
             if shutdown.run_until_cancelled(self.catch_up(network)).await.is_some() {
                 self.rounds(network, &shutdown).await;
@@ -104,13 +155,26 @@ impl Lane {
         tokio::select! {
             () = work => {}
             () = self.keep_lease(network) => {}
+            () = gas_watch::watch(network, &self) => {}
         }
         self.lose();
         network.tracker.forget_lane(&self);
-        if let Err(error) = network.store.release_lane(&self.lease).await {
-            tracing::warn!(%error, signer = %self.address(), "the lease runs out by itself");
+        self.give_back(network).await;
+    }
+
+    async fn give_back(&self, network: &Network) {
+        let signer = self.address();
+        let released = network.store.release_lane(&self.lease).await;
+        let change = if matches!(released, Ok(true)) { "released" } else { "lost" };
+        match released {
+            Ok(true) => tracing::info!(%signer, "signer given back"),
+            Ok(false) => tracing::warn!(%signer, "another process has the signer now"),
+            Err(error) => tracing::warn!(%error, %signer, "the lease runs out by itself"),
         }
-        tracing::info!(signer = %self.address(), "signer given back");
+        meters::lease_change(self.lease.chain, change);
+        for reason in ["operator", "gas"] {
+            meters::lane_paused(self.lease.chain, signer, reason, false);
+        }
     }
 
     /// Renews the lease until it is lost, or until it would have run out without an answer.
@@ -125,9 +189,12 @@ impl Lane {
             let asked = tokio::time::Instant::now();
             let renewal = network.store.renew_lane(&self.lease, lease);
             match tokio::time::timeout_at(held_until, renewal).await {
-                Ok(Ok(true)) => held_until = asked + lease,
-                Ok(Ok(false)) => {
-                    tracing::warn!(signer = %self.address(), "lease lost or signer paused");
+                Ok(Ok(Renewal::Held { paused })) => {
+                    held_until = asked + lease;
+                    self.note_paused(paused);
+                }
+                Ok(Ok(Renewal::Lost)) => {
+                    tracing::warn!(signer = %self.address(), "lease lost");
                     return;
                 }
                 Ok(Err(error)) if tokio::time::Instant::now() < held_until => {
@@ -210,6 +277,8 @@ impl Lane {
             match result {
                 Ok(()) => tickets.into_iter().for_each(Ticket::complete),
                 Err(SettleError::LeaseLost) => return self.lose(),
+                // The payments ring again, for other lanes or for this one when it is resumed.
+                Err(SettleError::Paused) => self.note_paused(true),
                 // A commit may have happened although its answer was lost: look before going on.
                 Err(error @ (SettleError::Store(_) | SettleError::OutOfStep)) => {
                     tracing::warn!(%error, payments = payments.len(), "a round's end is not known");
@@ -229,40 +298,49 @@ impl Lane {
         }
     }
 
-    /// Waits for room in flight and for payments; `None` when there is no room any more at all.
+    /// Waits for room in flight and for payments; `None` when the lane is to be given back. It holds
+    /// no payments while it takes no new work, so that other lanes can settle them.
     async fn gather(
         self: &Arc<Self>,
         network: &Arc<Network>,
     ) -> Option<(OwnedSemaphorePermit, Vec<Ticket>)> {
-        self.funded(network).await;
-        let room = Arc::clone(&self.room).acquire_owned().await.ok()?;
-        let tickets = network.inbox.take(network.policy.most_items()).await;
-        Some((room, tickets))
-    }
-
-    /// Waits until the signer can pay for gas, if a node said that it cannot.
-    async fn funded(self: &Arc<Self>, network: &Arc<Network>) {
-        while self.broke.load(Ordering::Acquire) {
-            let enough = network.can_pay(self).await;
-            if matches!(enough, Ok(true)) {
-                tracing::info!(signer = %self.address(), "the signer can pay for gas again");
-                self.set_broke(false);
-                network.resend_open(self).await;
-            } else {
-                tokio::time::sleep(network.policy.lease / 3).await;
+        loop {
+            self.rest(network).await?;
+            let mut standing = self.standing.subscribe();
+            let gathered = async {
+                let room = Arc::clone(&self.room).acquire_owned().await.ok()?;
+                let tickets = network.inbox.take(network.policy.most_items()).await;
+                Some((room, tickets))
+            };
+            // Biased, so that a lane that has just stopped working takes nothing.
+            tokio::select! {
+                biased;
+                _ = standing.wait_for(|standing| !standing.works()) => {}
+                gathered = gathered => return gathered,
             }
         }
     }
-}
 
-impl Network {
-    /// Whether the signer's balance covers the dearest batch at today's price.
-    async fn can_pay(&self, lane: &Lane) -> Result<bool, SettleError> {
-        let reading = self.market.read(&self.node, &self.policy).await?;
-        let fees = reading.fees.ok_or(SettleError::TooDear)?;
-        let gas = crate::policy::Policy::batch_gas(self.policy.most_items());
-        let cost = U256::from(gas).saturating_mul(U256::from(fees.max_fee));
-        Ok(self.node.balance(lane.address()).await? >= cost)
+    /// Waits until the lane takes new work; `None` when it is paused and everything that it has
+    /// sent is over.
+    async fn rest(&self, network: &Arc<Network>) -> Option<()> {
+        let mut standing = self.standing.subscribe();
+        loop {
+            let now = *standing.borrow_and_update();
+            if now.works() {
+                return Some(());
+            }
+            if now.paused && !network.tracker.follows(self.signer()) {
+                return None;
+            }
+            if let Err(error) = network.look_after(self).await {
+                tracing::warn!(%error, signer = %self.address(), "not all is known of what it sent");
+            }
+            tokio::select! {
+                changed = standing.changed() => changed.ok()?,
+                () = tokio::time::sleep(network.policy.lease / 3) => {}
+            }
+        }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use domain::{ChainId, Payment, StateName};
+use domain::{Address, ChainId, Payment, StateName, U256};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+const WEI_PER_GWEI: u64 = 1_000_000_000;
 
 /// Describes every metric of this worker, so that their series carry help.
 pub fn describe_metrics() {
@@ -23,11 +25,45 @@ pub fn describe_metrics() {
     );
     describe_gauge!("settlement_lanes", "Signers held by this process");
     describe_gauge!("settlement_open_transactions", "Transactions sent and not final");
+    describe_counter!(
+        "settlement_lease_changes_total",
+        "Leases on signers that were taken, released and lost"
+    );
+    describe_gauge!(
+        "settlement_lane_paused",
+        "1 while a held signer takes no new work, by reason: operator or gas"
+    );
+    describe_gauge!("settler_gas_balance", "What a held signer has to pay for gas with, in gwei");
 }
 
 pub(crate) fn lanes(chain: ChainId, held: usize) {
     let held = u32::try_from(held).unwrap_or(u32::MAX);
     metrics::gauge!("settlement_lanes", "network" => chain.to_string()).set(held);
+}
+
+pub(crate) fn lease_change(chain: ChainId, change: &'static str) {
+    let network = chain.to_string();
+    metrics::counter!("settlement_lease_changes_total", "network" => network, "change" => change)
+        .increment(1);
+}
+
+pub(crate) fn lane_paused(chain: ChainId, signer: Address, reason: &'static str, paused: bool) {
+    metrics::gauge!(
+        "settlement_lane_paused",
+        "network" => chain.to_string(), "signer" => signer.to_string(), "reason" => reason
+    )
+    .set(u32::from(paused));
+}
+
+/// Notes a balance, given in wei.
+pub(crate) fn gas_balance(chain: ChainId, signer: Address, balance: U256) {
+    let gwei = (balance / U256::from(WEI_PER_GWEI)).saturating_to::<u64>();
+    metrics::gauge!(
+        "settler_gas_balance",
+        "network" => chain.to_string(), "signer" => signer.to_string()
+    )
+    // A gauge is a picture for people: it need not tell the last gwei of millions of coins.
+    .set(gwei as f64);
 }
 
 pub(crate) fn open_transactions(chain: ChainId, open: usize) {

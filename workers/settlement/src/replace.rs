@@ -15,12 +15,16 @@ impl Network {
     /// Offers more for the same work. All attempts stay watched, for any of them may be mined.
     ///
     /// # Errors
-    /// [`SettleError::TooDear`] when more than the cap would be needed; the old offer stands.
+    /// [`SettleError::TooDear`] when more than the cap would be needed, [`SettleError::OutOfGas`]
+    /// when the signer cannot even pay what was offered; the old offer stands.
     pub(crate) async fn bump(
         self: &Arc<Self>,
         lane: &Arc<Lane>,
         transaction: &OpenTransaction,
     ) -> Result<(), SettleError> {
+        if lane.standing().gas.is_refused() {
+            return Err(SettleError::OutOfGas);
+        }
         let kind = if is_filled(transaction) { AttemptKind::Filler } else { AttemptKind::Payload };
         self.replace(lane, transaction, kind).await
     }

@@ -215,6 +215,7 @@ async fn store(
             Ok(Outcome::Stored(followed))
         }
         Stored::LeaseLost => Err(SettleError::LeaseLost),
+        Stored::Paused => Err(SettleError::Paused),
         Stored::NonceMoved(_) => Err(SettleError::OutOfStep),
         Stored::Overtaken(payments) => Ok(Outcome::Again(payments)),
     }

@@ -37,6 +37,8 @@ pub enum Stored {
     Committed(Advance),
     /// Nothing was stored: somebody else has the signer now.
     LeaseLost,
+    /// Nothing was stored: an operator has taken the signer out of use.
+    Paused,
     /// Nothing was stored: the signer's next nonce is this one.
     NonceMoved(u64),
     /// Nothing was stored: these payments moved meanwhile.
@@ -63,12 +65,15 @@ impl Store {
         if next != round.nonce {
             return Ok(Stored::NonceMoved(next));
         }
-        sqlx::query!(
-            "update signers set next_nonce = next_nonce + 1 where id = $1",
+        let advanced = sqlx::query!(
+            "update signers set next_nonce = next_nonce + 1 where id = $1 and paused_reason is null",
             lane.signer.uuid(),
         )
         .execute(&mut *tx)
         .await?;
+        if advanced.rows_affected() == 0 {
+            return Ok(Stored::Paused);
+        }
         insert_transaction(&mut tx, lane, &round, now).await?;
         insert_attempt(&mut tx, round.transaction, 1, &round.attempt, now).await?;
         let payments: Vec<PaymentId> =

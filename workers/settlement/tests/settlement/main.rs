@@ -8,4 +8,5 @@ mod crashes;
 mod interference;
 mod node_faults;
 mod rounds;
+mod signers;
 mod world;
