@@ -3,17 +3,20 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chain::{Node, NodeConfig, Signer};
+use chain::{KmsKey, Node, NodeConfig, Signer};
 use domain::{ChainId, U256};
 use risk::RiskNetwork;
 use runtime::Config;
-use runtime::config::NetworkConfig;
+use runtime::config::{KeySource, NetworkConfig};
 use secrecy::SecretString;
 use settlement::{Policy, SettlementNetwork};
 
 use crate::failure::Failure;
 
 const WEI_PER_GWEI: u128 = 1_000_000_000;
+
+/// How long AWS KMS may take to sign. Within it the payments of a round wait, and nothing else.
+const KMS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the balance of a signer at work is read.
 const GAS_LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -55,14 +58,15 @@ pub(crate) fn for_risk(
     networks.collect()
 }
 
-/// The networks as settlement sees them: those with at least one key.
-pub(crate) fn for_settlement(
+/// The networks as settlement sees them: those with at least one key. Key files are decrypted here,
+/// and AWS KMS is asked for its addresses.
+pub(crate) async fn for_settlement(
     config: &Config,
     http: &chain::HttpClient,
 ) -> Result<Vec<SettlementNetwork>, Failure> {
     let mut networks = Vec::new();
     for network in &config.networks {
-        let signers = signers(config, chain_id(network)?)?;
+        let signers = signers(config, chain_id(network)?).await?;
         if signers.is_empty() {
             tracing::warn!(network = %network.caip2(), "no key: nothing is settled here");
             continue;
@@ -76,17 +80,39 @@ pub(crate) fn for_settlement(
     Ok(networks)
 }
 
-/// The configured signers of a network.
-pub(crate) fn signers(config: &Config, chain: ChainId) -> Result<Vec<Signer>, Failure> {
-    config
-        .signers
-        .iter()
-        .filter(|signer| signer.chain_id == chain.get())
-        .map(|signer| {
-            Signer::from_key(&signer.key)
-                .map_err(|error| Failure::Said(format!("signer of {chain}: {error}")))
-        })
-        .collect()
+/// The configured signers of a network, each once.
+pub(crate) async fn signers(config: &Config, chain: ChainId) -> Result<Vec<Signer>, Failure> {
+    let mut signers: Vec<Signer> = Vec::new();
+    for configured in config.signers.iter().filter(|signer| signer.chain_id == chain.get()) {
+        let refused = |why: String| Failure::Said(format!("{}: {why}", configured.setting));
+        let signer = signer(&configured.key).await.map_err(refused)?;
+        if signers.iter().any(|earlier| earlier.address() == signer.address()) {
+            let address = signer.address();
+            return Err(refused(format!("signs for {address} on {chain}, as one before it does")));
+        }
+        signers.push(signer);
+    }
+    Ok(signers)
+}
+
+/// Finds a key, or says in words why that failed.
+async fn signer(key: &KeySource) -> Result<Signer, String> {
+    match key {
+        KeySource::Raw(key) => Signer::from_key(key).map_err(|error| error.to_string()),
+        KeySource::Keystore { file, password } => Signer::from_keystore(file, password)
+            .await
+            .map_err(|error| format!("keystore_file {}: {error}", file.display())),
+        KeySource::Kms { key_id, region, endpoint_url } => {
+            let key = KmsKey {
+                key_id: key_id.clone(),
+                region: region.clone(),
+                endpoint_url: endpoint_url.as_ref().map(|url| url.expose().to_owned()),
+                timeout: KMS_TIMEOUT,
+            };
+            let found = Box::pin(Signer::from_kms(&key)).await;
+            found.map_err(|error| format!("kms_key_id {key_id}: {error}"))
+        }
+    }
 }
 
 fn policy(config: &Config, network: &NetworkConfig) -> Policy {

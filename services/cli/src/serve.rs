@@ -55,7 +55,7 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
     let stop = process.shutdown.token();
     process.shutdown.spawn("health", http::serve(listener, health, stop));
     for role in roles {
-        process.start(*role)?;
+        process.start(*role).await?;
     }
     tracing::info!(?roles, "started");
     let drained = process.shutdown.drain(Duration::from_secs(config.shutdown.drain_secs)).await;
@@ -68,7 +68,7 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
 const FLUSH_LIMIT: Duration = Duration::from_millis(500);
 
 impl Process<'_> {
-    fn start(&self, role: Role) -> Result<(), Failure> {
+    async fn start(&self, role: Role) -> Result<(), Failure> {
         let (config, store, queue) = (self.config.clone(), self.store.clone(), self.queue.clone());
         let (clock, stop) = (self.clock.clone(), self.shutdown.token());
         let name = role.service();
@@ -89,7 +89,8 @@ impl Process<'_> {
             }
             Role::Settlement => {
                 settlement::describe_metrics();
-                self.shutdown.spawn_essential(name, self.settlement()?.run(stop));
+                let settlement = self.settlement().await?;
+                self.shutdown.spawn_essential(name, settlement.run(stop));
             }
             Role::Notifier => self.shutdown.spawn_essential(name, async move {
                 if let Err(error) = notifier::run(&config, store, &queue, clock, stop).await {
@@ -119,12 +120,12 @@ impl Process<'_> {
         })
     }
 
-    fn settlement(&self) -> Result<Settlement, Failure> {
+    async fn settlement(&self) -> Result<Settlement, Failure> {
         Ok(Settlement {
             store: self.store.clone(),
             queue: self.queue.clone(),
             clock: self.clock.clone(),
-            networks: networks::for_settlement(self.config, &self.http)?,
+            networks: networks::for_settlement(self.config, &self.http).await?,
             concurrency: at_least_one(self.config.settlement.concurrency),
         })
     }

@@ -7,3 +7,4 @@ mod outages;
 mod payments;
 mod pipeline;
 mod process;
+mod signers;
