@@ -138,7 +138,7 @@ impl Signer {
     /// [`SignError`] when KMS did not give one.
     #[cfg(feature = "aws-kms")]
     pub async fn from_kms(key: &KmsKey) -> Result<Self, SignError> {
-        Self::with_kms(kms::KmsSigner::connect(key, None).await?)
+        Ok(Self::with_kms(kms::KmsSigner::connect(key, None).await?))
     }
 
     /// [`Signer::from_kms`] with these credentials instead of the process's.
@@ -150,7 +150,7 @@ impl Signer {
         key: &KmsKey,
         credentials: aws_sdk_kms::config::Credentials,
     ) -> Result<Self, SignError> {
-        Self::with_kms(kms::KmsSigner::connect(key, Some(credentials)).await?)
+        Ok(Self::with_kms(kms::KmsSigner::connect(key, Some(credentials)).await?))
     }
 
     /// The signer whose key is in AWS KMS.
@@ -167,8 +167,8 @@ impl Signer {
     }
 
     #[cfg(feature = "aws-kms")]
-    fn with_kms(key: kms::KmsSigner) -> Result<Self, SignError> {
-        Ok(Self { address: key.address(), key: Key::Kms(key) })
+    fn with_kms(key: kms::KmsSigner) -> Self {
+        Self { address: key.address(), key: Key::Kms(key) }
     }
 
     /// The address it signs for.

@@ -65,7 +65,7 @@ impl KmsSigner {
 /// A client of its own, because the library's default one brings a second TLS stack along.
 async fn client(key: &KmsKey, credentials: Option<Credentials>) -> Client {
     let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let mut loader = aws_config::defaults(BehaviorVersion::v2025_08_07())
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http)
         .region(Region::new(key.region.clone()))
         .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
