@@ -1,9 +1,11 @@
 //! The command line.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
-use domain::{AccountId, ApiKeyId, ChainId, Scope};
+use domain::{AccountId, Address, ApiKeyId, ChainId, Scope, SignerId};
 
 use crate::role::Role;
 
@@ -134,10 +136,105 @@ pub(crate) enum KeyCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SignerCommand {
-    /// Lists every signer that was ever used, and who holds it.
-    List,
+    /// Lists every signer that the ledger knows: who holds it, what is in flight, what it has for
+    /// gas.
+    List {
+        /// As a table for people instead of a JSON line for each.
+        #[arg(long)]
+        table: bool,
+    },
+    /// Makes a signer known to the ledger, before a worker has its key.
+    Add(NewSigner),
+    /// Takes a signer out of use. What it has sent is followed to the end.
+    Pause {
+        /// Its id or its address.
+        signer: SignerRef,
+        /// The network, where several have a signer of this address, for example eip155:8453.
+        #[arg(long)]
+        network: Option<ChainId>,
+        /// Why, for whoever finds it paused.
+        #[arg(long, value_parser = parse_reason)]
+        reason: String,
+    },
+    /// Puts a signer back into use.
+    Resume {
+        /// Its id or its address.
+        signer: SignerRef,
+        /// The network, where several have a signer of this address.
+        #[arg(long)]
+        network: Option<ChainId>,
+    },
+    /// Prints what happened to a signer, oldest first.
+    Events {
+        /// Its id or its address.
+        signer: SignerRef,
+        /// The network, where several have a signer of this address.
+        #[arg(long)]
+        network: Option<ChainId>,
+        /// At most so many, the newest.
+        #[arg(long, default_value_t = 100)]
+        last: u32,
+    },
     /// Prints the address of each configured key.
     Addresses,
+}
+
+/// Which signer is new.
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("which").required(true))]
+pub(crate) struct NewSigner {
+    /// The network it signs for, for example eip155:84532.
+    #[arg(long)]
+    pub(crate) network: ChainId,
+    /// Its address.
+    #[arg(long, group = "which")]
+    pub(crate) address: Option<Address>,
+    /// Makes a new key and keeps it, encrypted, in this file, which must not be there yet.
+    #[arg(long, group = "which", requires = "password_file", value_name = "FILE")]
+    pub(crate) new_keystore: Option<PathBuf>,
+    /// The file that holds the password of the new file.
+    #[arg(long, requires = "new_keystore", value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// A signer, as operators name it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SignerRef {
+    Id(SignerId),
+    Address(Address),
+}
+
+impl FromStr for SignerRef {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let id = text.parse().map(Self::Id);
+        id.map_err(|_| "must be a signer's id (sgn_…) or its address (0x…)")
+    }
+}
+
+impl fmt::Display for SignerRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
+/// The longest reason, in characters.
+const REASON_LIMIT: usize = 500;
+
+fn parse_reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if (1..=REASON_LIMIT).contains(&text.chars().count()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must have 1 to {REASON_LIMIT} characters"))
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -10,13 +10,13 @@ use store::{BlockRange, Store};
 
 use crate::args::AuditArgs;
 use crate::failure::{Failure, print};
-use crate::networks;
+use crate::networks::{self, Nodes};
 use crate::serve::open_store;
 
 /// Compares ledger and chain, and prints every difference and a summary of each network; success
 /// only when everything could be read and nothing differs.
 pub(crate) async fn run(config: &Config, args: AuditArgs) -> Result<ExitCode, Failure> {
-    let mut networks = networks::for_audit(config, &chain::HttpClient::new())?;
+    let mut networks = networks::for_audit(config, &Nodes::open(config)?)?;
     if let Some(chosen) = args.network {
         networks.retain(|network| network.node.chain() == chosen);
         if networks.is_empty() {

@@ -3,18 +3,24 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use chain::{BreakerPolicy, Node, NodeConfig, Signer};
-use domain::{Address, ChainId};
+use chain::{BreakerPolicy, KmsKey, Node, NodeConfig, Signer};
+use domain::{Address, ChainId, U256};
 use reconciler::audit::AuditNetwork;
 use risk::RiskNetwork;
 use runtime::Config;
-use runtime::config::NetworkConfig;
+use runtime::config::{KeySource, NetworkConfig};
 use secrecy::SecretString;
 use settlement::{Policy, SettlementNetwork};
 
 use crate::failure::Failure;
 
 const WEI_PER_GWEI: u128 = 1_000_000_000;
+
+/// How long AWS KMS may take to sign. Within it the payments of a round wait, and nothing else.
+const KMS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often the balance of a signer at work is read.
+const GAS_LOOK_EVERY: Duration = Duration::from_secs(30);
 
 fn chain_id(network: &NetworkConfig) -> Result<ChainId, Failure> {
     ChainId::new(network.chain_id)
@@ -41,7 +47,8 @@ impl Nodes {
         self.0.values()
     }
 
-    fn of(&self, network: &NetworkConfig) -> Result<Node, Failure> {
+    /// The node of this network.
+    pub(crate) fn of(&self, network: &NetworkConfig) -> Result<Node, Failure> {
         let chain = chain_id(network)?;
         let node = self.0.get(&chain).cloned();
         node.ok_or_else(|| Failure::Said(format!("network {chain} has no node")))
@@ -82,15 +89,12 @@ pub(crate) fn for_risk(
 }
 
 /// The networks as the audit sees them.
-pub(crate) fn for_audit(
-    config: &Config,
-    http: &chain::HttpClient,
-) -> Result<Vec<AuditNetwork>, Failure> {
+pub(crate) fn for_audit(config: &Config, nodes: &Nodes) -> Result<Vec<AuditNetwork>, Failure> {
     let networks = config.networks.iter().map(|network| {
         let assets: Result<Vec<Address>, _> =
             network.assets.iter().map(|asset| asset.address.as_str().parse()).collect();
         Ok(AuditNetwork {
-            node: node(http, network)?,
+            node: nodes.of(network)?,
             assets: assets.map_err(|_| {
                 Failure::Said(format!("network {}: an asset is no address", network.caip2()))
             })?,
@@ -100,14 +104,15 @@ pub(crate) fn for_audit(
     networks.collect()
 }
 
-/// The networks as settlement sees them: those with at least one key.
-pub(crate) fn for_settlement(
+/// The networks as settlement sees them: those with at least one key. Key files are decrypted here,
+/// and AWS KMS is asked for its addresses.
+pub(crate) async fn for_settlement(
     config: &Config,
     nodes: &Nodes,
 ) -> Result<Vec<SettlementNetwork>, Failure> {
     let mut networks = Vec::new();
     for network in &config.networks {
-        let signers = signers(config, chain_id(network)?)?;
+        let signers = signers(config, chain_id(network)?).await?;
         if signers.is_empty() {
             tracing::warn!(network = %network.caip2(), "no key: nothing is settled here");
             continue;
@@ -121,17 +126,39 @@ pub(crate) fn for_settlement(
     Ok(networks)
 }
 
-/// The configured signers of a network.
-pub(crate) fn signers(config: &Config, chain: ChainId) -> Result<Vec<Signer>, Failure> {
-    config
-        .signers
-        .iter()
-        .filter(|signer| signer.chain_id == chain.get())
-        .map(|signer| {
-            Signer::from_key(&signer.key)
-                .map_err(|error| Failure::Said(format!("signer of {chain}: {error}")))
-        })
-        .collect()
+/// The configured signers of a network, each once.
+pub(crate) async fn signers(config: &Config, chain: ChainId) -> Result<Vec<Signer>, Failure> {
+    let mut signers: Vec<Signer> = Vec::new();
+    for configured in config.signers.iter().filter(|signer| signer.chain_id == chain.get()) {
+        let refused = |why: String| Failure::Said(format!("{}: {why}", configured.setting));
+        let signer = signer(&configured.key).await.map_err(refused)?;
+        if signers.iter().any(|earlier| earlier.address() == signer.address()) {
+            let address = signer.address();
+            return Err(refused(format!("signs for {address} on {chain}, as one before it does")));
+        }
+        signers.push(signer);
+    }
+    Ok(signers)
+}
+
+/// Finds a key, or says in words why that failed.
+async fn signer(key: &KeySource) -> Result<Signer, String> {
+    match key {
+        KeySource::Raw(key) => Signer::from_key(key).map_err(|error| error.to_string()),
+        KeySource::Keystore { file, password } => Signer::from_keystore(file, password)
+            .await
+            .map_err(|error| format!("keystore_file {}: {error}", file.display())),
+        KeySource::Kms { key_id, region, endpoint_url } => {
+            let key = KmsKey {
+                key_id: key_id.clone(),
+                region: region.clone(),
+                endpoint_url: endpoint_url.as_ref().map(|url| url.expose().to_owned()),
+                timeout: KMS_TIMEOUT,
+            };
+            let found = Box::pin(Signer::from_kms(&key)).await;
+            found.map_err(|error| format!("kms_key_id {key_id}: {error}"))
+        }
+    }
 }
 
 fn policy(config: &Config, network: &NetworkConfig) -> Policy {
@@ -146,7 +173,14 @@ fn policy(config: &Config, network: &NetworkConfig) -> Policy {
         confirmations: network.confirmations,
         max_fee_per_gas: u128::from(network.max_fee_per_gas_gwei).saturating_mul(WEI_PER_GWEI),
         block_time: Duration::from_millis(network.block_time_ms),
+        gas_look_every: GAS_LOOK_EVERY,
+        gas_warn_wei: wei(network.gas_balance_warn_gwei),
+        gas_pause_wei: wei(network.gas_balance_pause_gwei),
     }
+}
+
+fn wei(gwei: u64) -> U256 {
+    U256::from(u128::from(gwei).saturating_mul(WEI_PER_GWEI))
 }
 
 fn seconds(seconds: u64) -> i64 {

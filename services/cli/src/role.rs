@@ -33,6 +33,14 @@ impl Role {
         }
     }
 
+    /// Whether it asks EVM nodes.
+    pub(crate) const fn asks_chain(self) -> bool {
+        match self {
+            Self::Risk | Self::Settlement | Self::Reconciler => true,
+            Self::Ingress | Self::Results | Self::Notifier => false,
+        }
+    }
+
     /// Whether it is of no use without EVM nodes. The reconciler is of use: only its audit asks them.
     pub(crate) const fn needs_chain(self) -> bool {
         match self {

@@ -52,11 +52,11 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
     let listener = http::bind(config.metrics.listen).await.map_err(Failure::Start)?;
     let address = listener.local_addr().map_err(Failure::Start)?;
     tracing::info!(%address, "serving health and metrics");
-    let health = health::router(readiness(&process), metrics);
+    let health = health::router(readiness(&process, roles), metrics);
     let stop = process.shutdown.token();
     process.shutdown.spawn("health", http::serve(listener, health, stop));
     for role in roles {
-        process.start(*role)?;
+        process.start(*role).await?;
     }
     tracing::info!(?roles, "started");
     let drained = process.shutdown.drain(Duration::from_secs(config.shutdown.drain_secs)).await;
@@ -69,7 +69,7 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
 const FLUSH_LIMIT: Duration = Duration::from_millis(500);
 
 impl Process<'_> {
-    fn start(&self, role: Role) -> Result<(), Failure> {
+    async fn start(&self, role: Role) -> Result<(), Failure> {
         let (config, store, queue) = (self.config.clone(), self.store.clone(), self.queue.clone());
         let (clock, stop) = (self.clock.clone(), self.shutdown.token());
         let name = role.service();
@@ -90,7 +90,8 @@ impl Process<'_> {
             }
             Role::Settlement => {
                 settlement::describe_metrics();
-                self.shutdown.spawn_essential(name, self.settlement()?.run(stop));
+                let settlement = self.settlement().await?;
+                self.shutdown.spawn_essential(name, settlement.run(stop));
             }
             Role::Notifier => self.shutdown.spawn_essential(name, async move {
                 if let Err(error) = notifier::run(&config, store, &queue, clock, stop).await {
@@ -126,25 +127,25 @@ impl Process<'_> {
         let settings = &self.config.reconciler;
         Ok(Auditor {
             store: self.store.clone(),
-            networks: networks::for_audit(self.config, &self.http)?,
+            networks: networks::for_audit(self.config, &self.nodes)?,
             interval: Duration::from_secs(settings.audit_interval_secs),
             blocks: settings.audit_blocks,
         })
     }
 
-    fn settlement(&self) -> Result<Settlement, Failure> {
+    async fn settlement(&self) -> Result<Settlement, Failure> {
         Ok(Settlement {
             store: self.store.clone(),
             queue: self.queue.clone(),
             clock: self.clock.clone(),
-            networks: networks::for_settlement(self.config, &self.nodes)?,
+            networks: networks::for_settlement(self.config, &self.nodes).await?,
             concurrency: at_least_one(self.config.settlement.concurrency),
         })
     }
 }
 
 /// What has to answer for these roles to do their work.
-fn readiness(process: &Process<'_>) -> Health {
+fn readiness(process: &Process<'_>, roles: &[Role]) -> Health {
     let (store, queue) = (process.store.clone(), process.queue.clone());
     let mut health = Health::new()
         .until(process.shutdown.token())
@@ -156,7 +157,8 @@ fn readiness(process: &Process<'_>) -> Health {
             let queue = queue.clone();
             async move { queue.ping().await }
         });
-    for node in process.nodes.all() {
+    let needed = roles.iter().any(|role| role.needs_chain());
+    for node in process.nodes.all().filter(|_| needed) {
         let node = node.clone();
         // A handful of networks for the life of the process.
         let name: &'static str = Box::leak(format!("node {}", node.chain()).into_boxed_str());
@@ -170,7 +172,7 @@ fn readiness(process: &Process<'_>) -> Health {
 
 /// The nodes that these roles need.
 fn open_nodes(config: &Config, roles: &[Role]) -> Result<Nodes, Failure> {
-    if !roles.iter().any(|role| role.needs_chain()) {
+    if !roles.iter().any(|role| role.asks_chain()) {
         return Ok(Nodes::default());
     }
     chain::describe_metrics();

@@ -42,6 +42,8 @@ pub use mined_block::MinedBlock;
 pub use node::{HttpClient, Node, NodeConfig};
 pub use outcome::{find_payment, transfer_after_use};
 pub use receipt::{LogEntry, Receipt};
-pub use signer::{InvalidKey, SignedTransaction, Signer, TransactionPlan};
+pub use signer::{
+    InvalidKey, KeystoreError, KmsKey, SignError, SignedTransaction, Signer, TransactionPlan,
+};
 pub use transfer::{Call, Simulated, batch, transfer};
 pub use view::AuthorizationView;

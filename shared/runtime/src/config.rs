@@ -21,7 +21,7 @@ pub use self::sections::{
     DatabaseConfig, HttpClientConfig, IngressConfig, LogConfig, MetricsConfig, NotifierConfig,
     ReconcilerConfig, RedisConfig, ResultsConfig, RiskConfig, SettlementConfig, ShutdownConfig,
 };
-pub use self::signer::SignerConfig;
+pub use self::signer::{KeySource, SignerConfig};
 pub use self::value::{EvmAddress, PublicUrl, RpcUrl, ValueError};
 
 /// The variable that names the configuration file when the command line does not.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
+use runtime::config::KeySource;
 use runtime::{Config, ConfigError};
 use secrecy::ExposeSecret;
 
@@ -244,12 +245,96 @@ fn a_network_that_is_given_twice_is_refused() {
     assert_eq!(refusal, "networks: two entries have the chain_id 84532");
 }
 
+fn raw_keys(config: &Config) -> Vec<&str> {
+    let keys = config.signers.iter().map(|signer| match &signer.key {
+        KeySource::Raw(key) => key.expose_secret(),
+        other => panic!("a raw key was expected: {other:?}"),
+    });
+    keys.collect()
+}
+
+/// A configuration with this in its `[[signers]]`.
+fn with_signer(settings: &str) -> Sources {
+    Sources::new().file(NETWORK).file(&format!("[[signers]]\nchain_id = 84532\n{settings}\n"))
+}
+
+#[test]
+fn a_key_file_is_opened_with_a_password_from_one_of_three_places() {
+    let keystore = "keystore_file = \"/run/key.json\"";
+    let own = |password: &str| with_signer(&format!("{keystore}\n{password}"));
+    for sources in [
+        own("password = \"hunter4\""),
+        own("password_file = \"/run/password\"").secret_file("/run/password", "hunter4\n"),
+        own("").set("QUITTANCE_SIGNER_PASSWORD", "hunter4"),
+        own("")
+            .set("QUITTANCE_SIGNER_PASSWORD_FILE", "/run/password")
+            .secret_file("/run/password", "hunter4\n"),
+        // A signer's own password comes first.
+        own("password = \"hunter4\"").set("QUITTANCE_SIGNER_PASSWORD", "hunter5"),
+    ] {
+        let config = sources.read().unwrap();
+        assert!(!format!("{config:?}").contains("hunter4"));
+        match &config.signers[0].key {
+            KeySource::Keystore { file, password } => {
+                assert_eq!(file, Path::new("/run/key.json"));
+                assert_eq!(password.expose_secret(), "hunter4");
+            }
+            other => panic!("a key file was expected: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_key_in_kms_is_named_by_id_and_region_and_its_endpoint_is_never_shown() {
+    let config = with_signer(
+        "kms_key_id = \"alias/settler\"\nkms_region = \"eu-central-1\"
+         kms_endpoint_url = \"https://user:hunter4@kms.example\"",
+    );
+    let config = config.read().unwrap();
+    assert!(!format!("{config:?}").contains("hunter4"));
+    assert!(matches!(
+        &config.signers[0].key,
+        KeySource::Kms { key_id, region, endpoint_url: Some(_) }
+            if key_id == "alias/settler" && region == "eu-central-1"
+    ));
+}
+
+#[test]
+fn a_signer_whose_key_is_nowhere_or_in_two_places_is_refused() {
+    for (settings, problem) in [
+        ("", "needs exactly one of"),
+        ("key_file = \"/k\"\nkeystore_file = \"/k\"", "needs exactly one of"),
+        ("kms_key_id = \"k\"\nkey = \"hunter4\"", "needs exactly one of"),
+        ("keystore_file = \"/k\"", "needs password_file, or QUITTANCE_SIGNER_PASSWORD_FILE"),
+        ("keystore_file = \"/k\"\npassword = \"hunter4\"\npassword_file = \"/p\"", "both"),
+        ("key = \"hunter4\"\npassword = \"hunter4\"", "a password belongs to a keystore_file"),
+        ("key = \"hunter4\"\nkms_region = \"r\"", "belong to a kms_key_id"),
+        ("kms_key_id = \"k\"", "kms_key_id and kms_region must both be set"),
+        ("kms_key_id = \"\"\nkms_region = \"r\"", "kms_key_id and kms_region must both be set"),
+        ("keystore_file = \"/k\"\npassword_file = \"/none\"", "signers[0].password_file: cannot"),
+    ] {
+        let refusal = with_signer(settings).refusal();
+        assert!(refusal.starts_with("signers[0]"), "{settings}: {refusal}");
+        assert!(refusal.contains(problem), "{settings}: {refusal}");
+        assert!(!refusal.contains("hunter"), "{settings}: {refusal}");
+    }
+}
+
+#[test]
+fn the_same_key_file_or_kms_key_twice_is_refused() {
+    for settings in
+        ["keystore_file = \"/k\"\npassword = \"hunter4\"", "kms_key_id = \"k\"\nkms_region = \"r\""]
+    {
+        let twice = with_signer(&format!("{settings}\n[[signers]]\nchain_id = 84532\n{settings}"));
+        assert!(twice.refusal().contains("given twice"));
+    }
+}
+
 #[test]
 fn signers_come_from_one_variable() {
     let list = format!("eip155:84532={KEY},\n {}", &OTHER_KEY[2..]);
     let config = Sources::new().file(NETWORK).set("QUITTANCE_SIGNER_KEYS", &list).read().unwrap();
-    let keys: Vec<_> = config.signers.iter().map(|signer| signer.key.expose_secret()).collect();
-    assert_eq!(keys, [KEY, OTHER_KEY]);
+    assert_eq!(raw_keys(&config), [KEY, OTHER_KEY]);
 }
 
 #[test]
@@ -260,7 +345,7 @@ fn signers_come_from_files() {
         .secret_file("/run/key", &format!("{KEY}\n"))
         .read()
         .unwrap();
-    assert_eq!(config.signers[0].key.expose_secret(), KEY);
+    assert_eq!(raw_keys(&config), [KEY]);
 }
 
 #[test]
@@ -271,8 +356,7 @@ fn signers_come_from_the_file_that_a_variable_names() {
         .secret_file("/run/keys", &format!("eip155:84532={KEY}\neip155:84532={OTHER_KEY}\n"))
         .read()
         .unwrap();
-    let keys: Vec<_> = config.signers.iter().map(|signer| signer.key.expose_secret()).collect();
-    assert_eq!(keys, [KEY, OTHER_KEY]);
+    assert_eq!(raw_keys(&config), [KEY, OTHER_KEY]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub use endpoint::{Endpoint, EndpointState, NewEndpoint};
 pub use error::StoreError;
 pub use intake::{Acceptance, Idempotency, Intake};
 pub use payment::{PaymentFilter, SignedPayment};
-pub use signer::{Lane, LaneRequest, SignerRow};
+pub use signer::{Lane, LaneRequest, Renewal, SignerEvent, SignerEventRow, SignerRow};
 pub use timeline::TimelineEntry;
 pub use transaction::{
     AttemptKind, FollowUp, NewAttempt, OpenTransaction, Round, Stored, StoredAttempt,

@@ -1,12 +1,18 @@
 //! Signers, and the leases under which their nonces are handed out.
 
+mod event;
+mod registry;
+
 use std::time::Duration;
 
-use domain::{Address, ChainId, SignerId, Timestamp};
+use domain::{Address, ChainId, SignerId};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use crate::row::{address, chain, moment, signed, unsigned};
+use self::event::note;
+pub use self::event::{SignerEvent, SignerEventRow};
+pub use self::registry::SignerRow;
+use crate::row::{address, chain, signed, unsigned};
 use crate::{Store, StoreError};
 
 /// A signer under lease: its holder alone hands out the signer's nonces.
@@ -26,6 +32,8 @@ pub struct Lane {
     pub epoch: i64,
     /// The nonce of the next transaction, as of the moment the lease was taken.
     pub next_nonce: u64,
+    /// Whether an operator had taken the signer out of use at that moment.
+    pub paused: bool,
 }
 
 /// Which signers somebody would like to lease.
@@ -37,129 +45,139 @@ pub struct LaneRequest {
     pub chain: ChainId,
     /// Any of these, whose keys it has.
     pub addresses: Vec<Address>,
-    /// At most so many.
+    /// At most so many to work with. Paused ones come on top: whoever takes them only follows what
+    /// they have sent.
     pub limit: i64,
     /// For so long, until it is renewed.
     pub lease: Duration,
 }
 
-/// A signer as operators see it.
-#[derive(Clone, Debug)]
-pub struct SignerRow {
-    /// The signer.
-    pub id: SignerId,
-    /// The network it signs for.
-    pub chain: ChainId,
-    /// Its address.
-    pub address: Address,
-    /// The nonce of the next transaction.
-    pub next_nonce: u64,
-    /// Who holds it, and until when.
-    pub lease: Option<(Uuid, Timestamp)>,
-    /// How often it changed hands.
-    pub epoch: i64,
-    /// Why it is not used, if it is not.
-    pub paused_reason: Option<String>,
+/// What became of a lease that was to be prolonged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// It was prolonged.
+    Held {
+        /// Whether an operator has taken the signer out of use: then only what it has sent is
+        /// followed.
+        paused: bool,
+    },
+    /// Somebody else holds the signer, or nobody.
+    Lost,
 }
 
 impl Store {
-    /// Makes a signer known, if it is not.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the ledger cannot take it.
-    pub async fn register_signer(
-        &self,
-        id: SignerId,
-        chain: ChainId,
-        address: Address,
-    ) -> Result<(), StoreError> {
-        sqlx::query!(
-            "insert into signers (id, chain_id, address) values ($1, $2, $3)
-             on conflict on constraint signers_one_address do nothing",
-            id.uuid(),
-            chain.as_i64(),
-            address.as_slice(),
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    /// Leases up to as many of these signers as wanted, that nobody holds and nobody paused.
+    /// Leases up to as many of these signers as wanted, that nobody holds and nobody paused: first
+    /// those that have something to be followed. On top of that, all paused ones that have.
     ///
     /// # Errors
     /// [`StoreError`] when nothing was leased, or that is unknown: the leases then run out.
     pub async fn take_lanes(&self, wanted: &LaneRequest) -> Result<Vec<Lane>, StoreError> {
         let addresses: Vec<Vec<u8>> =
             wanted.addresses.iter().map(|address| address.to_vec()).collect();
+        let mut tx = self.pool.begin().await?;
         let rows = sqlx::query!(
             // Set apart, because a subquery could be run more than once, and take more each time.
-            "with free as (
-                 select id from signers
-                 where chain_id = $3 and address = any($4) and paused_reason is null
-                   and (lease_until is null or lease_until < now())
-                 order by id limit $5 for update skip locked
-             )
-             update signers s
-             set lease_owner = $1, lease_epoch = lease_epoch + 1,
-                 lease_until = now() + make_interval(secs => $2)
-             from free where s.id = free.id
-             returning s.id, s.chain_id, s.address, s.lease_epoch, s.next_nonce",
+            r#"with free as (
+                   select id, lease_owner, lease_epoch, paused_reason from signers s
+                   where chain_id = $3 and address = any($4) and paused_reason is null
+                     and (lease_until is null or lease_until < now())
+                   order by not exists (
+                       select from chain_transactions t
+                       where t.signer_id = s.id and t.state in ('open', 'mined')
+                   ), id
+                   limit $5 for update skip locked
+               ), unfinished as (
+                   select id, lease_owner, lease_epoch, paused_reason from signers s
+                   where chain_id = $3 and address = any($4) and paused_reason is not null
+                     and (lease_until is null or lease_until < now())
+                     and exists (
+                         select from chain_transactions t
+                         where t.signer_id = s.id and t.state in ('open', 'mined')
+                     )
+                   order by id for update skip locked
+               ), taken as (
+                   select * from free union all select * from unfinished
+               )
+               update signers s
+               set lease_owner = $1, lease_epoch = s.lease_epoch + 1,
+                   lease_until = now() + make_interval(secs => $2)
+               from taken where s.id = taken.id
+               returning s.id, s.chain_id, s.address, s.lease_epoch, s.next_nonce,
+                   taken.paused_reason is not null as "paused!",
+                   taken.lease_owner as former_owner, taken.lease_epoch as "former_epoch!""#,
             wanted.owner,
             wanted.lease.as_secs_f64(),
             wanted.chain.as_i64(),
             &addresses,
             wanted.limit,
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *tx)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Lane {
-                    signer: SignerId::new(row.id),
-                    chain: chain(row.chain_id)?,
-                    address: address(&row.address)?,
-                    owner: wanted.owner,
-                    epoch: row.lease_epoch,
-                    next_nonce: unsigned(row.next_nonce)?,
-                })
-            })
-            .collect()
+        let (mut lanes, mut events) = (Vec::with_capacity(rows.len()), Vec::new());
+        for row in rows {
+            if let Some(owner) = row.former_owner {
+                events.push((row.id, SignerEvent::LeaseLost { owner, epoch: row.former_epoch }));
+            }
+            let (owner, epoch) = (wanted.owner, row.lease_epoch);
+            events.push((row.id, SignerEvent::LeaseTaken { owner, epoch }));
+            lanes.push(Lane {
+                signer: SignerId::new(row.id),
+                chain: chain(row.chain_id)?,
+                address: address(&row.address)?,
+                owner,
+                epoch,
+                next_nonce: unsigned(row.next_nonce)?,
+                paused: row.paused,
+            });
+        }
+        if !events.is_empty() {
+            note(&mut tx, &events).await?;
+            tx.commit().await?;
+        }
+        Ok(lanes)
     }
 
-    /// Prolongs a lease; false when it was lost, or the signer was paused.
+    /// Prolongs a lease.
     ///
     /// # Errors
     /// [`StoreError`] when that is unknown: the holder must stop when the lease would have ended.
-    pub async fn renew_lane(&self, lane: &Lane, lease: Duration) -> Result<bool, StoreError> {
-        let done = sqlx::query!(
-            "update signers set lease_until = now() + make_interval(secs => $3)
-             where id = $1 and lease_epoch = $2 and lease_owner = $4 and paused_reason is null",
+    pub async fn renew_lane(&self, lane: &Lane, lease: Duration) -> Result<Renewal, StoreError> {
+        let paused = sqlx::query_scalar!(
+            r#"update signers set lease_until = now() + make_interval(secs => $3)
+               where id = $1 and lease_epoch = $2 and lease_owner = $4
+               returning paused_reason is not null as "paused!""#,
             lane.signer.uuid(),
             lane.epoch,
             lease.as_secs_f64(),
             lane.owner,
         )
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(paused.map_or(Renewal::Lost, |paused| Renewal::Held { paused }))
     }
 
-    /// Gives a lease back, if it is still held.
+    /// Gives a lease back; false when it is not held any more.
     ///
     /// # Errors
     /// [`StoreError`] when that is unknown: the lease then runs out.
-    pub async fn release_lane(&self, lane: &Lane) -> Result<(), StoreError> {
-        sqlx::query!(
+    pub async fn release_lane(&self, lane: &Lane) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let done = sqlx::query!(
             "update signers set lease_owner = null, lease_until = null
              where id = $1 and lease_epoch = $2 and lease_owner = $3",
             lane.signer.uuid(),
             lane.epoch,
             lane.owner,
         )
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
-        Ok(())
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let event = SignerEvent::LeaseReleased { owner: lane.owner, epoch: lane.epoch };
+        note(&mut tx, &[(lane.signer.uuid(), event)]).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// Raises the signer's next nonce to at least `chain_next`, what the chain expects, and to
@@ -188,55 +206,6 @@ impl Store {
         .await?;
         tx.commit().await?;
         unsigned(next).map(Some)
-    }
-
-    /// Takes a signer out of use, for this reason.
-    ///
-    /// # Errors
-    /// [`StoreError`] when nothing changed.
-    pub async fn pause_signer(&self, id: SignerId, reason: &str) -> Result<(), StoreError> {
-        sqlx::query!("update signers set paused_reason = $2 where id = $1", id.uuid(), reason)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// Puts a signer back into use.
-    ///
-    /// # Errors
-    /// [`StoreError`] when nothing changed.
-    pub async fn resume_signer(&self, id: SignerId) -> Result<(), StoreError> {
-        sqlx::query!("update signers set paused_reason = null where id = $1", id.uuid())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// Every signer there is.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the ledger cannot answer.
-    pub async fn list_signers(&self) -> Result<Vec<SignerRow>, StoreError> {
-        let rows = sqlx::query!(
-            "select id, chain_id, address, next_nonce, lease_owner, lease_until, lease_epoch,
-                    paused_reason
-             from signers order by chain_id, id",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(SignerRow {
-                    id: SignerId::new(row.id),
-                    chain: chain(row.chain_id)?,
-                    address: address(&row.address)?,
-                    next_nonce: unsigned(row.next_nonce)?,
-                    lease: row.lease_owner.zip(row.lease_until.map(moment)),
-                    epoch: row.lease_epoch,
-                    paused_reason: row.paused_reason,
-                })
-            })
-            .collect()
     }
 }
 

@@ -77,7 +77,7 @@ impl Network {
         match reply(answer, is_filled(transaction)) {
             Reply::Follow => {
                 if matches!(answer, SendAnswer::Accepted) {
-                    lane.set_broke(false);
+                    self.accepted_with_gas(lane);
                 }
             }
             Reply::Doubt => {
@@ -88,10 +88,7 @@ impl Network {
                     tracing::warn!(%error, nonce, %signer, "looked at again with the next block");
                 }
             }
-            Reply::AwaitGasMoney => {
-                tracing::error!(%signer, "the signer cannot pay for gas: its lane waits for money");
-                lane.set_broke(true);
-            }
+            Reply::AwaitGasMoney => self.refused_for_gas(lane).await,
             Reply::Raise => {
                 tracing::warn!(nonce, %signer, "the node wants more: offered with the next block");
             }

@@ -1,6 +1,6 @@
 //! Why a step of settlement was not taken.
 
-use chain::ChainError;
+use chain::{ChainError, SignError};
 use store::StoreError;
 
 /// Why a step was not taken. Nothing is decided by any of these: what was not done is due again.
@@ -9,6 +9,9 @@ pub(crate) enum SettleError {
     /// The node did not say.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// The key did not sign: nothing was stored, so nothing is sent.
+    #[error(transparent)]
+    Sign(#[from] SignError),
     /// The ledger did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -18,6 +21,12 @@ pub(crate) enum SettleError {
     /// Gas costs more than we pay.
     #[error("gas costs more than the cap")]
     TooDear,
+    /// A node refused for want of gas money: offering more makes no sense until there is some.
+    #[error("the signer cannot pay for gas")]
+    OutOfGas,
+    /// An operator has taken the signer out of use.
+    #[error("the signer is paused")]
+    Paused,
     /// The signer's lease was lost; its next holder goes on.
     #[error("the lease on the signer was lost")]
     LeaseLost,

@@ -1,21 +1,24 @@
 //! A signer under lease: the sole place where its nonces are handed out.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chain::{BlockTag, Call, Fees, SignedTransaction, Signer, TransactionPlan};
-use domain::{Address, PaymentId, SignerId, TransactionId, U256};
-use store::{AttemptKind, NewAttempt, OpenTransaction, Round, StoredAttempt, TransactionState};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use domain::{Address, SignerId, TransactionId};
+use store::{AttemptKind, OpenTransaction, Renewal, Round, TransactionState};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::attempts::{new_attempt, opened};
 use crate::decide::following::rests_on;
 use crate::decide::nonces::holes;
 use crate::error::SettleError;
 use crate::inbox::Ticket;
 use crate::network::Network;
 use crate::round::{self, Slot};
+use crate::standing::{Gas, Standing};
+use crate::{gas_watch, meters};
 
 /// Gas of a transaction that moves nothing (yellow paper, appendix G).
 const FILLER_GAS: u64 = 21_000;
@@ -30,8 +33,11 @@ pub(crate) struct Lane {
     signer: Signer,
     next_nonce: AtomicU64,
     room: Arc<Semaphore>,
-    /// Set when a node said that the signer cannot pay for gas.
-    broke: AtomicBool,
+    standing: watch::Sender<Standing>,
+    /// Rung when the signer's money should be looked at before it is time.
+    gas_doubt: Notify,
+    /// Rung for whoever holds the lanes when this one stops working, or works again.
+    standing_changed: Arc<Notify>,
     /// Cancelled when the lease is lost, or given back.
     ended: CancellationToken,
 }
@@ -41,15 +47,17 @@ impl Lane {
         lease: store::Lane,
         held_until: Instant,
         signer: Signer,
-        max_in_flight: usize,
+        network: &Network,
     ) -> Arc<Self> {
         Arc::new(Self {
             held_until: Mutex::new(held_until),
             next_nonce: AtomicU64::new(lease.next_nonce),
             lease,
             signer,
-            room: Arc::new(Semaphore::new(max_in_flight)),
-            broke: AtomicBool::new(false),
+            room: Arc::new(Semaphore::new(network.policy.max_in_flight)),
+            standing: watch::Sender::new(Standing { paused: lease.paused, gas: Gas::Unknown }),
+            gas_doubt: Notify::new(),
+            standing_changed: Arc::clone(&network.standing_changed),
             ended: CancellationToken::new(),
         })
     }
@@ -74,8 +82,49 @@ impl Lane {
         self.next_nonce.store(nonce, Ordering::Release);
     }
 
-    pub(crate) fn set_broke(&self, broke: bool) {
-        self.broke.store(broke, Ordering::Release);
+    pub(crate) fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    /// Notes what is known about the signer's money now, and says what was known before.
+    pub(crate) fn note_gas(&self, change: impl FnOnce(Gas) -> Gas) -> (Gas, Gas) {
+        let (before, after) = self.change_standing(|standing| standing.gas = change(standing.gas));
+        (before.gas, after.gas)
+    }
+
+    /// Asks for a look at the signer's money.
+    pub(crate) fn doubt_gas(&self) {
+        self.gas_doubt.notify_one();
+    }
+
+    /// Waits until somebody asks for a look at the signer's money.
+    pub(crate) async fn gas_doubted(&self) {
+        self.gas_doubt.notified().await;
+    }
+
+    fn note_paused(&self, paused: bool) {
+        meters::lane_paused(self.lease.chain, self.address(), "operator", paused);
+        let (before, after) = self.change_standing(|standing| standing.paused = paused);
+        match (before.paused, after.paused) {
+            (false, true) => tracing::warn!(signer = %self.address(), "signer paused"),
+            (true, false) => tracing::info!(signer = %self.address(), "signer resumed"),
+            _ => {}
+        }
+    }
+
+    fn change_standing(&self, change: impl FnOnce(&mut Standing)) -> (Standing, Standing) {
+        let mut seen = None;
+        self.standing.send_if_modified(|standing| {
+            let before = *standing;
+            change(standing);
+            seen = Some((before, *standing));
+            before != *standing
+        });
+        let (before, after) = seen.unwrap_or_else(|| (self.standing(), self.standing()));
+        if before.works() != after.works() {
+            self.standing_changed.notify_one();
+        }
+        (before, after)
     }
 
     /// Whether the lease surely holds now. The ledger checks it with each write; this is for what
@@ -127,6 +176,8 @@ impl Lane {
     /// Works under the lease until it is lost or `shutdown`, then gives it back.
     pub(crate) async fn run(self: Arc<Self>, network: &Arc<Network>, shutdown: CancellationToken) {
         tracing::info!(signer = %self.address(), epoch = self.lease.epoch, "signer leased");
+        meters::lease_change(self.lease.chain, "taken");
+        self.note_paused(self.lease.paused);
         let work = async {
             if shutdown.run_until_cancelled(self.catch_up(network)).await.is_some() {
                 self.rounds(network, &shutdown).await;
@@ -135,13 +186,26 @@ impl Lane {
         tokio::select! {
             () = work => {}
             () = self.keep_lease(network) => {}
+            () = gas_watch::watch(network, &self) => {}
         }
         self.lose();
         network.tracker.forget_lane(&self);
-        if let Err(error) = network.store.release_lane(&self.lease).await {
-            tracing::warn!(%error, signer = %self.address(), "the lease runs out by itself");
+        self.give_back(network).await;
+    }
+
+    async fn give_back(&self, network: &Network) {
+        let signer = self.address();
+        let released = network.store.release_lane(&self.lease).await;
+        let change = if matches!(released, Ok(true)) { "released" } else { "lost" };
+        match released {
+            Ok(true) => tracing::info!(%signer, "signer given back"),
+            Ok(false) => tracing::warn!(%signer, "another process has the signer now"),
+            Err(error) => tracing::warn!(%error, %signer, "the lease runs out by itself"),
         }
-        tracing::info!(signer = %self.address(), "signer given back");
+        meters::lease_change(self.lease.chain, change);
+        for reason in ["operator", "gas"] {
+            meters::lane_paused(self.lease.chain, signer, reason, false);
+        }
     }
 
     /// Renews the lease until it is lost, or until it would have run out without an answer.
@@ -155,9 +219,12 @@ impl Lane {
             let asked = Instant::now();
             let renewal = network.store.renew_lane(&self.lease, lease);
             match tokio::time::timeout_at(self.held_until(), renewal).await {
-                Ok(Ok(true)) => self.hold_until(asked + lease),
-                Ok(Ok(false)) => {
-                    tracing::warn!(signer = %self.address(), "lease lost or signer paused");
+                Ok(Ok(Renewal::Held { paused })) => {
+                    self.hold_until(asked + lease);
+                    self.note_paused(paused);
+                }
+                Ok(Ok(Renewal::Lost)) => {
+                    tracing::warn!(signer = %self.address(), "lease lost");
                     return;
                 }
                 Ok(Err(error)) if self.is_held() => {
@@ -210,7 +277,7 @@ impl Lane {
         network: &Arc<Network>,
         nonce: u64,
     ) -> Result<(), SettleError> {
-        network.fill_from_inbox(self, Slot::Hole(nonce)).await?;
+        Box::pin(network.fill_from_inbox(self, Slot::Hole(nonce))).await?;
         match network.tracker.waits_for(self.signer(), nonce) {
             true => Ok(()),
             false => self.fill_with_nothing(network, nonce).await,
@@ -257,6 +324,8 @@ impl Lane {
             match result {
                 Ok(left) => network.finish(tickets, &left),
                 Err(SettleError::LeaseLost) => return self.lose(),
+                // The payments ring again, for other lanes or for this one when it is resumed.
+                Err(SettleError::Paused) => self.note_paused(true),
                 // A commit may have happened although its answer was lost: look before going on.
                 Err(error @ (SettleError::Store(_) | SettleError::OutOfStep)) => {
                     tracing::warn!(%error, payments = payments.len(), "a round's end is not known");
@@ -276,13 +345,29 @@ impl Lane {
         }
     }
 
-    /// Waits for room in flight and for payments; `None` when there is no room any more at all.
+    /// Waits for room in flight and for payments; `None` when the lane is to be given back. It holds
+    /// no payments while it takes no new work, so that other lanes can settle them.
     async fn gather(
         self: &Arc<Self>,
         network: &Arc<Network>,
     ) -> Option<(OwnedSemaphorePermit, Vec<Ticket>)> {
-        self.funded(network).await;
-        // A lane that is full for long still deals with what needs no transaction.
+        loop {
+            self.rest(network).await?;
+            let mut standing = self.standing.subscribe();
+            // Biased, so that a lane that has just stopped working takes nothing.
+            tokio::select! {
+                biased;
+                _ = standing.wait_for(|standing| !standing.works()) => {}
+                gathered = self.gather_working(network) => return gathered,
+            }
+        }
+    }
+
+    /// A lane that is full for long still deals with what needs no transaction.
+    async fn gather_working(
+        &self,
+        network: &Arc<Network>,
+    ) -> Option<(OwnedSemaphorePermit, Vec<Ticket>)> {
         let patience = network.policy.block_time.saturating_mul(2);
         let room = loop {
             match tokio::time::timeout(patience, self.room()).await {
@@ -290,20 +375,27 @@ impl Lane {
                 Err(_) => network.tidy().await,
             }
         };
-        let tickets = network.inbox.take(network.policy.most_items()).await;
-        Some((room, tickets))
+        Some((room, network.inbox.take(network.policy.most_items()).await))
     }
 
-    /// Waits until the signer can pay for gas, if a node said that it cannot.
-    async fn funded(self: &Arc<Self>, network: &Arc<Network>) {
-        while self.broke.load(Ordering::Acquire) {
-            let enough = network.can_pay(self).await;
-            if matches!(enough, Ok(true)) {
-                tracing::info!(signer = %self.address(), "the signer can pay for gas again");
-                self.set_broke(false);
-                network.resend_open(self).await;
-            } else {
-                tokio::time::sleep(network.policy.lease / 3).await;
+    /// Waits until the lane takes new work; `None` when it is paused and everything that it has
+    /// sent is over.
+    async fn rest(&self, network: &Arc<Network>) -> Option<()> {
+        let mut standing = self.standing.subscribe();
+        loop {
+            let now = *standing.borrow_and_update();
+            if now.works() {
+                return Some(());
+            }
+            if now.paused && !network.tracker.follows(self.signer()) {
+                return None;
+            }
+            if let Err(error) = network.look_after(self).await {
+                tracing::warn!(%error, signer = %self.address(), "not all is known of what it sent");
+            }
+            tokio::select! {
+                changed = standing.changed() => changed.ok()?,
+                () = tokio::time::sleep(network.policy.lease / 3) => {}
             }
         }
     }
@@ -330,76 +422,4 @@ impl Network {
         let resting = resting.filter(|payment| rests_on(payment, transaction.id));
         Ok(resting.map(|payment| payment.authorization.valid_before).min())
     }
-
-    /// Whether the signer's balance covers the dearest batch at today's price.
-    async fn can_pay(&self, lane: &Lane) -> Result<bool, SettleError> {
-        let reading = self.market.read(&self.node, &self.policy).await?;
-        let fees = reading.fees.ok_or(SettleError::TooDear)?;
-        let gas = crate::policy::Policy::batch_gas(self.policy.most_items());
-        let cost = U256::from(gas).saturating_mul(U256::from(fees.max_fee));
-        Ok(self.node.balance(lane.address()).await? >= cost)
-    }
-}
-
-/// What is stored of signed bytes.
-pub(crate) fn new_attempt(
-    kind: AttemptKind,
-    signed: &SignedTransaction,
-    fees: Fees,
-    signed_at_block: u64,
-) -> NewAttempt {
-    NewAttempt {
-        kind,
-        hash: signed.hash,
-        raw: signed.raw.clone(),
-        max_fee_per_gas: fees.max_fee,
-        max_priority_fee_per_gas: fees.priority,
-        signed_at_block,
-    }
-}
-
-/// An attempt as it is once it is stored.
-pub(crate) fn stored_attempt(number: u32, attempt: NewAttempt) -> StoredAttempt {
-    StoredAttempt {
-        number,
-        kind: attempt.kind,
-        hash: attempt.hash,
-        raw: attempt.raw,
-        max_fee_per_gas: attempt.max_fee_per_gas,
-        max_priority_fee_per_gas: attempt.max_priority_fee_per_gas,
-        signed_at_block: attempt.signed_at_block,
-    }
-}
-
-/// A round as it is once it is stored.
-pub(crate) fn opened(signer: SignerId, round: &Round, items: Vec<PaymentId>) -> OpenTransaction {
-    OpenTransaction {
-        id: round.transaction,
-        signer,
-        nonce: round.nonce,
-        target: round.target,
-        input: round.input.clone(),
-        gas_limit: round.gas_limit,
-        state: TransactionState::Open,
-        attempts: vec![stored_attempt(1, round.attempt.clone())],
-        items,
-    }
-}
-
-/// A transaction as it is once its nonce was given to this round's payments.
-pub(crate) fn refilled(
-    old: &OpenTransaction,
-    round: &Round,
-    items: Vec<PaymentId>,
-) -> OpenTransaction {
-    let number = old.attempts.last().map_or(1, |newest| newest.number.saturating_add(1));
-    let mut refilled = OpenTransaction {
-        target: round.target,
-        input: round.input.clone(),
-        gas_limit: round.gas_limit,
-        ..old.clone()
-    };
-    refilled.attempts.push(stored_attempt(number, round.attempt.clone()));
-    refilled.items.extend(items);
-    refilled
 }

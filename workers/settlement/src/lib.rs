@@ -6,12 +6,15 @@
 //! Everything here may be killed between any two lines: what was stored is found again by the
 //! next holder of the lane, and what was not stored was not sent.
 
+mod attempts;
 mod broadcast;
 mod company;
 mod decide;
 mod error;
 mod examine;
 mod finality;
+mod gas_watch;
+mod held;
 mod inbox;
 mod lane;
 mod market;
@@ -21,7 +24,9 @@ mod policy;
 mod prospect;
 mod push;
 mod replace;
+mod resting;
 mod round;
+mod standing;
 mod stray;
 mod tracker;
 mod watcher;

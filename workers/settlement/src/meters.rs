@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chain::Receipt;
-use domain::{Address, ChainId, FailureCode, Fault, Payment, PaymentState};
+use domain::{Address, ChainId, FailureCode, Fault, Payment, PaymentState, U256};
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 
 const SETTLED: &str = "payment_settlements_total";
@@ -13,9 +13,15 @@ const TIME_TO_STATE: &str = "payment_time_to_state_seconds";
 const REPLACED: &str = "settlement_replacements_total";
 const REORGS: &str = "settlement_reorgs_total";
 const REORGED: &str = "settlement_reorged_payments_total";
+const LEASES: &str = "settlement_lease_changes_total";
 
 /// What can replace a transaction.
 const REPLACEMENTS: [&str; 3] = ["bump", "filler", "refill"];
+
+/// What can happen to a lease.
+const LEASE_CHANGES: [&str; 3] = ["taken", "released", "lost"];
+
+const WEI_PER_GWEI: u64 = 1_000_000_000;
 
 /// Describes every metric of this worker, so that their series carry help.
 pub fn describe_metrics() {
@@ -39,6 +45,12 @@ pub fn describe_metrics() {
     describe_gauge!("settlement_inflight", "Transactions of a signer that no block holds yet");
     describe_gauge!("settlement_lanes", "Signers held by this process");
     describe_gauge!("settlement_open_transactions", "Transactions sent and not final");
+    describe_counter!(LEASES, "Leases on signers that were taken, released and lost");
+    describe_gauge!(
+        "settlement_lane_paused",
+        "1 while a held signer takes no new work, by reason: operator or gas"
+    );
+    describe_gauge!("settler_gas_balance", "What a held signer has to pay for gas with, in gwei");
 }
 
 /// Shows every series of a network at zero, so that the first event of a kind is a rise.
@@ -51,12 +63,38 @@ pub(crate) fn begin(chain: ChainId) {
     for kind in REPLACEMENTS {
         counter!(REPLACED, "network" => network.clone(), "kind" => kind).increment(0);
     }
+    for change in LEASE_CHANGES {
+        counter!(LEASES, "network" => network.clone(), "change" => change).increment(0);
+    }
     counter!(REORGS, "network" => network.clone()).increment(0);
     counter!(REORGED, "network" => network).increment(0);
 }
 
 pub(crate) fn lanes(chain: ChainId, held: usize) {
     gauge!("settlement_lanes", "network" => chain.to_string()).set(small(held));
+}
+
+pub(crate) fn lease_change(chain: ChainId, change: &'static str) {
+    counter!(LEASES, "network" => chain.to_string(), "change" => change).increment(1);
+}
+
+pub(crate) fn lane_paused(chain: ChainId, signer: Address, reason: &'static str, paused: bool) {
+    gauge!(
+        "settlement_lane_paused",
+        "network" => chain.to_string(), "signer" => signer.to_string(), "reason" => reason
+    )
+    .set(u32::from(paused));
+}
+
+/// Notes a balance, given in wei.
+pub(crate) fn gas_balance(chain: ChainId, signer: Address, balance: U256) {
+    let gwei = (balance / U256::from(WEI_PER_GWEI)).saturating_to::<u64>();
+    gauge!(
+        "settler_gas_balance",
+        "network" => chain.to_string(), "signer" => signer.to_string()
+    )
+    // A gauge is a picture for people: it need not tell the last gwei of millions of coins.
+    .set(gwei as f64);
 }
 
 pub(crate) fn open_transactions(chain: ChainId, open: usize) {

@@ -8,12 +8,12 @@ use domain::{PaymentId, SignerId, Timestamp};
 use queue::{HandlerError, Herald, Job, Queue, Stream};
 use runtime::clock::Clock;
 use store::{Advance, LaneRequest, Store};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+use crate::held::Held;
 use crate::inbox::Inbox;
 use crate::lane::Lane;
 use crate::market::Market;
@@ -34,6 +34,8 @@ pub(crate) struct Network {
     pub(crate) market: Market,
     /// Held while what waits is out of the inbox for a look, so that nobody takes it for empty.
     pub(crate) tidying: tokio::sync::Mutex<()>,
+    /// Rung when a lane stops working, or works again.
+    pub(crate) standing_changed: Arc<Notify>,
     /// This process, as leases name it.
     owner: Uuid,
 }
@@ -50,6 +52,7 @@ impl Network {
             tracker: Tracker::default(),
             market: Market::default(),
             tidying: tokio::sync::Mutex::default(),
+            standing_changed: Arc::default(),
             owner: runtime::id::new_uuid(),
         })
     }
@@ -102,34 +105,35 @@ impl Network {
         held: watch::Sender<usize>,
         shutdown: CancellationToken,
     ) {
-        let mut lanes = JoinSet::new();
+        let mut lanes = Held::default();
         let mut registered = false;
         while !shutdown.is_cancelled() {
             registered = registered || self.register(&signers).await;
             if registered {
-                for lane in self.take_free(&signers, lanes.len()).await {
-                    let (network, shutdown) = (Arc::clone(self), shutdown.clone());
-                    lanes.spawn(async move { lane.run(&network, shutdown).await });
+                for lane in self.take_free(&signers, lanes.working()).await {
+                    lanes.run(lane, self, &shutdown);
                 }
             }
-            self.note_held(&held, lanes.len());
+            self.note_held(&held, &lanes);
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(self.policy.lease / 3) => {}
-                Some(ended) = lanes.join_next() => {
-                    self.note_held(&held, lanes.len());
+                () = self.standing_changed.notified() => {}
+                Some(ended) = lanes.ended() => {
+                    self.note_held(&held, &lanes);
                     if let Err(error) = ended {
                         return tracing::error!(%error, network = %self.node.chain(), "a lane broke");
                     }
                 }
             }
         }
-        while lanes.join_next().await.is_some() {}
+        while lanes.ended().await.is_some() {}
     }
 
-    fn note_held(&self, held: &watch::Sender<usize>, lanes: usize) {
-        held.send_replace(lanes);
-        meters::lanes(self.node.chain(), lanes);
+    /// Only lanes that take new work count for the consumer.
+    fn note_held(&self, held: &watch::Sender<usize>, lanes: &Held) {
+        held.send_replace(lanes.working());
+        meters::lanes(self.node.chain(), lanes.len());
     }
 
     async fn register(&self, signers: &[Signer]) -> bool {
@@ -144,11 +148,11 @@ impl Network {
         true
     }
 
-    async fn take_free(&self, signers: &[Signer], held: usize) -> Vec<Arc<Lane>> {
-        let room = self.policy.max_lanes.saturating_sub(held);
-        if room == 0 || signers.is_empty() {
+    async fn take_free(&self, signers: &[Signer], working: usize) -> Vec<Arc<Lane>> {
+        if signers.is_empty() {
             return Vec::new();
         }
+        let room = self.policy.max_lanes.saturating_sub(working);
         let request = LaneRequest {
             owner: self.owner,
             chain: self.node.chain(),
@@ -162,7 +166,7 @@ impl Network {
                 .into_iter()
                 .filter_map(|lease| {
                     let signer = signers.iter().find(|signer| signer.address() == lease.address)?;
-                    Some(Lane::new(lease, held_until, signer.clone(), self.policy.max_in_flight))
+                    Some(Lane::new(lease, held_until, signer.clone(), self))
                 })
                 .collect(),
             Err(error) => {

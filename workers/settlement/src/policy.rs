@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use domain::U256;
+
 /// The bounds of settlement on one network.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// The most payments in one transaction.
     pub max_batch: usize,
-    /// The most signers that one process holds.
+    /// The most signers that one process works with. Those that take no new work, because they are
+    /// paused or have no money for gas, come on top.
     pub max_lanes: usize,
     /// The most unmined transactions of one signer; nodes limit them per account.
     pub max_in_flight: usize,
@@ -23,6 +26,12 @@ pub struct Policy {
     pub max_fee_per_gas: u128,
     /// How often the network has a new block.
     pub block_time: Duration,
+    /// How often a working signer's money for gas is looked at.
+    pub gas_look_every: Duration,
+    /// Wei below which a signer's money for gas is running low.
+    pub gas_warn_wei: U256,
+    /// Wei below which a signer takes no new work.
+    pub gas_pause_wei: U256,
 }
 
 impl Policy {
@@ -100,6 +109,9 @@ pub(crate) mod tests {
             confirmations: 1,
             max_fee_per_gas: 1_000,
             block_time: Duration::from_secs(1),
+            gas_look_every: Duration::from_secs(30),
+            gas_warn_wei: U256::ZERO,
+            gas_pause_wei: U256::ZERO,
         }
     }
 

@@ -112,7 +112,7 @@ impl Network {
         transaction: &OpenTransaction,
     ) -> Result<(), SettleError> {
         // Boxed, because a round that is refused by the node leads back to replacing.
-        Box::pin(self.fill_from_inbox(lane, Slot::Refill(transaction.clone()))).await?;
+        Box::pin(self.fill_from_inbox(lane, Slot::Refill(Box::new(transaction.clone())))).await?;
         match self.tracker.get(transaction.id) {
             Some((now, _)) if now.attempts.len() > transaction.attempts.len() => Ok(()),
             Some(_) | None => self.fill(lane, transaction).await,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use chain::{Call, Fees};
 use store::{AttemptKind, OpenTransaction, StoredAttempt};
 
+use crate::attempts::{new_attempt, stored_attempt};
 use crate::error::SettleError;
-use crate::lane::{Lane, new_attempt, stored_attempt};
+use crate::lane::Lane;
 use crate::market::Reading;
 use crate::meters;
 use crate::network::Network;
@@ -16,12 +17,16 @@ impl Network {
     /// Offers more for the same work. All attempts stay watched, for any of them may be mined.
     ///
     /// # Errors
-    /// [`SettleError::TooDear`] when more than the cap would be needed; the old offer stands.
+    /// [`SettleError::TooDear`] when more than the cap would be needed, [`SettleError::OutOfGas`]
+    /// when the signer cannot even pay what was offered; the old offer stands.
     pub(crate) async fn bump(
         self: &Arc<Self>,
         lane: &Arc<Lane>,
         transaction: &OpenTransaction,
     ) -> Result<(), SettleError> {
+        if lane.standing().gas.is_refused() {
+            return Err(SettleError::OutOfGas);
+        }
         let kind = if is_filled(transaction) { AttemptKind::Filler } else { AttemptKind::Payload };
         self.replace(lane, transaction, kind).await
     }

@@ -8,10 +8,11 @@ use runtime::id::new_uuid;
 use store::{AttemptKind, Change, OpenTransaction, PauseScope, Round, SignedPayment, Stored};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::attempts::{new_attempt, opened, refilled};
 use crate::company::Company;
 use crate::decide::readiness::{Readiness, readiness};
 use crate::error::SettleError;
-use crate::lane::{Lane, new_attempt, opened, refilled};
+use crate::lane::Lane;
 use crate::network::Network;
 use crate::policy::Policy;
 use crate::tracker::newest;
@@ -28,7 +29,7 @@ pub(crate) enum Slot {
     /// One below it that was never used.
     Hole(u64),
     /// That of a transaction on which no payment rests any more, and which no block holds.
-    Refill(OpenTransaction),
+    Refill(Box<OpenTransaction>),
 }
 
 /// Takes these payments one step on: those that can be settled go into one transaction, and those
@@ -298,6 +299,7 @@ async fn store(
             Ok(Outcome::Stored(followed))
         }
         Stored::LeaseLost => Err(SettleError::LeaseLost),
+        Stored::Paused => Err(SettleError::Paused),
         Stored::NonceMoved(_) => Err(SettleError::OutOfStep),
         Stored::Overtaken(payments) => Ok(Outcome::Again(payments)),
     }

@@ -105,6 +105,18 @@ impl Tracker {
         open
     }
 
+    /// Whether anything of the signer is followed.
+    pub(crate) fn follows(&self, signer: SignerId) -> bool {
+        self.lock().values().any(|tracked| tracked.transaction.signer == signer)
+    }
+
+    /// Whether anything of the signer waits for a block.
+    pub(crate) fn waits(&self, signer: SignerId) -> bool {
+        self.lock().values().any(|Tracked { transaction, .. }| {
+            transaction.signer == signer && matches!(transaction.state, TransactionState::Open)
+        })
+    }
+
     /// Everything that is followed, in the order of the nonces.
     pub(crate) fn all(&self) -> Vec<(OpenTransaction, Arc<Lane>)> {
         let mut all: Vec<_> = self

@@ -8,3 +8,4 @@ mod outages;
 mod payments;
 mod pipeline;
 mod process;
+mod signers;

@@ -17,6 +17,7 @@ const FILE_SUFFIX: &str = "_FILE";
 pub(super) const DATABASE_URL: &str = "DATABASE_URL";
 pub(super) const REDIS_URL: &str = "REDIS_URL";
 pub(super) const SIGNER_KEYS: &str = "QUITTANCE_SIGNER_KEYS";
+pub(super) const SIGNER_PASSWORD: &str = "QUITTANCE_SIGNER_PASSWORD";
 
 /// Variables that may be set beside the settings: the file's name, and what the local stack reads and exports.
 pub const PASSED_BY: &[&str] = &[
@@ -98,8 +99,9 @@ fn lookup<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str
 
 fn as_override((variable, value): &(String, String)) -> Option<Override<'_>> {
     let setting = variable.strip_prefix(PREFIX)?;
-    let elsewhere = PASSED_BY.contains(&variable.as_str())
-        || variable.strip_suffix(FILE_SUFFIX).unwrap_or(variable) == SIGNER_KEYS;
+    let bare = variable.strip_suffix(FILE_SUFFIX).unwrap_or(variable);
+    let elsewhere =
+        PASSED_BY.contains(&variable.as_str()) || bare == SIGNER_KEYS || bare == SIGNER_PASSWORD;
     if elsewhere {
         return None;
     }

@@ -37,6 +37,8 @@ pub enum Stored {
     Committed(Advance),
     /// Nothing was stored: somebody else has the signer now.
     LeaseLost,
+    /// Nothing was stored: an operator has taken the signer out of use.
+    Paused,
     /// Nothing was stored: the signer's next nonce is this one.
     NonceMoved(u64),
     /// Nothing was stored: these payments moved meanwhile.
@@ -57,8 +59,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Stored, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let Some(next) = hold(&mut tx, lane).await? else {
-            return Ok(Stored::LeaseLost);
+        let next = match hold_for_work(&mut tx, lane).await? {
+            Hold::Lost => return Ok(Stored::LeaseLost),
+            Hold::Paused => return Ok(Stored::Paused),
+            Hold::Next(next) => next,
         };
         if next != round.nonce {
             return Ok(Stored::NonceMoved(next));
@@ -86,8 +90,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Stored, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let Some(next) = hold(&mut tx, lane).await? else {
-            return Ok(Stored::LeaseLost);
+        let next = match hold_for_work(&mut tx, lane).await? {
+            Hold::Lost => return Ok(Stored::LeaseLost),
+            Hold::Paused => return Ok(Stored::Paused),
+            Hold::Next(next) => next,
         };
         if round.nonce >= next || is_used(&mut tx, lane, round.nonce).await? {
             return Ok(Stored::NonceMoved(next));
@@ -111,8 +117,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<Stored, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let Some(next) = hold(&mut tx, lane).await? else {
-            return Ok(Stored::LeaseLost);
+        let next = match hold_for_work(&mut tx, lane).await? {
+            Hold::Lost => return Ok(Stored::LeaseLost),
+            Hold::Paused => return Ok(Stored::Paused),
+            Hold::Next(next) => next,
         };
         let newest = sqlx::query_scalar!(
             r#"update chain_transactions t
@@ -162,6 +170,26 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// Whether new work may be stored under a lease.
+enum Hold {
+    Lost,
+    Paused,
+    /// It may; this is the signer's next nonce.
+    Next(u64),
+}
+
+async fn hold_for_work(tx: &mut PgTransaction<'_>, lane: &Lane) -> Result<Hold, StoreError> {
+    let Some(next) = hold(tx, lane).await? else { return Ok(Hold::Lost) };
+    // The row is locked by now, so that the answer holds until the commit.
+    let paused = sqlx::query_scalar!(
+        r#"select paused_reason is not null as "paused!" from signers where id = $1"#,
+        lane.signer.uuid(),
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(if paused { Hold::Paused } else { Hold::Next(next) })
 }
 
 /// Moves the round's payments into its transaction and commits; commits nothing when some of them

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use domain::{Address, ChainId, SignerId, TransactionId};
+use domain::{Address, ChainId, SignerId, TransactionId, U256};
 use futures::future::join_all;
-use store::{AttemptKind, Lane, LaneRequest, Store, Stored};
+use store::{AttemptKind, Lane, LaneRequest, Renewal, SignerEvent, Store, Stored};
 use testkit::eventually;
 use uuid::Uuid;
 
@@ -20,6 +20,10 @@ fn wanted(addresses: &[Address], limit: i64) -> LaneRequest {
         limit,
         lease: LONG,
     }
+}
+
+async fn renewed(ledger: &Ledger, lane: &Lane, lease: Duration) -> bool {
+    matches!(ledger.store().renew_lane(lane, lease).await.unwrap(), Renewal::Held { .. })
 }
 
 async fn signers(ledger: &Ledger, count: usize) -> Vec<Address> {
@@ -108,14 +112,14 @@ async fn an_expired_lease_is_taken_over_and_its_old_holder_can_do_nothing_more()
     let old = take(ledger.store(), address, LONG).await.unwrap();
     let (open, _) = ledger.carried(&old, 0, &ledger.approved(1).await).await;
     assert!(take(ledger.store(), address, LONG).await.is_none(), "it is held");
-    assert!(ledger.store().renew_lane(&old, OVER).await.unwrap());
+    assert!(renewed(&ledger, &old, OVER).await);
     let new = eventually(PATIENCE, || take(ledger.store(), address, LONG)).await;
     assert_eq!((new.epoch, new.next_nonce), (old.epoch + 1, 1));
 
     everything_is_refused(&ledger, &old, open).await;
-    assert!(!ledger.store().renew_lane(&old, LONG).await.unwrap());
+    assert!(!renewed(&ledger, &old, LONG).await);
     ledger.store().release_lane(&old).await.unwrap();
-    assert!(ledger.store().renew_lane(&new, LONG).await.unwrap(), "the new holder holds it still");
+    assert!(renewed(&ledger, &new, LONG).await, "the new holder holds it still");
     assert_eq!(ledger.count("chain_transactions", "true").await, 1);
     assert_eq!(ledger.count("transaction_attempts", "true").await, 1);
     assert_eq!(ledger.store().list_signers().await.unwrap()[0].next_nonce, 1);
@@ -126,10 +130,10 @@ async fn a_holder_whose_lease_has_run_out_stores_nothing_although_nobody_has_tak
     let ledger = Ledger::open().await;
     let lane = ledger.lane().await;
     let (open, _) = ledger.carried(&lane, 0, &ledger.approved(1).await).await;
-    assert!(ledger.store().renew_lane(&lane, OVER).await.unwrap());
+    assert!(renewed(&ledger, &lane, OVER).await);
 
     everything_is_refused(&ledger, &lane, open).await;
-    assert!(ledger.store().renew_lane(&lane, LONG).await.unwrap(), "it is still the last holder");
+    assert!(renewed(&ledger, &lane, LONG).await, "it is still the last holder");
     assert_eq!(ledger.store().align_nonce(&lane, 0).await.unwrap(), Some(1));
 }
 
@@ -141,9 +145,9 @@ async fn another_owner_with_the_same_epoch_is_not_the_holder() {
     let stranger = Lane { owner: Uuid::new_v4(), ..lane };
 
     everything_is_refused(&ledger, &stranger, open).await;
-    assert!(!ledger.store().renew_lane(&stranger, LONG).await.unwrap());
+    assert!(!renewed(&ledger, &stranger, LONG).await);
     ledger.store().release_lane(&stranger).await.unwrap();
-    assert!(ledger.store().renew_lane(&lane, LONG).await.unwrap());
+    assert!(renewed(&ledger, &lane, LONG).await);
 }
 
 #[tokio::test]
@@ -157,9 +161,9 @@ async fn a_process_that_leased_its_signer_anew_stores_nothing_under_the_old_leas
     assert_eq!((new.owner, new.epoch), (old.owner, old.epoch + 1));
 
     everything_is_refused(&ledger, &old, open).await;
-    assert!(!ledger.store().renew_lane(&old, LONG).await.unwrap());
+    assert!(!renewed(&ledger, &old, LONG).await);
     ledger.store().release_lane(&old).await.unwrap();
-    assert!(ledger.store().renew_lane(&new, LONG).await.unwrap());
+    assert!(renewed(&ledger, &new, LONG).await);
 }
 
 #[tokio::test]
@@ -171,23 +175,129 @@ async fn a_released_signer_is_free_at_once() {
 
     let second = take(ledger.store(), address, LONG).await.unwrap();
     assert_eq!(second.epoch, 2);
-    assert!(!ledger.store().renew_lane(&first, LONG).await.unwrap());
+    assert!(!renewed(&ledger, &first, LONG).await);
 }
 
 #[tokio::test]
-async fn a_paused_signer_is_neither_leased_nor_kept_until_it_is_resumed() {
+async fn a_paused_signer_is_not_leased_anew_and_its_holder_is_told() {
     let ledger = Ledger::open().await;
     let address = ledger.signer().await;
     let lane = take(ledger.store(), address, LONG).await.unwrap();
-    ledger.store().pause_signer(lane.signer, "out of gas money").await.unwrap();
-    assert!(!ledger.store().renew_lane(&lane, LONG).await.unwrap());
-    ledger.store().release_lane(&lane).await.unwrap();
+    assert!(ledger.store().pause_signer(lane.signer, "key rotation").await.unwrap());
+    let renewal = ledger.store().renew_lane(&lane, LONG).await.unwrap();
+    assert_eq!(renewal, Renewal::Held { paused: true });
+    assert!(ledger.store().release_lane(&lane).await.unwrap());
     assert!(take(ledger.store(), address, LONG).await.is_none());
     let row = ledger.store().list_signers().await.unwrap().remove(0);
-    assert_eq!(row.paused_reason.as_deref(), Some("out of gas money"));
+    assert_eq!(row.paused_reason.as_deref(), Some("key rotation"));
+
+    assert!(ledger.store().resume_signer(lane.signer).await.unwrap());
+    assert!(!take(ledger.store(), address, LONG).await.unwrap().paused);
+}
+
+#[tokio::test]
+async fn once_a_signer_is_paused_its_holder_stores_no_round_and_still_replaces_and_fills() {
+    let ledger = Ledger::open().await;
+    let lane = ledger.lane().await;
+    let (open, _) = ledger.carried(&lane, 0, &ledger.approved(1).await).await;
+    ledger.store().pause_signer(lane.signer, "key rotation").await.unwrap();
+
+    let payments = ledger.approved(1).await;
+    let stored = ledger.store().store_round(&lane, round(1, &payments), NOW).await.unwrap();
+    assert!(matches!(stored, Stored::Paused), "{stored:?}");
+    assert_eq!(ledger.reload(payments[0].id).await, payments[0]);
+    assert_eq!(ledger.store().list_signers().await.unwrap()[0].next_nonce, 1);
+    let bump = attempt(AttemptKind::Payload);
+    assert!(ledger.store().store_attempt(&lane, open, &bump, NOW).await.unwrap());
+    assert!(ledger.store().store_filler(&lane, round(7, &[]), NOW).await.unwrap());
 
     ledger.store().resume_signer(lane.signer).await.unwrap();
-    assert!(take(ledger.store(), address, LONG).await.is_some());
+    ledger.carried(&lane, 1, &payments).await;
+}
+
+#[tokio::test]
+async fn a_paused_signer_with_something_in_flight_is_leased_on_top_of_what_is_wanted() {
+    let ledger = Ledger::open().await;
+    let paused = ledger.lane().await;
+    ledger.carried(&paused, 0, &ledger.approved(1).await).await;
+    ledger.store().pause_signer(paused.signer, "key rotation").await.unwrap();
+    ledger.store().release_lane(&paused).await.unwrap();
+    let (free, idle) = (ledger.signer().await, ledger.lane().await);
+    ledger.store().pause_signer(idle.signer, "key rotation").await.unwrap();
+    ledger.store().release_lane(&idle).await.unwrap();
+
+    let all = [paused.address, free, idle.address];
+    let mut lanes = ledger.store().take_lanes(&wanted(&all, 1)).await.unwrap();
+    lanes.sort_by_key(|lane| lane.paused);
+    let taken: Vec<_> = lanes.iter().map(|lane| (lane.address, lane.paused)).collect();
+    assert_eq!(taken, [(free, false), (paused.address, true)]);
+    assert!(ledger.store().take_lanes(&wanted(&all, 10)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn signers_with_something_in_flight_are_leased_first() {
+    let ledger = Ledger::open().await;
+    let (idle, busy) = (ledger.signer().await, ledger.lane().await);
+    ledger.carried(&busy, 0, &ledger.approved(1).await).await;
+    ledger.store().release_lane(&busy).await.unwrap();
+
+    let lanes = ledger.store().take_lanes(&wanted(&[idle, busy.address], 1)).await.unwrap();
+    assert_eq!(lanes[0].address, busy.address);
+    let known = ledger.store().list_signers().await.unwrap();
+    let in_flight = |address| known.iter().find(|row| row.address == address).unwrap().in_flight;
+    assert_eq!((in_flight(idle), in_flight(busy.address)), (0, 1));
+}
+
+/// What happened to a signer, each as `type key=value …`.
+async fn journal(ledger: &Ledger, signer: SignerId) -> Vec<String> {
+    let events = ledger.store().signer_events(signer, 100).await.unwrap();
+    let line = |event: store::SignerEventRow| {
+        let detail = event.detail.as_object().unwrap().clone();
+        let detail = detail.into_iter().filter(|(key, _)| key != "owner");
+        detail.fold(event.r#type, |line, (key, value)| format!("{line} {key}={value}"))
+    };
+    events.into_iter().map(line).collect()
+}
+
+#[tokio::test]
+async fn everything_that_happens_to_a_signer_is_in_its_journal() {
+    let ledger = Ledger::open().await;
+    let address = ledger.signer().await;
+    let first = take(ledger.store(), address, OVER).await.unwrap();
+    let lane = eventually(PATIENCE, || take(ledger.store(), address, LONG)).await;
+    let store = ledger.store();
+    store.register_signer(SignerId::new(Uuid::now_v7()), chain(), address).await.unwrap();
+    assert!(!store.release_lane(&first).await.unwrap(), "it was lost");
+    for reason in ["why", "why", "better why"] {
+        store.pause_signer(lane.signer, reason).await.unwrap();
+    }
+    store.resume_signer(lane.signer).await.unwrap();
+    assert!(!store.resume_signer(lane.signer).await.unwrap());
+    let balance = U256::MAX;
+    for event in [SignerEvent::OutOfGas { balance: None }, SignerEvent::Funded { balance }] {
+        store.note_signer_event(lane.signer, &event).await.unwrap();
+    }
+    store.release_lane(&lane).await.unwrap();
+
+    let funded = format!("funded balance_wei=\"{balance}\"");
+    let expected = [
+        "registered",
+        "lease_taken epoch=1",
+        "lease_lost epoch=1",
+        "lease_taken epoch=2",
+        "paused reason=\"why\"",
+        "paused reason=\"better why\"",
+        "resumed",
+        "out_of_gas balance_wei=null",
+        &funded,
+        "lease_released epoch=2",
+    ];
+    assert_eq!(journal(&ledger, lane.signer).await, expected);
+    let newest = store.signer_events(lane.signer, 2).await.unwrap();
+    assert_eq!(
+        newest.iter().map(|event| event.r#type.as_str()).collect::<Vec<_>>(),
+        ["funded", "lease_released"]
+    );
 }
 
 #[tokio::test]

@@ -10,5 +10,6 @@ mod interference;
 mod node_faults;
 mod nodes;
 mod rounds;
+mod signers;
 mod wallets;
 mod world;

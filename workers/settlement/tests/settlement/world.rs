@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) seller: Seller,
     pub(crate) pay_to: Address,
     pub(crate) policy: Policy,
+    /// What processes take for the time.
+    pub(crate) clock: Clock,
     keys: Vec<SecretString>,
 }
 
@@ -73,9 +75,13 @@ impl World {
             confirmations: 1,
             max_fee_per_gas: 1_000_000_000_000,
             block_time: Duration::from_millis(250),
+            gas_look_every: Duration::from_millis(250),
+            gas_warn_wei: U256::ZERO,
+            gas_pause_wei: U256::ZERO,
         };
         let pay_to = Address::repeat_byte(0x5e);
-        let mut world = Self { database, redis, anvil, seller, pay_to, policy, keys: Vec::new() };
+        let (clock, keys) = (Clock::system(), Vec::new());
+        let mut world = Self { database, redis, anvil, seller, pay_to, policy, clock, keys };
         world.add_signer().await;
         world
     }
@@ -133,7 +139,7 @@ impl World {
             // Its own connections, which end with it as a process's do.
             store: Store::connect(&self.database.url, 8, Duration::from_secs(5)).unwrap(),
             queue: self.queue(),
-            clock: Clock::system(),
+            clock: self.clock.clone(),
             networks: vec![SettlementNetwork {
                 node: Node::new(&HttpClient::new(), node).unwrap(),
                 signers: self.keys.iter().map(|key| Signer::from_key(key).unwrap()).collect(),
@@ -197,6 +203,7 @@ impl World {
             owner: row.lease.unwrap().0,
             epoch: row.epoch,
             next_nonce: row.next_nonce,
+            paused: false,
         };
         let call = chain::transfer(&payment.authorization, &signed.signature);
         let fees = Fees { max_fee: 10_000_000_000, priority: 1_000_000_000 };

@@ -77,6 +77,7 @@ fn receipt(amount: u64) -> Receipt {
         block_hash: BLOCK,
         success: true,
         gas_used: 60_000,
+        gas_price: 1,
         logs: vec![used, transfer],
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use chain::{Fees, HttpClient, Node, NodeConfig, Signer, TransactionPlan, find_payment};
+use chain::{
+    BreakerPolicy, Fees, HttpClient, Node, NodeConfig, Signer, TransactionPlan, find_payment,
+};
 use domain::{
     Address, B256, Event, Inclusion, Payment, SignerId, Submission, Timestamp, TransactionId, U256,
 };
@@ -253,6 +255,8 @@ fn node(url: &str) -> Node {
         chain: Anvil::CHAIN,
         urls: vec![SecretString::from(url)],
         timeout: Duration::from_secs(10),
+        block_time: Duration::from_secs(1),
+        breaker: BreakerPolicy::default(),
         multicall: Anvil::MULTICALL,
         log_lookback_blocks: 5_000,
     };

@@ -68,8 +68,7 @@ impl Ledger {
     pub(super) fn store_attempt(
         &mut self,
         epoch: i64,
-        id: TransactionId,
-        attempt: StoredAttempt,
+        (id, attempt): (TransactionId, StoredAttempt),
         changes: Vec<Change>,
         now: Timestamp,
     ) -> Result<(), NotStored> {

@@ -62,7 +62,7 @@ impl Process {
         match world.dice.below(3) {
             0 => self.round(world, epoch),
             1 => self.watch(world),
-            _ => self.push(world, epoch),
+            _ => self.push(world),
         }
     }
 
@@ -73,7 +73,7 @@ impl Process {
             self.catch_up(world, epoch)?;
         }
         self.watch(world)?;
-        self.push(world, epoch)?;
+        self.push(world)?;
         self.round(world, epoch)
     }
 
@@ -95,7 +95,7 @@ impl Process {
         stored.retain(|transaction| transaction.nonce >= mined);
         for nonce in holes(mined, self.next_nonce, stored.iter().map(|stored| stored.nonce)) {
             let fees = world.fees().ok_or(Stop::Failed)?;
-            let attempt = world.sign(1, AttemptKind::Filler, fees, Vec::new(), nonce);
+            let attempt = world.sign((nonce, 1), AttemptKind::Filler, fees, Vec::new());
             let transaction = world.new_transaction(nonce, attempt, Vec::new());
             let stored = transaction.clone();
             world.write(move |world| world.ledger.store(epoch, stored, Vec::new(), world.now))?;
@@ -105,7 +105,7 @@ impl Process {
             self.send_forgotten(world, transaction)?;
         }
         for id in self.open() {
-            self.send(world, epoch, id)?;
+            self.send(world, id)?;
         }
         self.in_step = true;
         Ok(())
@@ -132,13 +132,13 @@ impl Process {
         open.into_iter().map(|(_, id)| id).collect()
     }
 
-    pub(super) fn send(&mut self, world: &mut World, epoch: i64, id: TransactionId) -> Step {
+    pub(super) fn send(&mut self, world: &mut World, id: TransactionId) -> Step {
         let transaction = self.tracked[&id].clone();
         let Some(attempt) = newest(&transaction) else { return Ok(()) };
         let answer = world.offer(attempt.hash)?;
         match reply(&answer, is_filled(&transaction)) {
-            Reply::Raise => self.replace(world, epoch, id, None),
-            Reply::Fill => self.replace(world, epoch, id, Some(AttemptKind::Filler)),
+            Reply::Raise => self.replace(world, id, None),
+            Reply::Fill => self.replace(world, id, Some(AttemptKind::Filler)),
             Reply::Look => self.look(world, id),
             Reply::Follow | Reply::Doubt | Reply::AwaitGasMoney | Reply::Complain => Ok(()),
         }

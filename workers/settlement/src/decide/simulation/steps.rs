@@ -82,11 +82,10 @@ impl World {
     /// Signs bytes for a nonce; they are not stored yet.
     pub(super) fn sign(
         &mut self,
-        number: u32,
+        (nonce, number): (u64, u32),
         kind: AttemptKind,
         fees: Fees,
         calls: Vec<usize>,
-        nonce: u64,
     ) -> StoredAttempt {
         assert!(fees.max_fee <= CAP, "an offer above the cap");
         let hash = self.chain.new_hash();

@@ -17,6 +17,7 @@ use super::chain::{Call, Chain, Sent};
 use super::ledger::Ledger;
 use super::process::{Process, decide};
 use crate::policy::Policy;
+use crate::policy::tests::policy;
 
 /// Why a process's step ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,15 +64,11 @@ impl World {
         let payments = payments.map(|(at, authorization)| accepted(at, authorization)).collect();
         let ledger = Ledger { payments, transactions: Vec::new(), next_nonce: 0, epoch: 0 };
         let policy = Policy {
-            max_batch: 4,
-            max_lanes: 1,
-            max_in_flight: 3,
-            lease: Duration::from_secs(15),
             bump_after_blocks: 1 + dice.below(2),
             min_remaining_secs: 2,
             confirmations: 1 + dice.below(3),
             max_fee_per_gas: CAP,
-            block_time: Duration::from_secs(1),
+            ..policy(4)
         };
         Self {
             chain: Chain::new(authorizations, funded),

@@ -13,9 +13,9 @@ use crate::tracker::{is_filled, newest};
 
 impl Process {
     /// Gets along what blocks leave lying.
-    pub(super) fn push(&mut self, world: &mut World, epoch: i64) -> Step {
+    pub(super) fn push(&mut self, world: &mut World) -> Step {
         for id in self.open() {
-            match self.push_one(world, epoch, id) {
+            match self.push_one(world, id) {
                 Err(Stop::Failed | Stop::OutOfStep) | Ok(()) => {}
                 Err(stop) => return Err(stop),
             }
@@ -23,7 +23,7 @@ impl Process {
         Ok(())
     }
 
-    fn push_one(&mut self, world: &mut World, epoch: i64, id: TransactionId) -> Step {
+    fn push_one(&mut self, world: &mut World, id: TransactionId) -> Step {
         let Some(transaction) = self.tracked.get(&id).cloned() else { return Ok(()) };
         let offer = newest(&transaction).unwrap().clone();
         let head = world.ask(|world, lag| world.chain.head(lag))?;
@@ -34,7 +34,7 @@ impl Process {
         let left = closes_at.map(|at| at - world.now.unix_secs());
         match urge(waited, left, &world.policy) {
             Urge::Wait => return Ok(()),
-            Urge::SendAgain => return self.send(world, epoch, id),
+            Urge::SendAgain => return self.send(world, id),
             Urge::Replace => self.look(world, id)?,
         }
         if !self.open().contains(&id) {
@@ -60,9 +60,9 @@ impl Process {
             self.send_forgotten(world, &forgotten)?;
         }
         match push(&stuck, world.policy.patience()) {
-            Push::Raise => self.replace(world, epoch, id, None),
-            Push::Refill => self.refill(world, epoch, id),
-            Push::SendAgain => self.send(world, epoch, id),
+            Push::Raise => self.replace(world, id, None),
+            Push::Refill => self.refill(world, id),
+            Push::SendAgain => self.send(world, id),
             Push::Wait => Ok(()),
             Push::GiveUp => self.give_up(world, &transaction),
         }
@@ -80,7 +80,6 @@ impl Process {
     pub(super) fn replace(
         &mut self,
         world: &mut World,
-        epoch: i64,
         id: TransactionId,
         kind: Option<AttemptKind>,
     ) -> Step {
@@ -97,39 +96,40 @@ impl Process {
             AttemptKind::Payload => world.calls_of(old.hash),
             AttemptKind::Filler => Vec::new(),
         };
-        let attempt = world.sign(old.number + 1, kind, fees, calls, transaction.nonce);
-        self.store_attempt(world, epoch, id, attempt, Vec::new())
+        let attempt = world.sign((transaction.nonce, old.number + 1), kind, fees, calls);
+        self.store_attempt(world, id, attempt, Vec::new())
     }
 
     /// Gives the nonce to other payments.
-    pub(super) fn refill(&mut self, world: &mut World, epoch: i64, id: TransactionId) -> Step {
+    pub(super) fn refill(&mut self, world: &mut World, id: TransactionId) -> Step {
         let rung = world.rung();
         let payments = self.sort(world, rung)?;
         let payments = self.would_be_paid(world, payments)?;
         if payments.is_empty() {
-            return self.replace(world, epoch, id, Some(AttemptKind::Filler));
+            return self.replace(world, id, Some(AttemptKind::Filler));
         }
         let transaction = &self.tracked[&id];
         let old = newest(transaction).unwrap().clone();
         let Some(fees) = world.raised(&old) else { return Ok(()) };
         let calls = payments.iter().map(|payment| world.index(payment.id)).collect();
         let nonce = transaction.nonce;
-        let attempt = world.sign(old.number + 1, AttemptKind::Payload, fees, calls, nonce);
-        self.store_attempt(world, epoch, id, attempt, submissions(payments, id))
+        let attempt = world.sign((nonce, old.number + 1), AttemptKind::Payload, fees, calls);
+        self.store_attempt(world, id, attempt, submissions(payments, id))
     }
 
     fn store_attempt(
         &mut self,
         world: &mut World,
-        epoch: i64,
         id: TransactionId,
         attempt: StoredAttempt,
         changes: Vec<Change>,
     ) -> Step {
+        let epoch = self.epoch.unwrap();
         let items: Vec<PaymentId> = changes.iter().map(|change| change.payment.id).collect();
         let (hash, stored) = (attempt.hash, attempt.clone());
-        let written = world
-            .write(move |world| world.ledger.store_attempt(epoch, id, stored, changes, world.now));
+        let written = world.write(move |world| {
+            world.ledger.store_attempt(epoch, (id, stored), changes, world.now)
+        });
         let tracked = self.tracked.get_mut(&id).unwrap();
         if written == Err(Stop::OutOfStep) {
             // It may have been stored although the answer was lost.

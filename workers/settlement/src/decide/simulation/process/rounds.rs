@@ -29,7 +29,7 @@ impl Process {
         let fees = world.fees().ok_or(Stop::Failed)?;
         let nonce = self.next_nonce;
         let calls = payments.iter().map(|payment| world.index(payment.id)).collect();
-        let attempt = world.sign(1, AttemptKind::Payload, fees, calls, nonce);
+        let attempt = world.sign((nonce, 1), AttemptKind::Payload, fees, calls);
         let items = payments.iter().map(|payment| payment.id).collect();
         let transaction = world.new_transaction(nonce, attempt, items);
         let changes = submissions(payments, transaction.id);
@@ -37,7 +37,7 @@ impl Process {
         world.write(move |world| world.ledger.store(epoch, stored, changes, world.now))?;
         self.next_nonce += 1;
         self.tracked.insert(id, transaction);
-        self.send(world, epoch, id)
+        self.send(world, id)
     }
 
     /// Deals with payments that cannot be settled now; the others are ready.

@@ -1,0 +1,59 @@
+//! The lanes that a process holds on one network.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::SignerId;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::lane::Lane;
+use crate::network::Network;
+
+/// One lease on one signer.
+type Lease = (SignerId, i64);
+
+/// Lanes that run, each until its lease ends.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    running: JoinSet<Lease>,
+    lanes: HashMap<Lease, Arc<Lane>>,
+}
+
+impl Held {
+    pub(crate) fn run(
+        &mut self,
+        lane: Arc<Lane>,
+        network: &Arc<Network>,
+        shutdown: &CancellationToken,
+    ) {
+        let lease = (lane.signer(), lane.lease().epoch);
+        self.lanes.insert(lease, Arc::clone(&lane));
+        let (network, shutdown) = (Arc::clone(network), shutdown.clone());
+        self.running.spawn(async move {
+            Box::pin(lane.run(&network, shutdown)).await;
+            lease
+        });
+    }
+
+    /// How many are held.
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// How many of them take new work.
+    pub(crate) fn working(&self) -> usize {
+        self.lanes.values().filter(|lane| lane.standing().works()).count()
+    }
+
+    /// Waits until one has ended; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`JoinError`] when it broke.
+    pub(crate) async fn ended(&mut self) -> Option<Result<(), JoinError>> {
+        let ended = self.running.join_next().await?;
+        Some(ended.map(|lease| {
+            self.lanes.remove(&lease);
+        }))
+    }
+}
