@@ -31,7 +31,7 @@ impl Held {
         self.lanes.insert(lease, Arc::clone(&lane));
         let (network, shutdown) = (Arc::clone(network), shutdown.clone());
         self.running.spawn(async move {
-            lane.run(&network, shutdown).await;
+            Box::pin(lane.run(&network, shutdown)).await;
             lease
         });
     }
