@@ -65,16 +65,17 @@ fn files_that_are_damaged_or_hostile_are_refused_before_anything_is_derived() {
         |file| file["crypto"]["kdfparams"]["n"] = json!(8193),
         |file| *file = json!([1, 2, 3]),
     ];
+    let folder = tempfile::tempdir().unwrap();
+    let path = made(folder.path());
+    let honest = std::fs::read(&path).unwrap();
     for (number, change) in malformed.into_iter().enumerate() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = made(folder.path());
+        std::fs::write(&path, &honest).unwrap();
         changed(&path, change);
         let refused = open(&path, &SecretString::from(PASSWORD)).unwrap_err();
         assert!(matches!(refused, KeystoreError::Malformed), "{number}: {refused:?}");
     }
     for (key, value) in [("n", 1 << 31), ("n", 1 << 19), ("r", 1 << 30), ("p", 1 << 20)] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = made(folder.path());
+        std::fs::write(&path, &honest).unwrap();
         changed(&path, scrypt(key, value));
         let refused = open(&path, &SecretString::from(PASSWORD)).unwrap_err();
         assert!(matches!(refused, KeystoreError::Costly), "{key} {value}: {refused:?}");
