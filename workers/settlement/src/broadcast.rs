@@ -35,6 +35,7 @@ impl Network {
     /// Sends these bytes, and notes what the node says.
     pub(crate) async fn offer(&self, attempt: &StoredAttempt) -> SendAnswer {
         let answer = self.node.send(&attempt.raw).await;
+        runtime::fail_point(runtime::FailPoint::AfterBroadcast);
         meters::broadcast(self.node.chain(), answer.as_str());
         if let Err(error) =
             self.store.note_broadcast(attempt.hash, answer.as_str(), self.now()).await

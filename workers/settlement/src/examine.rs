@@ -58,6 +58,7 @@ impl Network {
         receipt: &Receipt,
         canon: &mut Canon<'_>,
     ) -> Result<(), SettleError> {
+        runtime::fail_point(runtime::FailPoint::AfterMined);
         let paid = |payment: Payment| {
             let event = Event::Included(find_payment(receipt, &payment.authorization)?);
             Some(Change { payment, event, carrier: Some(receipt.tx_hash) })
@@ -230,6 +231,7 @@ impl Network {
             FollowUp { transaction: transaction.id, from: transaction.state, to, changes };
         match self.store.follow_up(follow_up, self.now()).await? {
             Some(advance) => {
+                runtime::fail_point(runtime::FailPoint::AfterRecorded);
                 self.tracker.note_state(transaction.id, to);
                 self.tell(&advance);
             }

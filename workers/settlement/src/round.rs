@@ -101,6 +101,7 @@ async fn settle(
     let mut ready = ready;
     for _ in 0..REBUILDS {
         let Some(prepared) = prepare(network, lane, ready).await? else { return Ok(()) };
+        runtime::fail_point(runtime::FailPoint::AfterSimulate);
         match store(network, lane, &prepared).await? {
             Outcome::Stored(transaction) => {
                 network.tracker.follow(transaction.clone(), Arc::clone(lane), Some(room));
@@ -207,8 +208,10 @@ async fn store(
     };
     let items = round.changes.iter().map(|change| change.payment.id).collect();
     let followed = opened(lane.signer(), &round, items);
+    runtime::fail_point(runtime::FailPoint::AfterSign);
     match network.store.store_round(lane.lease(), round, network.now()).await? {
         Stored::Committed(advance) => {
+            runtime::fail_point(runtime::FailPoint::AfterStore);
             lane.set_next_nonce(nonce.saturating_add(1));
             meters::batch(network.node.chain(), followed.items.len());
             network.tell(&advance);
