@@ -11,8 +11,9 @@ use testkit::{Fate, eventually};
 
 use crate::audit::{ledger, unfinished};
 use crate::load::{Accepted, Load};
+use crate::role::Role;
 use crate::scenario::role;
-use crate::world::{PATIENCE, Role, World};
+use crate::world::{PATIENCE, World};
 
 const LEASED: &str = "signer leased";
 const GIVEN_BACK: &str = "signer given back";

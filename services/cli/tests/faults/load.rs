@@ -7,7 +7,8 @@ use serde_json::json;
 use testkit::{Anvil, Buyer, SignedAuthorization, eventually};
 use x402::Version;
 
-use crate::world::{PATIENCE, Role, World};
+use crate::role::Role;
+use crate::world::{PATIENCE, World};
 
 sol! {
     function transfer(address to, uint256 value) external returns (bool);

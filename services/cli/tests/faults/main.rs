@@ -11,6 +11,7 @@ mod load;
 mod outage;
 mod process;
 mod report;
+mod role;
 mod scenario;
 mod storm;
 mod suite;

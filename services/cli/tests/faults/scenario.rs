@@ -2,7 +2,7 @@
 
 use runtime::FailPoint;
 
-use crate::world::Role;
+use crate::role::Role;
 
 /// Blocks after which a payment is settled, where nothing reorganises the chain.
 pub(crate) const SHALLOW: u64 = 1;

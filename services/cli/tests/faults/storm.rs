@@ -15,9 +15,10 @@ use crate::dice::Dice;
 use crate::load::Load;
 use crate::outage::{drop_pending, fail_often, lag, lose_answers};
 use crate::report::{Report, say};
+use crate::role::Role;
 use crate::scenario::{DEEP, role};
 use crate::suite::{KEYS, said};
-use crate::world::{Role, World};
+use crate::world::World;
 
 /// Payments of a round, unless the arguments say otherwise.
 const PAYMENTS: u64 = 60;
@@ -156,13 +157,12 @@ async fn sleep_through(world: &World, role: Role, blocks: u64) {
     }
 }
 
-/// Everything works again, and nothing is armed any more.
+/// Everything works again, and nothing is armed any more. Whoever lived through it all goes on as
+/// it is.
 async fn calm(world: &World) {
     world.node.behave();
-    for role in Role::ALL {
-        world.crash(role);
-        world.start_role(role);
-    }
+    world.disarm();
+    world.repair(KEYS).await;
 }
 
 fn note(fault: &str) {

@@ -110,6 +110,7 @@ async fn work(worker: Worker) {
 
 /// One run of one scenario.
 async fn once(world: &World, scenario: Scenario, payments: u64, seed: u64) -> (Findings, Duration) {
+    world.disarm();
     world.repair(KEYS).await;
     let load = Load::sign(world, payments).await;
     let mut wrong = None;

@@ -1,6 +1,6 @@
 //! Servers of our own, every role as a process, and a seller.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use testkit::{Anvil, Database, FaultyNode, Receiver, RedisServer, Seller, eventually, http};
 
 use crate::process::Process;
+use crate::role::Role;
 
 /// How long a process may take to start, to come to a point, or to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,58 +31,6 @@ const SIGNERS: [(&str, &str); 2] = [
     ),
 ];
 
-/// A process of the pipeline. Settlement is there twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Role {
-    Ingress,
-    Results,
-    Risk,
-    SettlementA,
-    SettlementB,
-    Notifier,
-    Reconciler,
-}
-
-impl Role {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Ingress,
-        Self::Results,
-        Self::Risk,
-        Self::SettlementA,
-        Self::SettlementB,
-        Self::Notifier,
-        Self::Reconciler,
-    ];
-
-    const fn arguments(self) -> &'static [&'static str] {
-        match self {
-            Self::Ingress => &["ingress"],
-            Self::Results => &["results"],
-            Self::Risk => &["worker", "risk"],
-            Self::SettlementA | Self::SettlementB => &["worker", "settlement"],
-            Self::Notifier => &["worker", "notifier"],
-            Self::Reconciler => &["worker", "reconciler"],
-        }
-    }
-
-    /// The name of its log.
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Ingress => "ingress",
-            Self::Results => "results",
-            Self::Risk => "risk",
-            Self::SettlementA => "settlement-a",
-            Self::SettlementB => "settlement-b",
-            Self::Notifier => "notifier",
-            Self::Reconciler => "reconciler",
-        }
-    }
-
-    const fn settles(self) -> bool {
-        matches!(self, Self::SettlementA | Self::SettlementB)
-    }
-}
-
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) database: Database,
@@ -93,6 +42,8 @@ pub(crate) struct World {
     pub(crate) confirmations: u64,
     redis_url: String,
     processes: Mutex<BTreeMap<Role, Process>>,
+    /// Those whose process was started with a point armed.
+    armed: Mutex<BTreeSet<Role>>,
     /// How many of the signers each settlement process has the keys of.
     keys: AtomicUsize,
     /// What kills PostgreSQL and starts it again.
@@ -128,6 +79,7 @@ impl World {
             receiver,
             confirmations,
             processes: Mutex::default(),
+            armed: Mutex::default(),
             keys: AtomicUsize::new(SIGNERS.len()),
             stack: None,
             starts: AtomicU64::new(0),
@@ -254,6 +206,11 @@ impl World {
         let log = self.logs.join(format!("{number:03}-{}.log", role.name()));
         let process = Process::start(role.arguments(), &self.settings(role, armed), &log);
         self.processes.lock().unwrap().insert(role, process);
+        let mut armed_roles = self.armed.lock().unwrap();
+        match armed {
+            Some(_) => armed_roles.insert(role),
+            None => armed_roles.remove(&role),
+        };
     }
 
     /// Kills a role's process (SIGKILL).
@@ -280,6 +237,12 @@ impl World {
                 self.start_role(role);
             }
         }
+    }
+
+    /// Replaces whatever was started with a point armed.
+    pub(crate) fn disarm(&self) {
+        let armed = std::mem::take(&mut *self.armed.lock().unwrap());
+        armed.into_iter().for_each(|role| self.start_role(role));
     }
 
     /// Ends both settlement processes as an operator does; later ones have so many keys.
