@@ -1,7 +1,7 @@
 # What can be done here: `make` lists it. Everything needs Rust and Node; the rest is installed, or named if it cannot be.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check chaos up down status sqlx clean-local
+.PHONY: help demo test check chaos faults up down status sqlx clean-local
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,10 +15,14 @@ test: ## runs every test, on PostgreSQL, Redis and a chain of its own
 check: ## checks form, lints and documentation
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --workspace --features quittance/fail-points --bins --test faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 chaos: ## runs the demo once for each service and role, and kills that in the middle
 	@compose/drill
+
+faults: ## kills real processes at every crash point, and compares ledger and chain; SEED=… MINUTES=… for faults at random
+	@compose/faults $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(POINTS),--points $(POINTS))
 
 up: ## starts everything, leaves it running, and prints URLs, a key and requests to try
 	@compose/stack up

@@ -33,6 +33,8 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
         _ => "quittance",
     };
     runtime::telemetry::init(service, &config.log.level)?;
+    #[cfg(feature = "fail-points")]
+    runtime::fail_point::arm(config.fail_point);
     for issue in config.warnings() {
         tracing::warn!(setting = issue.setting, problem = issue.problem, "questionable setting");
     }

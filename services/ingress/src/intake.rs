@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use runtime::{CoalesceError, Coalescer};
+use runtime::{CoalesceError, Coalescer, FailPoint, fail_point};
 use store::{Acceptance, Intake, Store, StoreError};
 
 /// Commits under way at once. While they are, the next ones gather, so more would only make the
@@ -60,7 +60,10 @@ impl Register {
 
 async fn commit(store: Store, batch: Vec<Intake>) -> Vec<Outcome> {
     let error = match store.accept(batch.clone()).await {
-        Ok(acceptances) => return acceptances.into_iter().map(Ok).collect(),
+        Ok(acceptances) => {
+            fail_point(FailPoint::AfterCommit);
+            return acceptances.into_iter().map(Ok).collect();
+        }
         Err(error) => error,
     };
     if error.is_unavailable() || batch.len() == 1 {

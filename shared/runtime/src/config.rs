@@ -23,6 +23,7 @@ pub use self::sections::{
 };
 pub use self::signer::{KeySource, SignerConfig};
 pub use self::value::{EvmAddress, PublicUrl, RpcUrl, ValueError};
+use crate::fail_point::ArmedPoint;
 
 /// The variable that names the configuration file when the command line does not.
 const CONFIG_VARIABLE: &str = "QUITTANCE_CONFIG";
@@ -61,6 +62,8 @@ pub struct Config {
     pub networks: Vec<NetworkConfig>,
     /// The keys to settle with; only the settlement worker has them.
     pub signers: Vec<SignerConfig>,
+    /// Where to die, for tests; always none in a build without fail points.
+    pub fail_point: Option<ArmedPoint>,
 }
 
 /// Reads a file that holds settings or a secret.
@@ -106,7 +109,8 @@ impl Config {
         let layers = layers::Layers::merge(file_text, environment, read_file)?;
         let settings: Settings = layers.read()?;
         let signers = signer::resolve(&settings.signers, environment, read_file)?;
-        let config = settings.with_signers(signers);
+        let config =
+            Self { fail_point: environment::fail_point(environment)?, ..settings.with(signers) };
         let errors = check::errors(&config);
         if errors.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(errors)) }
     }
@@ -147,7 +151,7 @@ struct Settings {
 }
 
 impl Settings {
-    fn with_signers(self, signers: Vec<SignerConfig>) -> Config {
+    fn with(self, signers: Vec<SignerConfig>) -> Config {
         Config {
             database: self.database,
             redis: self.redis,
@@ -163,6 +167,7 @@ impl Settings {
             reconciler: self.reconciler,
             networks: self.networks,
             signers,
+            fail_point: None,
         }
     }
 }

@@ -429,3 +429,19 @@ fn a_file_that_is_not_there_is_named() {
         "{refusal}"
     );
 }
+
+#[cfg(not(feature = "fail-points"))]
+#[test]
+fn a_build_without_fail_points_refuses_to_arm_one() {
+    let refusal = Sources::new().set("QUITTANCE_FAIL_POINT", "after_store=kill").refusal();
+    assert_eq!(refusal, "QUITTANCE_FAIL_POINT: is not a setting of Quittance");
+}
+
+#[cfg(feature = "fail-points")]
+#[test]
+fn a_build_with_fail_points_arms_one_and_refuses_what_is_none() {
+    let armed = Sources::new().set("QUITTANCE_FAIL_POINT", "after_store=kill@2").read().unwrap();
+    assert_eq!(armed.fail_point, "after_store=kill@2".parse().ok());
+    let refusal = Sources::new().set("QUITTANCE_FAIL_POINT", "after_lunch=kill").refusal();
+    assert_eq!(refusal, "QUITTANCE_FAIL_POINT: names no fail point");
+}

@@ -61,6 +61,24 @@ impl Database {
         let store = Store::connect(&url, MAX_CONNECTIONS, ACQUIRE_TIMEOUT).unwrap();
         Self { url, store, name }
     }
+
+    /// Ends every connection to it and takes no new ones, as a server that is being restarted.
+    pub async fn refuse_connections(&self) {
+        let mut admin = PgConnection::connect(&admin_url()).await.unwrap();
+        let name = &self.name;
+        run(&mut admin, format!("alter database {name} with allow_connections false")).await;
+        let cut = format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"
+        );
+        run(&mut admin, cut).await;
+    }
+
+    /// Takes connections again.
+    pub async fn accept_connections(&self) {
+        let mut admin = PgConnection::connect(&admin_url()).await.unwrap();
+        let name = &self.name;
+        run(&mut admin, format!("alter database {name} with allow_connections true")).await;
+    }
 }
 
 impl Drop for Database {
@@ -185,6 +203,17 @@ mod tests {
         one.store.create_account(account, "seller", now).await.unwrap();
         assert!(one.store.has_account(account).await.unwrap());
         assert!(!other.store.has_account(account).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_database_that_refuses_connections_takes_them_again() {
+        let database = Database::create().await;
+        database.store.ping().await.unwrap();
+        database.refuse_connections().await;
+        assert!(PgConnection::connect(&database.url).await.is_err());
+        assert!(sqlx::raw_sql("select 1").execute(database.store.pool()).await.is_err());
+        database.accept_connections().await;
+        database.store.ping().await.unwrap();
     }
 
     #[tokio::test]

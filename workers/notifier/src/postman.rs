@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use domain::{DeliveryId, Timestamp};
 use queue::{Bell, HandlerError, Job, Stream};
-use runtime::Clock;
 use runtime::egress::EgressClient;
+use runtime::{Clock, FailPoint, fail_point};
 use store::{AttemptRecord, Delivery};
 use tokio_util::sync::CancellationToken;
 
@@ -70,6 +70,7 @@ impl Postman {
             return Ok(());
         }
         let attempt = attempt(&self.egress, &delivery, self.timeout, now).await;
+        fail_point(FailPoint::AfterAttempt);
         let failures = delivery.attempts.saturating_add(1);
         let judgement = judge(attempt.met, failures, self.now(), jitter());
         permit.note(pace(judgement.outcome));

@@ -11,6 +11,7 @@ use domain::{
 };
 use queue::Herald;
 use runtime::clock::Clock;
+use runtime::{FailPoint, fail_point};
 use store::{Change, Store, StoreError};
 
 use crate::{RiskNetwork, meters};
@@ -95,6 +96,7 @@ impl Decider {
             }
         }
         let advance = self.store.advance(changes, now).await?;
+        fail_point(FailPoint::AfterDecision);
         advance.moved().for_each(count);
         self.herald.announce(advance.moved(), &advance.deliveries);
         Ok(())

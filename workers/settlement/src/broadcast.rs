@@ -56,6 +56,7 @@ impl Network {
             return Err(SettleError::LeaseLost);
         }
         let answer = self.node.send(&attempt.raw).await;
+        runtime::fail_point(runtime::FailPoint::AfterBroadcast);
         meters::broadcast(self.node.chain(), answer.as_str());
         if let Err(error) =
             self.store.note_broadcast(attempt.hash, answer.as_str(), self.now()).await

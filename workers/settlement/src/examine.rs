@@ -57,6 +57,7 @@ impl Network {
         receipt: &Receipt,
         canon: &mut Canon<'_>,
     ) -> Result<(), SettleError> {
+        runtime::fail_point(runtime::FailPoint::AfterMined);
         let changes = following::included(self.items(transaction).await?, transaction.id, receipt);
         let state = TransactionState::Mined {
             hash: receipt.tx_hash,
@@ -247,6 +248,7 @@ impl Network {
             FollowUp { transaction: transaction.id, from: transaction.state, to, changes };
         match self.store.follow_up(follow_up, self.now()).await? {
             Some(advance) => {
+                runtime::fail_point(runtime::FailPoint::AfterRecorded);
                 self.tracker.note_state(transaction.id, to);
                 self.tell(&advance);
             }

@@ -190,6 +190,7 @@ impl Lane {
         }
         self.lose();
         network.tracker.forget_lane(&self);
+        runtime::fail_point(runtime::FailPoint::BeforeGiveBack);
         self.give_back(network).await;
     }
 
@@ -249,6 +250,7 @@ impl Lane {
     }
 
     async fn take_over(self: &Arc<Self>, network: &Arc<Network>) -> Result<(), SettleError> {
+        runtime::fail_point(runtime::FailPoint::InCatchUp);
         let expected = network.node.nonce(self.address(), None).await?;
         let next = network.store.align_nonce(&self.lease, expected).await?;
         let next = next.ok_or(SettleError::LeaseLost)?;
@@ -307,6 +309,7 @@ impl Lane {
         if !network.store.store_filler(&self.lease, round, network.now()).await? {
             return Err(SettleError::LeaseLost);
         }
+        runtime::fail_point(runtime::FailPoint::InHoleFill);
         tracing::info!(nonce, signer = %self.address(), "a hole in the nonces is filled");
         network.tracker.follow(followed, Arc::clone(self), None, None);
         Ok(())
@@ -319,6 +322,7 @@ impl Lane {
                 gathered = self.gather(network) => gathered,
             };
             let Some((room, tickets)) = gathered else { return };
+            runtime::fail_point(runtime::FailPoint::AfterGather);
             let payments: Vec<_> = tickets.iter().map(|ticket| ticket.payment).collect();
             let result = Box::pin(round::run(network, self, &payments, Slot::Next(room))).await;
             match result {

@@ -73,6 +73,7 @@ impl Network {
             // Mined meanwhile, or somebody else's lane now: either way nothing is to be sent.
             return Ok(());
         }
+        runtime::fail_point(runtime::FailPoint::InBumpAfterStore);
         meters::replacement(
             self.node.chain(),
             match kind {

@@ -158,6 +158,7 @@ async fn build(
 ) -> Result<(), SettleError> {
     for _ in 0..REBUILDS {
         let Some(prepared) = prepare(network, lane, ready).await? else { return Ok(()) };
+        runtime::fail_point(runtime::FailPoint::AfterSimulate);
         match store(network, lane, &prepared, &slot).await? {
             Outcome::Stored(transaction) => {
                 follow(network, lane, &prepared, &transaction, slot);
@@ -284,6 +285,7 @@ async fn store(
         Slot::Next(_) | Slot::Hole(_) => opened(lane.signer(), &round, prepared.ids()),
         Slot::Refill(old) => refilled(old, &round, prepared.ids()),
     };
+    runtime::fail_point(runtime::FailPoint::AfterSign);
     let stored = match slot {
         Slot::Next(_) => network.store.store_round(lane.lease(), round, network.now()).await?,
         Slot::Hole(_) => network.store.store_in_hole(lane.lease(), round, network.now()).await?,
@@ -291,6 +293,7 @@ async fn store(
     };
     match stored {
         Stored::Committed(advance) => {
+            runtime::fail_point(runtime::FailPoint::AfterStore);
             if matches!(slot, Slot::Next(_)) {
                 lane.set_next_nonce(nonce.saturating_add(1));
             }

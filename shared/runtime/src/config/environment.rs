@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use super::error::ConfigError;
 use super::{Issue, ReadFile};
+use crate::fail_point::{ArmedPoint, FailPointError};
 
 /// What our variables begin with.
 const PREFIX: &str = "QUITTANCE_";
@@ -18,6 +19,9 @@ pub(super) const DATABASE_URL: &str = "DATABASE_URL";
 pub(super) const REDIS_URL: &str = "REDIS_URL";
 pub(super) const SIGNER_KEYS: &str = "QUITTANCE_SIGNER_KEYS";
 pub(super) const SIGNER_PASSWORD: &str = "QUITTANCE_SIGNER_PASSWORD";
+
+/// Arms a fail point; no variable of ours in a build that has none.
+const FAIL_POINT: &str = "QUITTANCE_FAIL_POINT";
 
 /// Variables that may be set beside the settings: the file's name, and what the local stack reads and exports.
 pub const PASSED_BY: &[&str] = &[
@@ -77,6 +81,17 @@ pub(super) fn secret(
     }
 }
 
+/// The fail point that is armed, in a build that has them.
+pub(super) fn fail_point(
+    environment: &[(String, String)],
+) -> Result<Option<ArmedPoint>, ConfigError> {
+    if !cfg!(feature = "fail-points") {
+        return Ok(None);
+    }
+    let armed = lookup(environment, FAIL_POINT).map(str::parse).transpose();
+    armed.map_err(|error: FailPointError| ConfigError::invalid(FAIL_POINT, error.to_string()))
+}
+
 /// The content of a secret's file without the line's end.
 pub(super) fn read_secret(
     what: &str,
@@ -100,8 +115,10 @@ fn lookup<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str
 fn as_override((variable, value): &(String, String)) -> Option<Override<'_>> {
     let setting = variable.strip_prefix(PREFIX)?;
     let bare = variable.strip_suffix(FILE_SUFFIX).unwrap_or(variable);
-    let elsewhere =
-        PASSED_BY.contains(&variable.as_str()) || bare == SIGNER_KEYS || bare == SIGNER_PASSWORD;
+    let elsewhere = PASSED_BY.contains(&variable.as_str())
+        || (cfg!(feature = "fail-points") && variable == FAIL_POINT)
+        || bare == SIGNER_KEYS
+        || bare == SIGNER_PASSWORD;
     if elsewhere {
         return None;
     }
