@@ -33,4 +33,9 @@ impl Dice {
     pub const fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
     }
+
+    /// One of these.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.index(from.len())]
+    }
 }

@@ -1,20 +1,19 @@
 //! A signer under lease: the sole place where its nonces are handed out.
 
+mod gather;
+mod start;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chain::{BlockTag, Call, Fees, SignedTransaction, Signer, TransactionPlan};
-use domain::{Address, SignerId, TransactionId};
-use store::{AttemptKind, OpenTransaction, Renewal, Round, TransactionState};
+use chain::{Call, Fees, SignedTransaction, Signer, TransactionPlan};
+use domain::{Address, SignerId};
+use store::Renewal;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempts::{new_attempt, opened};
-use crate::decide::following::rests_on;
-use crate::decide::nonces::holes;
 use crate::error::SettleError;
-use crate::inbox::Ticket;
 use crate::network::Network;
 use crate::round::{self, Slot};
 use crate::standing::{Gas, Standing};
@@ -239,82 +238,6 @@ impl Lane {
         }
     }
 
-    /// Takes up what is stored for the signer and not followed here, left by an earlier holder or
-    /// by a commit whose answer was lost. Retried until it succeeds, because nothing may be signed
-    /// before the nonces are known.
-    async fn catch_up(self: &Arc<Self>, network: &Arc<Network>) {
-        while let Err(error) = self.take_over(network).await {
-            tracing::warn!(%error, signer = %self.address(), "the signer's state is not known yet");
-            tokio::time::sleep(network.policy.block_time).await;
-        }
-    }
-
-    async fn take_over(self: &Arc<Self>, network: &Arc<Network>) -> Result<(), SettleError> {
-        runtime::fail_point(runtime::FailPoint::InCatchUp);
-        let expected = network.node.nonce(self.address(), None).await?;
-        let next = network.store.align_nonce(&self.lease, expected).await?;
-        let next = next.ok_or(SettleError::LeaseLost)?;
-        self.set_next_nonce(next);
-        let open = network.store.open_transactions(self.signer()).await?;
-        for transaction in open.into_iter().filter(|open| !network.tracker.has(open.id)) {
-            let waits = matches!(transaction.state, TransactionState::Open);
-            let room = waits.then(|| Arc::clone(&self.room).try_acquire_owned().ok()).flatten();
-            let closes_at = network.closes_at(&transaction).await?;
-            network.tracker.follow(transaction, Arc::clone(self), room, closes_at);
-        }
-        let mined = network.node.nonce(self.address(), Some(BlockTag::Latest)).await?;
-        let stored = network.store.transactions_from(self.signer(), mined).await?;
-        for nonce in holes(mined, next, stored.iter().map(|transaction| transaction.nonce)) {
-            self.fill_hole(network, nonce).await?;
-        }
-        network.send_forgotten(self, &stored).await?;
-        network.resend_open(self).await;
-        Ok(())
-    }
-
-    /// Uses up a nonce below the next one for which nothing is stored, so that what comes after it
-    /// can be mined: with payments that wait now, or with nothing.
-    async fn fill_hole(
-        self: &Arc<Self>,
-        network: &Arc<Network>,
-        nonce: u64,
-    ) -> Result<(), SettleError> {
-        Box::pin(network.fill_from_inbox(self, Slot::Hole(nonce))).await?;
-        match network.tracker.waits_for(self.signer(), nonce) {
-            true => Ok(()),
-            false => self.fill_with_nothing(network, nonce).await,
-        }
-    }
-
-    async fn fill_with_nothing(
-        self: &Arc<Self>,
-        network: &Network,
-        nonce: u64,
-    ) -> Result<(), SettleError> {
-        let reading = network.market.read(&network.node, &network.policy).await?;
-        let fees = reading.fees.ok_or(SettleError::TooDear)?;
-        let signed = self.sign_filler(nonce, fees).await?;
-        let attempt = new_attempt(AttemptKind::Filler, &signed, fees, reading.head.number);
-        let transaction = TransactionId::new(runtime::id::new_uuid());
-        let round = Round {
-            transaction,
-            nonce,
-            target: self.address(),
-            input: Vec::new(),
-            gas_limit: FILLER_GAS,
-            attempt: attempt.clone(),
-            changes: Vec::new(),
-        };
-        let followed = opened(self.signer(), &round, Vec::new());
-        if !network.store.store_filler(&self.lease, round, network.now()).await? {
-            return Err(SettleError::LeaseLost);
-        }
-        runtime::fail_point(runtime::FailPoint::InHoleFill);
-        tracing::info!(nonce, signer = %self.address(), "a hole in the nonces is filled");
-        network.tracker.follow(followed, Arc::clone(self), None, None);
-        Ok(())
-    }
-
     async fn rounds(self: &Arc<Self>, network: &Arc<Network>, shutdown: &CancellationToken) {
         loop {
             let gathered = tokio::select! {
@@ -347,83 +270,5 @@ impl Lane {
                 }
             }
         }
-    }
-
-    /// Waits for room in flight and for payments; `None` when the lane is to be given back. It holds
-    /// no payments while it takes no new work, so that other lanes can settle them.
-    async fn gather(
-        self: &Arc<Self>,
-        network: &Arc<Network>,
-    ) -> Option<(OwnedSemaphorePermit, Vec<Ticket>)> {
-        loop {
-            self.rest(network).await?;
-            let mut standing = self.standing.subscribe();
-            // Biased, so that a lane that has just stopped working takes nothing.
-            tokio::select! {
-                biased;
-                _ = standing.wait_for(|standing| !standing.works()) => {}
-                gathered = self.gather_working(network) => return gathered,
-            }
-        }
-    }
-
-    /// A lane that is full for long still deals with what needs no transaction.
-    async fn gather_working(
-        &self,
-        network: &Arc<Network>,
-    ) -> Option<(OwnedSemaphorePermit, Vec<Ticket>)> {
-        let patience = network.policy.block_time.saturating_mul(2);
-        let room = loop {
-            match tokio::time::timeout(patience, self.room()).await {
-                Ok(room) => break room?,
-                Err(_) => network.tidy().await,
-            }
-        };
-        Some((room, network.inbox.take(network.policy.most_items()).await))
-    }
-
-    /// Waits until the lane takes new work; `None` when it is paused and everything that it has
-    /// sent is over.
-    async fn rest(&self, network: &Arc<Network>) -> Option<()> {
-        let mut standing = self.standing.subscribe();
-        loop {
-            let now = *standing.borrow_and_update();
-            if now.works() {
-                return Some(());
-            }
-            if now.paused && !network.tracker.follows(self.signer()) {
-                return None;
-            }
-            if let Err(error) = network.look_after(self).await {
-                tracing::warn!(%error, signer = %self.address(), "not all is known of what it sent");
-            }
-            tokio::select! {
-                changed = standing.changed() => changed.ok()?,
-                () = tokio::time::sleep(network.policy.lease / 3) => {}
-            }
-        }
-    }
-}
-
-impl Network {
-    /// Deals with what waits and needs no transaction: stale approvals, closed windows.
-    async fn tidy(self: &Arc<Self>) {
-        let _tidying = self.tidying.lock().await;
-        let tickets = self.inbox.take_now(self.policy.most_items());
-        let payments: Vec<_> = tickets.iter().map(|ticket| ticket.payment).collect();
-        if payments.is_empty() {
-            return;
-        }
-        match round::tidy(self, &payments).await {
-            Ok(left) => self.finish(tickets, &left),
-            Err(error) => tracing::warn!(%error, "what waits for room was not looked at"),
-        }
-    }
-
-    /// The end, in Unix seconds, of the first window to close among the payments that rest on it.
-    async fn closes_at(&self, transaction: &OpenTransaction) -> Result<Option<i64>, SettleError> {
-        let resting = self.items(transaction).await?.into_iter();
-        let resting = resting.filter(|payment| rests_on(payment, transaction.id));
-        Ok(resting.map(|payment| payment.authorization.valid_before).min())
     }
 }

@@ -24,7 +24,6 @@ mod policy;
 mod prospect;
 mod push;
 mod replace;
-mod resting;
 mod round;
 mod standing;
 mod stray;

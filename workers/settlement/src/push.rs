@@ -125,6 +125,9 @@ impl Network {
         lane: &Arc<Lane>,
         slot: Slot,
     ) -> Result<(), SettleError> {
+        if !lane.standing().works() {
+            return Ok(());
+        }
         let tickets = {
             let _tidying = self.tidying.lock().await;
             self.inbox.take_now(self.policy.most_items())

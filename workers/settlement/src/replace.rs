@@ -24,9 +24,6 @@ impl Network {
         lane: &Arc<Lane>,
         transaction: &OpenTransaction,
     ) -> Result<(), SettleError> {
-        if lane.standing().gas.is_refused() {
-            return Err(SettleError::OutOfGas);
-        }
         let kind = if is_filled(transaction) { AttemptKind::Filler } else { AttemptKind::Payload };
         self.replace(lane, transaction, kind).await
     }
@@ -50,6 +47,9 @@ impl Network {
         kind: AttemptKind,
     ) -> Result<(), SettleError> {
         let Some(old) = newest(transaction) else { return Ok(()) };
+        if lane.standing().gas.is_refused() {
+            return Err(SettleError::OutOfGas);
+        }
         let reading = self.market.read(&self.node, &self.policy).await?;
         let raised = self.raised(old, &reading);
         // What no node took has no offer that a filler must beat; at the cap, the market's will do.

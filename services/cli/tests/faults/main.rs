@@ -6,7 +6,6 @@
 mod args;
 mod audit;
 mod crash;
-mod dice;
 mod load;
 mod outage;
 mod process;

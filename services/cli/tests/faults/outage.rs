@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use testkit::{Fate, eventually};
 
 use crate::audit::ledger;
-use crate::dice::Dice;
 use crate::load::{Accepted, Load};
 use crate::scenario::Scenario;
 use crate::world::{PATIENCE, World};
+use testkit::Dice;
 
 /// How long an outage lasts, in blocks.
 const BLOCKS: u64 = 6;
@@ -60,7 +60,7 @@ async fn begin(world: &World, load: &Load, scenario: Scenario, dice: &mut Dice) 
             world.pass_blocks(BLOCKS).await;
         }
         Scenario::RpcErrors => {
-            fail_often(world, dice.next());
+            fail_often(world, dice.roll());
             world.pass_blocks(BLOCKS).await;
         }
         Scenario::RpcHanging => {
@@ -72,7 +72,7 @@ async fn begin(world: &World, load: &Load, scenario: Scenario, dice: &mut Dice) 
             world.pass_blocks(BLOCKS).await;
         }
         Scenario::RpcAnswerLost => {
-            lose_answers(world, dice.next());
+            lose_answers(world, dice.roll());
             world.pass_blocks(BLOCKS).await;
         }
         Scenario::MempoolDropped => drop_pending(world, BLOCKS).await,

@@ -11,7 +11,6 @@ use runtime::FailPoint;
 
 use crate::args::Args;
 use crate::audit::{Findings, audit};
-use crate::dice::Dice;
 use crate::load::Load;
 use crate::outage::{drop_pending, fail_often, lag, lose_answers};
 use crate::report::{Report, say};
@@ -19,6 +18,7 @@ use crate::role::Role;
 use crate::scenario::{DEEP, role};
 use crate::suite::{KEYS, said};
 use crate::world::World;
+use testkit::Dice;
 
 /// Payments of a round, unless the arguments say otherwise.
 const PAYMENTS: u64 = 60;
@@ -137,7 +137,7 @@ async fn strike(world: &World, dice: &mut Dice) {
 
 /// The node errs for a while.
 async fn mislead(world: &World, dice: &mut Dice) {
-    let (how, seed, blocks) = (dice.below(3), dice.next(), 1 + dice.below(4));
+    let (how, seed, blocks) = (dice.below(3), dice.roll(), 1 + dice.below(4));
     note(&format!("the node errs in way {how} for {blocks} blocks"));
     match how {
         0 => fail_often(world, seed),

@@ -11,12 +11,12 @@ use futures::future::join_all;
 
 use crate::args::Args;
 use crate::audit::{Findings, audit};
-use crate::dice::Dice;
 use crate::load::Load;
 use crate::report::{Report, say};
 use crate::scenario::Scenario;
 use crate::world::World;
 use crate::{crash, outage};
+use testkit::Dice;
 
 /// How many signers the settlement processes have the keys of, unless the scenario says otherwise.
 pub(crate) const KEYS: usize = 2;
