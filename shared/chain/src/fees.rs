@@ -2,7 +2,7 @@
 
 use alloy_primitives::U128;
 
-use crate::{ChainError, Head, Node};
+use crate::{ChainError, Node};
 
 /// What a transaction offers for its gas (EIP-1559), in wei.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +35,13 @@ impl Fees {
 }
 
 impl Node {
-    /// What the market asks as of this block, never above `cap` wei per gas; `None` when even the
-    /// base fee is above it.
+    /// What blocks' producers ask for at present, in wei per gas.
     ///
     /// # Errors
     /// [`ChainError`] when the node did not say.
-    pub async fn fees(&self, head: &Head, cap: u128) -> Result<Option<Fees>, ChainError> {
+    pub async fn priority_fee(&self) -> Result<u128, ChainError> {
         let priority: U128 = self.ask("eth_maxPriorityFeePerGas", ()).await?;
-        Ok(Fees::quote(head.base_fee, priority.to(), cap))
+        Ok(priority.to())
     }
 }
 

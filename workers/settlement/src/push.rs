@@ -39,6 +39,9 @@ impl Network {
         let waited = head.number.saturating_sub(attempt.signed_at_block);
         let closes_at = self.tracker.closes_at(transaction.id);
         let left = closes_at.map(|at| at.saturating_sub(self.now().unix_secs()));
+        if left.is_some_and(|left| left <= 0) {
+            self.expire(transaction).await?;
+        }
         match urge(waited, left, &self.policy) {
             Urge::Wait => {}
             Urge::SendAgain => self.send(lane, transaction).await,
@@ -59,7 +62,6 @@ impl Network {
         transaction: &OpenTransaction,
         head: &Head,
     ) -> Result<(), SettleError> {
-        self.expire(transaction).await?;
         let next = self.node.nonce(lane.address(), Some(BlockTag::Latest)).await?;
         let spent_for = self.tracker.note_next_nonce(transaction.id, next, head.number);
         if next < transaction.nonce && !self.tracker.waits_for(transaction.signer, next) {

@@ -50,6 +50,7 @@ impl Network {
         if lane.standing().gas.is_refused() {
             return Err(SettleError::OutOfGas);
         }
+        self.market.doubt_priority().await;
         let reading = self.market.read(&self.node, &self.policy).await?;
         let raised = self.raised(old, &reading);
         // What no node took has no offer that a filler must beat; at the cap, the market's will do.

@@ -20,6 +20,8 @@ struct Tracked {
     spent_at: Option<u64>,
     /// The end, in Unix seconds, of the first window to close among its payments.
     closes_at: Option<i64>,
+    /// Whether it may be in a block that was read before it was followed.
+    unseen: bool,
 }
 
 /// Everything that is followed here. Rounds put transactions in before they are sent, so that no
@@ -38,9 +40,30 @@ impl Tracker {
         room: Option<OwnedSemaphorePermit>,
         closes_at: Option<i64>,
     ) {
-        let tracked = Tracked { transaction, lane, room, spent_at: None, closes_at };
+        let tracked = Tracked { transaction, lane, room, spent_at: None, closes_at, unseen: false };
         self.lock().insert(tracked.transaction.id, tracked);
         self.filled.notify_one();
+    }
+
+    /// Notes whether a transaction may be in a block that was read before it was followed.
+    pub(crate) fn note_unseen(&self, id: TransactionId, unseen: bool) {
+        if let Some(tracked) = self.lock().get_mut(&id) {
+            tracked.unseen = unseen;
+        }
+    }
+
+    /// Whether a transaction may be in a block that was read before it was followed.
+    pub(crate) fn is_unseen(&self, id: TransactionId) -> bool {
+        self.lock().get(&id).is_some_and(|tracked| tracked.unseen)
+    }
+
+    /// Whether any transaction may be.
+    pub(crate) fn has_unseen(&self) -> bool {
+        self.lock().values().any(|tracked| tracked.unseen)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     /// Follows what a transaction carries now: its nonce was given to other payments.

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chain::Head;
 use domain::{Address, TransactionId};
 use store::{OpenTransaction, TransactionState};
 
+use crate::decide::rhythm::Rhythm;
 use crate::error::SettleError;
 use crate::finality::Canon;
 use crate::meters;
@@ -20,6 +22,7 @@ const GAP_LIMIT: u64 = 16;
 #[derive(Debug, Default)]
 struct Seen {
     head: Option<Head>,
+    rhythm: Rhythm,
     /// Whoever had something open.
     signers: HashSet<Address>,
     /// What could not be followed to the end: looked at again, whether a block comes or not.
@@ -31,11 +34,21 @@ pub(crate) async fn watch(network: Arc<Network>) {
     let mut seen = Seen::default();
     loop {
         measure(&network, &mut seen.signers);
-        network.tracker.filled().await;
+        if network.tracker.is_empty() {
+            network.tracker.filled().await;
+            // What is signed now is in no block before the one that it was signed after.
+            let signed_after = network.market.last_head().await;
+            seen.head = signed_after.into_iter().chain(seen.head).max_by_key(|head| head.number);
+            tokio::time::sleep(seen.rhythm.pause(Instant::now(), &network.policy)).await;
+        }
         if let Err(error) = step(&network, &mut seen).await {
             tracing::warn!(%error, network = %network.node.chain(), "the newest block is not known");
         }
-        tokio::time::sleep(network.policy.poll_interval()).await;
+        let pause = match seen.again.is_empty() {
+            true => seen.rhythm.pause(Instant::now(), &network.policy),
+            false => network.policy.poll_interval(),
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -55,7 +68,13 @@ fn measure(network: &Network, signers: &mut HashSet<Address>) {
 async fn step(network: &Arc<Network>, seen: &mut Seen) -> Result<(), SettleError> {
     let head = network.node.head().await?;
     let is_new = seen.head.is_none_or(|seen| seen.hash != head.hash);
-    if !is_new && seen.again.is_empty() {
+    if is_new {
+        seen.rhythm.note_block(Instant::now(), &network.policy);
+        network.market.note_head(head).await;
+    } else {
+        seen.rhythm.note_nothing(Instant::now());
+    }
+    if !is_new && seen.again.is_empty() && !network.tracker.has_unseen() {
         return Ok(());
     }
     let mut canon = Canon::at(network, head);
@@ -68,13 +87,20 @@ async fn step(network: &Arc<Network>, seen: &mut Seen) -> Result<(), SettleError
         Some(_) | None => Read::Not,
     };
     for (transaction, _) in network.tracker.all() {
+        let is_unseen = network.tracker.is_unseen(transaction.id);
         let wanted = match transaction.state {
             TransactionState::Mined { .. } => is_new || again.contains(&transaction.id),
             // A first look, a long gap or another branch: the hashes are the surest way.
-            _ => read != Read::Whole || again.contains(&transaction.id),
+            _ => read != Read::Whole || again.contains(&transaction.id) || is_unseen,
         };
-        if wanted && !follow(network, &transaction, &mut canon).await {
-            seen.again.insert(transaction.id);
+        if !wanted {
+            continue;
+        }
+        match follow(network, &transaction, &mut canon).await {
+            true => network.tracker.note_unseen(transaction.id, false),
+            false => {
+                seen.again.insert(transaction.id);
+            }
         }
     }
     if is_new {

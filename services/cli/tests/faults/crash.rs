@@ -16,7 +16,7 @@ use crate::scenario::role;
 use crate::world::{PATIENCE, World};
 
 const LEASED: &str = "signer leased";
-const GIVEN_BACK: &str = "signer given back";
+const LOST: &str = "another process has the signer now";
 
 /// A process dies at a point while payments are posted, and is started again.
 pub(crate) async fn killed_at(
@@ -86,7 +86,7 @@ async fn prepare(world: &World, point: FailPoint) {
 }
 
 /// A settlement process sleeps at a point for longer than its lease. Another one takes over; what
-/// wakes up stores nothing more. Says what the sleeper did that it must not.
+/// wakes up stores and sends nothing more. Says what the sleeper did that it must not.
 pub(crate) async fn stopped_at(
     world: &World,
     load: &Load,
@@ -110,10 +110,10 @@ pub(crate) async fn stopped_at(
         (taken && open.is_empty()).then_some(())
     })
     .await;
-    let (before, given_back) = (sent(world).await, world.said(Role::SettlementA, GIVEN_BACK));
+    let (before, lost) = (sent(world).await, world.said(Role::SettlementA, LOST));
     world.signal(Role::SettlementA, Signal::SIGCONT);
     eventually(PATIENCE, || {
-        let ended = world.said(Role::SettlementA, GIVEN_BACK) > given_back;
+        let ended = world.said(Role::SettlementA, LOST) > lost;
         std::future::ready(ended.then_some(()))
     })
     .await;
@@ -193,10 +193,10 @@ async fn wait_for_state(world: &World, load: &Load, state: StateName) {
 }
 
 /// Every attempt that is stored, by its hash, with the state of its transaction.
-async fn sent(world: &World) -> Option<Vec<(String, String)>> {
-    let sent = "select encode(a.hash, 'hex'), t.state from chain_transactions t
-                join transaction_attempts a on a.transaction_id = t.id
+async fn sent(world: &World) -> Option<Vec<[String; 3]>> {
+    let sent = "select encode(a.hash, 'hex'), t.state, coalesce(a.broadcast_at::text, '')
+                from chain_transactions t join transaction_attempts a on a.transaction_id = t.id
                 order by t.signer_id, t.nonce, a.number";
     let rows = sqlx::raw_sql(sent).fetch_all(world.database.store.pool()).await.ok()?;
-    Some(rows.iter().map(|row| (sqlx::Row::get(row, 0), sqlx::Row::get(row, 1))).collect())
+    Some(rows.iter().map(|row| [0, 1, 2].map(|column| sqlx::Row::get(row, column))).collect())
 }

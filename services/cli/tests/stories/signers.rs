@@ -100,7 +100,8 @@ async fn a_signer_is_added_paused_and_resumed_and_its_journal_says_so() {
     operator.anvil.set_balance(ADDRESS.parse::<Address>().unwrap(), balance).await;
     let add = ["signer", "add", "--network", "eip155:84532", "--address", ADDRESS];
     let added = operator.line(&add);
-    assert_eq!((&added["new"], &added["address"]), (&true.into(), &ADDRESS.into()));
+    assert_eq!(added["new"], true);
+    assert_eq!(added["address"], ADDRESS.to_lowercase());
     let again = operator.line(&add);
     assert_eq!((&again["new"], &again["id"]), (&false.into(), &added["id"]));
 

@@ -36,7 +36,9 @@ impl Lane {
             let waits = matches!(transaction.state, TransactionState::Open);
             let room = waits.then(|| Arc::clone(&self.room).try_acquire_owned().ok()).flatten();
             let closes_at = network.closes_at(&transaction).await?;
+            let id = transaction.id;
             network.tracker.follow(transaction, Arc::clone(self), room, closes_at);
+            network.tracker.note_unseen(id, true);
         }
         let mined = network.node.nonce(self.address(), Some(BlockTag::Latest)).await?;
         let stored = network.store.transactions_from(self.signer(), mined).await?;
