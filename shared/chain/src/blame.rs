@@ -28,8 +28,13 @@ const TOO_MANY_PHRASES: [&str; 4] =
 /// A query that asks for more than this endpoint gives out.
 const TOO_WIDE_PHRASES: [&str; 4] = ["block range", "range of blocks", "query returned", "results"];
 
+/// How providers say that they do not answer this customer, or nobody at present.
+const TURNED_AWAY_PHRASES: [&str; 5] =
+    ["unauthori", "authenticat", "api key", "no backend", "service unavailable"];
+
 /// How nodes say that they do not have a state or a block, or do not do something.
-const FAULT_PHRASES: [&str; 9] = [
+const FAULT_PHRASES: [&str; 10] = [
+    "pruned",
     "method not found",
     "does not exist",
     "not supported",
@@ -63,7 +68,11 @@ fn blame_for(code: i64, lower: &str) -> Blame {
     let says = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
     if says(&TOO_WIDE_PHRASES) {
         Blame::Call
-    } else if TOO_MANY.contains(&code) || says(&TOO_MANY_PHRASES) || lower == "limit exceeded" {
+    } else if TOO_MANY.contains(&code)
+        || says(&TOO_MANY_PHRASES)
+        || says(&TURNED_AWAY_PHRASES)
+        || lower == "limit exceeded"
+    {
         Blame::Endpoint
     } else if MISSING_METHOD.contains(&code) || FAULTS.contains(&code) || says(&FAULT_PHRASES) {
         Blame::Call
@@ -96,6 +105,9 @@ mod tests {
             (-32_000, "exceeds the block range", Blame::Call),
             (-32_601, "the method eth_getBlockReceipts does not exist", Blame::Call),
             (-32_000, "the method does not exist", Blame::Call),
+            (-32_600, "Must be authenticated!", Blame::Endpoint),
+            (-32_011, "no backends available for method", Blame::Endpoint),
+            (4_444, "pruned history unavailable", Blame::Call),
             (-32_603, "oops", Blame::Call),
             (-32_000, "header not found", Blame::Call),
             (-32_000, "missing trie node 12ab", Blame::Call),

@@ -39,6 +39,11 @@ impl Fence {
         }
     }
 
+    /// Notes that callers were told of something as of a block of this time.
+    pub(crate) fn note_time(&mut self, time: i64) {
+        self.time = self.time.max(time);
+    }
+
     /// Notes that a caller is given this head.
     pub(crate) fn raise(&mut self, number: u64) {
         self.number = self.number.max(number);

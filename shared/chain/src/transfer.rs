@@ -6,6 +6,7 @@ use domain::{Authorization, Signature};
 
 use crate::abi::{Multicall3, TransferByBytes, TransferByParts};
 use crate::call::CallRequest;
+use crate::view::read_results;
 use crate::{ChainError, Node};
 
 /// A call of a contract.
@@ -79,7 +80,9 @@ pub fn batch(multicall: Address, calls: &[Call]) -> Call {
 }
 
 impl Node {
-    /// What each call of a batch would do if the batch were mined next: one call for all of them.
+    /// What each call of a batch would do after the newest block, never one before the newest that
+    /// was seen by then: one call for all of them. What is pending is left out: nodes execute all of
+    /// it anew for each such question, and many ignore it.
     ///
     /// # Errors
     /// [`ChainError`] when the node did not say.
@@ -89,20 +92,22 @@ impl Node {
         calls: &[Call],
         gas: u64,
     ) -> Result<Vec<Simulated>, ChainError> {
-        let whole = batch(self.multicall(), calls);
+        let clock = Call {
+            target: self.multicall(),
+            input: Multicall3::getCurrentBlockTimestampCall {}.abi_encode().into(),
+        };
+        let timed: Vec<Call> = std::iter::once(clock).chain(calls.iter().cloned()).collect();
+        let whole = batch(self.multicall(), &timed);
         let call = CallRequest {
             from: Some(from),
             to: whole.target,
             input: &whole.input,
-            at: "pending",
+            at: "latest",
             gas: Some(gas),
         };
-        let output = self.call(&call).await?;
-        let results = Multicall3::aggregate3Call::abi_decode_returns(&output)
-            .map_err(|_| ChainError::Unreadable("multicall".to_owned()))?;
-        if results.len() != calls.len() {
-            return Err(ChainError::Unreadable("multicall of another length".to_owned()));
-        }
+        let newest = self.fence().time();
+        let read = |output: Bytes| read_results(&output, calls.len(), newest);
+        let (_, results) = self.ask_and_read("eth_call", (call.to_json(), call.at), read).await?;
         Ok(results
             .into_iter()
             .map(|result| match result.success {

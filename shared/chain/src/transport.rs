@@ -37,13 +37,26 @@ impl Transport {
         match answer {
             Ok(answer) if status.is_success() => Ok(answer),
             // Some nodes give the statuses of errors to their answers.
-            Ok(answer) if answer.is_error() && status != StatusCode::TOO_MANY_REQUESTS => {
-                Ok(answer)
-            }
+            Ok(answer) if answer.is_error() && !turns_away(status) => Ok(answer),
             Err(error) if status.is_success() => Err(TransportError::deser_err(error, "")),
             Ok(_) | Err(_) => Err(TransportErrorKind::http_error(status.as_u16(), String::new())),
         }
     }
+}
+
+/// Whether this status is about who asks, or about the way to the node, whatever the body says.
+fn turns_away(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::UNAUTHORIZED
+            | StatusCode::PAYMENT_REQUIRED
+            | StatusCode::FORBIDDEN
+            | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// What went wrong on the way, without the URL, which may hold a key.

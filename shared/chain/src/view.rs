@@ -55,26 +55,26 @@ impl Node {
         };
         let expected = authorizations.len().saturating_mul(2);
         let read = |output: Bytes| read_results(&output, expected, newest);
-        let results = self.ask_and_read("eth_call", (call.to_json(), call.at), read).await?;
+        let (time, results) =
+            self.ask_and_read("eth_call", (call.to_json(), call.at), read).await?;
+        self.fence().note_time(time);
         results.chunks_exact(2).map(read_view).collect()
     }
 }
 
-/// What the calls returned, if that is as of a block that is not older than `newest`.
-fn read_results(
+/// What the calls returned and as of when, if that is a block not older than `newest`.
+pub(crate) fn read_results(
     output: &Bytes,
     expected: usize,
     newest: i64,
-) -> Result<Vec<Multicall3::Result>, ChainError> {
+) -> Result<(i64, Vec<Multicall3::Result>), ChainError> {
     let mut results = Multicall3::aggregate3Call::abi_decode_returns(output)
         .map_err(|_| ChainError::Unreadable("multicall".to_owned()))?;
     if results.len() != expected.saturating_add(1) {
         return Err(ChainError::Unreadable("multicall of another length".to_owned()));
     }
-    if read_time(&results.remove(0))? < newest {
-        return Err(ChainError::Behind);
-    }
-    Ok(results)
+    let time = read_time(&results.remove(0))?;
+    if time < newest { Err(ChainError::Behind) } else { Ok((time, results)) }
 }
 
 fn read_time(clock: &Multicall3::Result) -> Result<i64, ChainError> {

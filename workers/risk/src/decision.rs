@@ -153,10 +153,10 @@ async fn find_use(
             deep.then_some(spent)
         }
         // A node may know the use before it knows the log. Behind the end of the window it has had
-        // time enough: then the use is older than what is searched.
-        AuthorizationUse::NotFound => {
-            (final_block_time >= payment.authorization.valid_before).then_some(spent)
-        }
+        // time enough: then the use is older than what is searched, and may even have paid this
+        // seller. So nobody is told that signing anew is safe.
+        AuthorizationUse::NotFound => (final_block_time >= payment.authorization.valid_before)
+            .then_some(Event::Rejected(FailureCode::TransferRefused)),
     })
 }
 

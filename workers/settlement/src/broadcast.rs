@@ -105,7 +105,9 @@ impl Network {
             transaction.signer == lane.signer()
                 && matches!(transaction.state, TransactionState::Open)
         });
-        for (transaction, lane) in open {
+        for (transaction, _) in open {
+            // Others may have done something about it meanwhile.
+            let Some((transaction, lane)) = self.tracker.get(transaction.id) else { continue };
             Box::pin(self.send(&lane, &transaction)).await;
         }
     }

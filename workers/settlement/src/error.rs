@@ -33,6 +33,14 @@ pub(crate) enum SettleError {
     /// The ledger knows of a transaction of this signer that this lane does not.
     #[error("the lane is out of step with the ledger")]
     OutOfStep,
+    /// A node speaks of nonces that cannot be the signer's.
+    #[error("the node expects nonce {expected} after {mined} mined ones, far from what is stored")]
+    Adrift {
+        /// The nonce after everything that is pending.
+        expected: u64,
+        /// The nonce after the newest block.
+        mined: u64,
+    },
     /// Payments kept moving away while a round was built.
     #[error("the payments of the round kept changing")]
     Restless,

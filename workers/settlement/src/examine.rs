@@ -64,8 +64,9 @@ impl Network {
             block_number: receipt.block_number,
             block_hash: receipt.block_hash,
         };
+        let paid = changes.len();
         self.record(transaction, state, changes).await?;
-        meters::gas(self.node.chain(), receipt, transaction.items.len());
+        meters::gas(self.node.chain(), receipt, paid);
         let mined = OpenTransaction { state, ..transaction.clone() };
         self.confirm(&mined, canon).await
     }
@@ -113,9 +114,11 @@ impl Network {
 
     async fn lost(&self, transaction: &OpenTransaction) -> Result<(), SettleError> {
         let changes = following::undone(self.items(transaction).await?, transaction);
-        tracing::warn!(nonce = transaction.nonce, payments = changes.len(), "a block was lost");
-        meters::reorganised(self.node.chain(), changes.len());
-        self.record(transaction, TransactionState::Open, changes).await
+        let payments = changes.len();
+        tracing::warn!(nonce = transaction.nonce, payments, "a block was lost");
+        self.record(transaction, TransactionState::Open, changes).await?;
+        meters::reorganised(self.node.chain(), payments);
+        Ok(())
     }
 
     /// Gives the payments back of a transaction whose nonce somebody else has used for good.
@@ -206,15 +209,21 @@ impl Network {
         }
         let final_block_time = self.final_block_time().await?;
         closed.retain(|payment| payment.authorization.valid_before <= final_block_time);
+        if closed.is_empty() {
+            return Ok(());
+        }
         let authorizations: Vec<_> = closed.iter().map(|payment| &payment.authorization).collect();
         let views = self.node.views(&authorizations).await?;
         let unused = closed.into_iter().zip(views).filter(|(_, view)| !view.used);
         let expire = |payment| Change { payment, event: Event::Expired, carrier: None };
         let changes: Vec<_> = unused.map(|(payment, _)| expire(payment)).collect();
-        match changes.is_empty() {
-            true => Ok(()),
-            false => self.record(transaction, transaction.state, changes).await,
+        if !changes.is_empty() {
+            self.record(transaction, transaction.state, changes).await?;
         }
+        // The others are late only when their own windows are about to close.
+        let closes_at = self.closes_at(transaction).await?;
+        self.tracker.note_closes_at(transaction.id, closes_at);
+        Ok(())
     }
 
     /// The transaction's payments that rest on it and are in no block yet.
@@ -260,8 +269,9 @@ impl Network {
     /// Somebody else recorded something about the transaction: follow it from where it stands.
     pub(crate) async fn reread(&self, id: TransactionId) -> Result<(), SettleError> {
         if let Some(transaction) = self.store.find_transaction(id).await? {
-            self.tracker.note_attempts(id, transaction.attempts);
-            self.tracker.note_state(id, transaction.state);
+            let (state, closes_at) = (transaction.state, self.closes_at(&transaction).await?);
+            self.tracker.follow_anew(transaction, closes_at);
+            self.tracker.note_state(id, state);
         }
         Ok(())
     }

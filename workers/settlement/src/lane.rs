@@ -145,6 +145,11 @@ impl Lane {
         Arc::clone(&self.room).acquire_owned().await.ok()
     }
 
+    /// Room in flight, if there is some now.
+    pub(crate) fn free_room(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.room).try_acquire_owned().ok()
+    }
+
     /// Stops handing out nonces, because somebody else does now.
     pub(crate) fn lose(&self) {
         self.ended.cancel();

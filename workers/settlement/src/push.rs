@@ -39,10 +39,14 @@ impl Network {
         let waited = head.number.saturating_sub(attempt.signed_at_block);
         let closes_at = self.tracker.closes_at(transaction.id);
         let left = closes_at.map(|at| at.saturating_sub(self.now().unix_secs()));
-        if left.is_some_and(|left| left <= 0) {
-            self.expire(transaction).await?;
+        if left.is_some_and(|left| left <= 0)
+            && let Err(error) = self.expire(transaction).await
+        {
+            // Its nonce must be got along all the same.
+            tracing::warn!(%error, nonce = transaction.nonce, "closed windows were not looked at");
         }
-        match urge(waited, left, &self.policy) {
+        let is_vacant = !is_filled(transaction) && self.tracker.closes_at(transaction.id).is_none();
+        match urge(waited, left, is_vacant, &self.policy) {
             Urge::Wait => {}
             Urge::SendAgain => self.send(lane, transaction).await,
             Urge::Replace => {
@@ -66,6 +70,9 @@ impl Network {
         let spent_for = self.tracker.note_next_nonce(transaction.id, next, head.number);
         if next < transaction.nonce && !self.tracker.waits_for(transaction.signer, next) {
             let stored = self.store.transactions_from(transaction.signer, next).await?;
+            if stored.first().is_none_or(|first| first.nonce > next) {
+                Box::pin(lane.fill_hole(self, next)).await?;
+            }
             self.send_forgotten(lane, &stored).await?;
         }
         let offer = newest(transaction).map_or(0, |attempt| attempt.max_fee_per_gas);
@@ -107,18 +114,36 @@ impl Network {
     }
 
     /// Gives the nonce of a transaction on which nothing rests any more to the payments that wait
-    /// now; when there are none, uses it up with nothing.
+    /// now; when there are none, or that does not succeed, uses it up with nothing.
     async fn refill(
         self: &Arc<Self>,
         lane: &Arc<Lane>,
         transaction: &OpenTransaction,
     ) -> Result<(), SettleError> {
-        // Boxed, because a round that is refused by the node leads back to replacing.
-        Box::pin(self.fill_from_inbox(lane, Slot::Refill(Box::new(transaction.clone())))).await?;
-        match self.tracker.get(transaction.id) {
-            Some((now, _)) if now.attempts.len() > transaction.attempts.len() => Ok(()),
-            Some(_) | None => self.fill(lane, transaction).await,
+        if self.can_raise(transaction).await? {
+            let slot = Slot::Refill(Box::new(transaction.clone()));
+            // Boxed, because a round that is refused by the node leads back to replacing.
+            if let Err(error) = Box::pin(self.fill_from_inbox(lane, slot)).await {
+                tracing::warn!(%error, nonce = transaction.nonce, "a nonce was not given on");
+                // It may have been, although the answer was lost.
+                self.reread(transaction.id).await?;
+            }
         }
+        let Some((now, _)) = self.tracker.get(transaction.id) else { return Ok(()) };
+        if now.attempts.len() > transaction.attempts.len() {
+            return Ok(());
+        }
+        let filled = self.fill(lane, transaction).await;
+        if filled.is_err() {
+            self.send(lane, transaction).await;
+        }
+        filled
+    }
+
+    /// Whether nodes would take anything in the place of the transaction's newest bytes.
+    async fn can_raise(&self, transaction: &OpenTransaction) -> Result<bool, SettleError> {
+        let reading = self.market.read(&self.node, &self.policy).await?;
+        Ok(newest(transaction).is_some_and(|offer| self.raised(offer, &reading).is_some()))
     }
 
     /// Gives a nonce below the next one to the payments that wait now, if any do.

@@ -52,11 +52,15 @@ pub(crate) async fn run(
     if !has_room {
         return Ok(alone.into_iter().map(|payment| payment.payment.id).collect());
     }
+    let mut left = Vec::new();
     for payment in alone {
-        let Some(room) = lane.room().await else { return Err(SettleError::LeaseLost) };
-        settle(network, lane, vec![payment], Slot::Next(room)).await?;
+        // Without room they wait in the inbox, where whatever changes meanwhile is seen.
+        match lane.free_room() {
+            Some(room) => settle(network, lane, vec![payment], Slot::Next(room)).await?,
+            None => left.push(payment.payment.id),
+        }
     }
-    Ok(Vec::new())
+    Ok(left)
 }
 
 /// Deals with those of the payments that need no transaction, while there is no room for one.
@@ -189,7 +193,7 @@ fn follow(
             network.tracker.follow(transaction, Arc::clone(lane), Some(room), closes_at);
         }
         Slot::Hole(_) => network.tracker.follow(transaction, Arc::clone(lane), None, closes_at),
-        Slot::Refill(_) => network.tracker.follow_refilled(transaction, closes_at),
+        Slot::Refill(_) => network.tracker.follow_anew(transaction, closes_at),
     }
 }
 
@@ -294,8 +298,10 @@ async fn store(
     match stored {
         Stored::Committed(advance) => {
             runtime::fail_point(runtime::FailPoint::AfterStore);
-            if matches!(slot, Slot::Next(_)) {
-                lane.set_next_nonce(nonce.saturating_add(1));
+            match slot {
+                Slot::Next(_) => lane.set_next_nonce(nonce.saturating_add(1)),
+                Slot::Hole(_) => {}
+                Slot::Refill(_) => meters::replacement(network.node.chain(), "refill"),
             }
             meters::batch(network.node.chain(), prepared.payments.len());
             network.tell(&advance);

@@ -57,6 +57,13 @@ impl Tracker {
         self.lock().get(&id).is_some_and(|tracked| tracked.unseen)
     }
 
+    /// The height after which the first of all attempts was signed; 0 while there is none.
+    pub(crate) fn first_signed_at(&self) -> u64 {
+        let tracked = self.lock();
+        let attempts = tracked.values().flat_map(|tracked| &tracked.transaction.attempts);
+        attempts.map(|attempt| attempt.signed_at_block).min().unwrap_or(0)
+    }
+
     /// Whether any transaction may be.
     pub(crate) fn has_unseen(&self) -> bool {
         self.lock().values().any(|tracked| tracked.unseen)
@@ -66,10 +73,24 @@ impl Tracker {
         self.lock().is_empty()
     }
 
-    /// Follows what a transaction carries now: its nonce was given to other payments.
-    pub(crate) fn follow_refilled(&self, transaction: OpenTransaction, closes_at: Option<i64>) {
+    /// Follows a transaction as it is stored now: with what its nonce was given to meanwhile, and
+    /// with every attempt that was known here already.
+    pub(crate) fn follow_anew(&self, mut transaction: OpenTransaction, closes_at: Option<i64>) {
         if let Some(tracked) = self.lock().get_mut(&transaction.id) {
+            let mut known = std::mem::take(&mut tracked.transaction.attempts);
+            known.retain(|attempt| {
+                transaction.attempts.iter().all(|stored| stored.hash != attempt.hash)
+            });
+            transaction.attempts.extend(known);
+            transaction.attempts.sort_by_key(|attempt| attempt.number);
             tracked.transaction = transaction;
+            tracked.closes_at = closes_at;
+        }
+    }
+
+    /// Notes which window of a transaction's payments closes next.
+    pub(crate) fn note_closes_at(&self, id: TransactionId, closes_at: Option<i64>) {
+        if let Some(tracked) = self.lock().get_mut(&id) {
             tracked.closes_at = closes_at;
         }
     }
@@ -191,13 +212,6 @@ impl Tracker {
             return None;
         }
         Some(head.saturating_sub(*tracked.spent_at.get_or_insert(head)))
-    }
-
-    /// Notes every attempt that is stored for a transaction's nonce.
-    pub(crate) fn note_attempts(&self, id: TransactionId, attempts: Vec<StoredAttempt>) {
-        if let Some(tracked) = self.lock().get_mut(&id) {
-            tracked.transaction.attempts = attempts;
-        }
     }
 
     /// Notes another attempt for a transaction's nonce.

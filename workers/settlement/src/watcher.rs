@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chain::Head;
-use domain::{Address, TransactionId};
+use domain::{Address, B256, TransactionId};
 use store::{OpenTransaction, TransactionState};
 
 use crate::decide::rhythm::Rhythm;
@@ -18,11 +18,19 @@ use crate::network::Network;
 /// for by its hashes.
 const GAP_LIMIT: u64 = 16;
 
+/// Blocks under so many others, beyond the network's confirmations, are looked at less often.
+const DEEP: u64 = 64;
+
+/// With every so many-th head, that is.
+const DEEP_LOOKS: u64 = 16;
+
 /// What the watcher remembers from one look to the next.
 #[derive(Debug, Default)]
 struct Seen {
     head: Option<Head>,
     rhythm: Rhythm,
+    /// The newest block that the rhythm knows of.
+    noted: Option<B256>,
     /// Whoever had something open.
     signers: HashSet<Address>,
     /// What could not be followed to the end: looked at again, whether a block comes or not.
@@ -37,7 +45,9 @@ pub(crate) async fn watch(network: Arc<Network>) {
         if network.tracker.is_empty() {
             network.tracker.filled().await;
             // What is signed now is in no block before the one that it was signed after.
-            let signed_after = network.market.last_head().await;
+            let signed_at = network.tracker.first_signed_at();
+            let last = network.market.last_head().await;
+            let signed_after = last.filter(|head| head.number <= signed_at);
             seen.head = signed_after.into_iter().chain(seen.head).max_by_key(|head| head.number);
             tokio::time::sleep(seen.rhythm.pause(Instant::now(), &network.policy)).await;
         }
@@ -69,8 +79,12 @@ async fn step(network: &Arc<Network>, seen: &mut Seen) -> Result<(), SettleError
     let head = network.node.head().await?;
     let is_new = seen.head.is_none_or(|seen| seen.hash != head.hash);
     if is_new {
-        seen.rhythm.note_block(Instant::now(), &network.policy);
-        network.market.note_head(head).await;
+        // One whose receipts come late is new more than once.
+        if seen.noted != Some(head.hash) {
+            seen.noted = Some(head.hash);
+            seen.rhythm.note_block(Instant::now(), &network.policy);
+            network.market.note_head(head).await;
+        }
     } else {
         seen.rhythm.note_nothing(Instant::now());
     }
@@ -89,7 +103,10 @@ async fn step(network: &Arc<Network>, seen: &mut Seen) -> Result<(), SettleError
     for (transaction, _) in network.tracker.all() {
         let is_unseen = network.tracker.is_unseen(transaction.id);
         let wanted = match transaction.state {
-            TransactionState::Mined { .. } => is_new || again.contains(&transaction.id),
+            TransactionState::Mined { block_number, .. } => {
+                (is_new && is_worth_a_look(block_number, head.number, network.policy.confirmations))
+                    || again.contains(&transaction.id)
+            }
             // A first look, a long gap or another branch: the hashes are the surest way.
             _ => read != Read::Whole || again.contains(&transaction.id) || is_unseen,
         };
@@ -110,6 +127,13 @@ async fn step(network: &Arc<Network>, seen: &mut Seen) -> Result<(), SettleError
         seen.head = Some(head);
     }
     Ok(())
+}
+
+/// Whether a mined transaction is looked at with this head. What waits for a deep finality is
+/// looked at now and then: a seller who asks for it must not make everybody's blocks late.
+const fn is_worth_a_look(block_number: u64, head: u64, confirmations: u64) -> bool {
+    let above = head.saturating_sub(block_number);
+    above < confirmations.saturating_add(DEEP) || head.is_multiple_of(DEEP_LOOKS)
 }
 
 /// Whether the new head plainly continues what was seen. Over more than one block that is not

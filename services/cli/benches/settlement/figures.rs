@@ -46,7 +46,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// Reads what became of the load's payments, whose transactions are above this block.
+    /// Reads what became of the load's payments, whose transactions are in this block or after it.
     pub(crate) async fn read(world: &World, load: &Load, from: u64) -> Self {
         let payments = load.payments.lock().await;
         let ids = list(&payments);
@@ -105,15 +105,18 @@ pub(crate) async fn lone(world: &World, alone: &[(PaymentId, u64)]) -> Value {
              join transaction_attempts a on a.transaction_id = i.transaction_id
              where p.id in ({ids})) as sent"
     );
-    let newest = payments.last().map_or(0, |_| 1);
-    let gas = mined(world, world.anvil.block_number().await.saturating_sub(newest)).await.2;
+    let direct = format!(
+        "select encode(tx_hash, 'hex') as n from payments where id in ({ids})
+         order by created_at desc limit 1"
+    );
+    let gas = gas_of(world, &text(world, &direct).await).await;
     json!({
         "payments": alone.len(),
         "rpc_calls_p50": calls.get(calls.len() / 2),
         "rpc_calls_max": calls.last(),
         "broadcast_p50_ms": text(world, &broadcast).await.parse::<f64>().ok(),
         "settle": times(world, &ids, "payment.settled").await,
-        "gas_of_the_last": gas,
+        "gas_per_payment": gas,
     })
 }
 
@@ -152,7 +155,7 @@ async fn times(world: &World, ids: &str, event: &str) -> Times {
     Times { p50_ms: ms(0.5).await, p99_ms: ms(0.99).await }
 }
 
-/// Our transactions above this block: how many, how many of them failed, and their gas.
+/// Our transactions from this block on: how many, how many of them failed, and their gas.
 async fn mined(world: &World, from: u64) -> (u64, u64, u64) {
     let (mut transactions, mut failed, mut gas) = (0, 0, 0);
     for number in from..=world.anvil.block_number().await {
@@ -165,11 +168,21 @@ async fn mined(world: &World, from: u64) -> (u64, u64, u64) {
             }
             transactions += 1;
             failed += u64::from(receipt["status"] != "0x1");
-            let used = receipt["gasUsed"].as_str().unwrap_or_default();
-            gas += u64::from_str_radix(used.trim_start_matches("0x"), 16).unwrap_or_default();
+            gas += hexadecimal(&receipt["gasUsed"]);
         }
     }
     (transactions, failed, gas)
+}
+
+async fn gas_of(world: &World, hash: &str) -> u64 {
+    let hash = json!([format!("0x{hash}")]);
+    let receipt = world.anvil.rpc("eth_getTransactionReceipt", hash).await;
+    hexadecimal(&receipt["gasUsed"])
+}
+
+fn hexadecimal(value: &Value) -> u64 {
+    let digits = value.as_str().unwrap_or_default().trim_start_matches("0x");
+    u64::from_str_radix(digits, 16).unwrap_or_default()
 }
 
 async fn number(world: &World, sql: &str) -> u64 {

@@ -57,7 +57,7 @@ async fn run(args: &Args) {
 
     let steady = Load::prepare(&world, args.rate, Duration::from_secs(args.seconds)).await;
     let before = world.calls().await;
-    let from = world.anvil.block_number().await;
+    let from = world.anvil.block_number().await + 1;
     let offered = steady.offer(&world).await;
     steady.finish(&world).await;
     let calls = world.calls().await - before;

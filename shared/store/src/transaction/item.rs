@@ -36,7 +36,8 @@ impl Store {
     }
 
     /// How often each of these payments, which rest on no transaction now, was inside one of ours
-    /// that a final block holds, and was not paid by it. Those that never were are left out.
+    /// that a final block holds, and was not paid by it: 0 where the nonce was only used up, because
+    /// no node would take the payload. Those that never were are left out.
     ///
     /// # Errors
     /// [`StoreError`] when the ledger cannot answer.
@@ -45,12 +46,11 @@ impl Store {
         payments: &[PaymentId],
     ) -> Result<HashMap<PaymentId, u32>, StoreError> {
         let rows = sqlx::query!(
-            r#"select i.payment_id, count(*) as "times!"
+            r#"select i.payment_id, count(*) filter (where a.kind = 'payload') as "times!"
                from transaction_items i
                join chain_transactions t on t.id = i.transaction_id
                join transaction_attempts a on a.transaction_id = t.id and a.hash = t.mined_hash
-               where i.payment_id = any($1) and not i.open
-                 and t.state = 'final' and a.kind = 'payload'
+               where i.payment_id = any($1) and not i.open and t.state = 'final'
                group by i.payment_id"#,
             &uuids(payments),
         )

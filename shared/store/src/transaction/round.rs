@@ -104,7 +104,8 @@ impl Store {
     }
 
     /// Gives the nonce of an open transaction, on which no payment rests any more, to the payments
-    /// of this round: it becomes the transaction's payload, and its bytes the next attempt.
+    /// of this round: it becomes the transaction's payload, and its bytes the next attempt. The gas
+    /// limit is never lowered, because an earlier attempt may still be the one that is mined.
     ///
     /// [`Stored::NonceMoved`] when the transaction is not open any more, or carries something.
     ///
@@ -124,7 +125,7 @@ impl Store {
         };
         let newest = sqlx::query_scalar!(
             r#"update chain_transactions t
-               set target = $4, input = $5, gas_limit = $6, updated_at = $7
+               set target = $4, input = $5, gas_limit = greatest(gas_limit, $6), updated_at = $7
                where id = $1 and signer_id = $2 and nonce = $3 and state = 'open'
                  and not exists (
                      select from transaction_items i where i.transaction_id = t.id and i.open

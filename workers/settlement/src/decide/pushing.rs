@@ -14,13 +14,15 @@ pub(crate) enum Urge {
 }
 
 /// How urgent a transaction is whose newest bytes have `waited` so many blocks, when the first of
-/// its payments to expire has `left` seconds.
+/// its payments to expire has `left` seconds, or nothing rests on what it carries.
 ///
 /// One block went by while the bytes were on their way, so that the next is the first they could
 /// be in.
-pub(crate) fn urge(waited: u64, left: Option<i64>, policy: &Policy) -> Urge {
+pub(crate) fn urge(waited: u64, left: Option<i64>, is_vacant: bool, policy: &Policy) -> Urge {
     let is_late = left.is_some_and(|left| left <= policy.replacement_secs());
-    if waited > policy.bump_after_blocks.saturating_add(1) || (is_late && waited > 1) {
+    // Sent again, what nothing rests on would only cost.
+    let is_urgent = is_late || is_vacant;
+    if waited > policy.bump_after_blocks.saturating_add(1) || (is_urgent && waited > 1) {
         Urge::Replace
     } else if waited > 1 {
         Urge::SendAgain
@@ -98,8 +100,11 @@ mod tests {
             // Its first block has not come: nothing says that it is not in it.
             (1, Some(1), Urge::Wait),
         ] {
-            assert_eq!(urge(waited, left, &policy), expected, "{waited} blocks, {left:?} s");
+            let urge = urge(waited, left, false, &policy);
+            assert_eq!(urge, expected, "{waited} blocks, {left:?} s");
         }
+        assert_eq!(urge(2, None, true, &policy), Urge::Replace);
+        assert_eq!(urge(1, None, true, &policy), Urge::Wait);
     }
 
     #[test]

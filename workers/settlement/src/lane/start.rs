@@ -14,6 +14,10 @@ use crate::error::SettleError;
 use crate::network::Network;
 use crate::round::Slot;
 
+/// Nonces that a signer can have handed out beyond what the chain has used: far more than may be
+/// in flight.
+const MOST_UNMINED: u64 = 1_000;
+
 impl Lane {
     /// Takes up what is stored for the signer and not followed here, left by an earlier holder or
     /// by a commit whose answer was lost. Retried until it succeeds, because nothing may be signed
@@ -28,6 +32,11 @@ impl Lane {
     async fn take_over(self: &Arc<Self>, network: &Arc<Network>) -> Result<(), SettleError> {
         runtime::fail_point(runtime::FailPoint::InCatchUp);
         let expected = network.node.nonce(self.address(), None).await?;
+        let mined = network.node.nonce(self.address(), Some(BlockTag::Latest)).await?;
+        // A node that is far from what is known here has lost its way, or is on another chain.
+        if expected.max(self.next_nonce()).saturating_sub(mined) > MOST_UNMINED {
+            return Err(SettleError::Adrift { expected, mined });
+        }
         let next = network.store.align_nonce(&self.lease, expected).await?;
         let next = next.ok_or(SettleError::LeaseLost)?;
         self.set_next_nonce(next);
@@ -40,7 +49,6 @@ impl Lane {
             network.tracker.follow(transaction, Arc::clone(self), room, closes_at);
             network.tracker.note_unseen(id, true);
         }
-        let mined = network.node.nonce(self.address(), Some(BlockTag::Latest)).await?;
         let stored = network.store.transactions_from(self.signer(), mined).await?;
         for nonce in holes(mined, next, stored.iter().map(|transaction| transaction.nonce)) {
             self.fill_hole(network, nonce).await?;
@@ -52,7 +60,7 @@ impl Lane {
 
     /// Uses up a nonce below the next one for which nothing is stored, so that what comes after it
     /// can be mined: with payments that wait now, or with nothing.
-    async fn fill_hole(
+    pub(crate) async fn fill_hole(
         self: &Arc<Self>,
         network: &Arc<Network>,
         nonce: u64,
@@ -96,7 +104,10 @@ impl Lane {
 
 impl Network {
     /// The end, in Unix seconds, of the first window to close among the payments that rest on it.
-    async fn closes_at(&self, transaction: &OpenTransaction) -> Result<Option<i64>, SettleError> {
+    pub(crate) async fn closes_at(
+        &self,
+        transaction: &OpenTransaction,
+    ) -> Result<Option<i64>, SettleError> {
         let resting = self.items(transaction).await?.into_iter();
         let resting = resting.filter(|payment| rests_on(payment, transaction.id));
         Ok(resting.map(|payment| payment.authorization.valid_before).min())

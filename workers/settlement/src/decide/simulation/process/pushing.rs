@@ -32,7 +32,8 @@ impl Process {
         let resting = resting.into_iter().filter(|payment| rests_on(payment, id));
         let closes_at = resting.map(|payment| payment.authorization.valid_before).min();
         let left = closes_at.map(|at| at - world.now.unix_secs());
-        match urge(waited, left, &world.policy) {
+        let is_vacant = left.is_none() && !is_filled(&transaction);
+        match urge(waited, left, is_vacant, &world.policy) {
             Urge::Wait => return Ok(()),
             Urge::SendAgain => return self.send(world, id),
             Urge::Replace => self.look(world, id)?,
