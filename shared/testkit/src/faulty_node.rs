@@ -22,6 +22,9 @@ pub enum Fate {
     Rubbish(&'static str),
     /// The chain never hears of it, and the answer is this HTTP status with nothing else.
     Status(u16),
+    /// The chain never hears of it: this HTTP status comes back, with an error in the words of
+    /// JSON-RPC, as of a provider who does not know this customer.
+    TurnedAway(u16),
     /// The chain never hears of it, and no answer ever comes.
     Ignored,
     /// The chain takes it, and its answer is lost: the caller is told that nobody is there.
@@ -97,6 +100,11 @@ async fn answer(State(desk): State<Arc<Desk>>, Json(mut request): Json<Value>) -
         Fate::Answered(result) => answer("result", result),
         Fate::Refused(message) => answer("error", json!({"code": -32000, "message": message})),
         Fate::Rubbish(bytes) => bytes.into_response(),
+        Fate::TurnedAway(status) => {
+            let status = StatusCode::from_u16(status).unwrap();
+            let error = json!({"code": -32600, "message": "no such customer"});
+            (status, answer("error", error)).into_response()
+        }
         Fate::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
         Fate::Ignored => std::future::pending().await,
         Fate::Passed => match forward(&desk, &request).await {

@@ -23,6 +23,9 @@ struct World {
     anvil: Anvil,
     seller: Seller,
     confirmations: u64,
+    /// Blocks back from the newest in which logs are searched.
+    lookback: u64,
+    clock: Clock,
 }
 
 impl World {
@@ -30,7 +33,8 @@ impl World {
         let (database, redis, anvil) =
             tokio::join!(Database::create(), RedisServer::start(), Anvil::start());
         let seller = Seller::create(&database.store).await;
-        Self { database, redis, anvil, seller, confirmations: 1 }
+        let clock = Clock::system();
+        Self { database, redis, anvil, seller, confirmations: 1, lookback: 5_000, clock }
     }
 
     fn queue(&self) -> Queue {
@@ -46,7 +50,7 @@ impl World {
             block_time: Duration::from_secs(1),
             breaker: BreakerPolicy::default(),
             multicall: Anvil::MULTICALL,
-            log_lookback_blocks: 5_000,
+            log_lookback_blocks: self.lookback,
         };
         let network = RiskNetwork {
             node: Node::new(&HttpClient::new(), node).unwrap(),
@@ -56,7 +60,7 @@ impl World {
         let risk = Risk {
             store: self.database.store.clone(),
             queue: self.queue(),
-            clock: Clock::system(),
+            clock: self.clock.clone(),
             networks: HashMap::from([(Anvil::CHAIN, network)]),
             concurrency: NonZeroUsize::new(64).unwrap(),
             max_batch: 50,
@@ -179,6 +183,31 @@ async fn an_authorization_that_paid_somebody_else_is_rejected_and_safe_to_sign_a
 
     assert_eq!(rejected.state, PaymentState::Rejected(FailureCode::AuthorizationUsed));
     assert!(rejected.state.failure().unwrap().safe_to_resign());
+}
+
+#[tokio::test]
+async fn nobody_is_told_to_sign_again_because_a_use_is_older_than_what_is_searched() {
+    let mut world = World::start().await;
+    world.lookback = 2;
+    let (clock, hand) = Clock::manual(Clock::system().now_unix_ms());
+    world.clock = clock;
+    // It has paid this very seller, long ago.
+    let signed = world.rich_buyer().await.authorize().valid_for(60).sign();
+    let call = chain::transfer(&signed.authorization, &signed.signature);
+    world.anvil.transact(call.target, &call.input).await;
+    world.anvil.mine(10).await;
+    let payment = world.accepted(&signed).await;
+    let _risk = world.judge();
+    world.ring(&[payment.id]).await;
+    world.quiet().await;
+    assert_eq!(world.load(payment.id).await.state, PaymentState::Accepted);
+
+    hand.advance(Duration::from_secs(100));
+    world.anvil.rpc("evm_increaseTime", serde_json::json!([100])).await;
+    world.anvil.mine(1).await;
+
+    let rejected = world.wait_for(StateName::Rejected, payment.id).await;
+    assert!(!rejected.state.failure().unwrap().safe_to_resign());
 }
 
 #[tokio::test]

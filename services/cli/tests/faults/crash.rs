@@ -181,7 +181,7 @@ async fn wait_until_leased(world: &World) {
 
 /// Whether something was sent and is not final.
 async fn is_busy(world: &World) -> bool {
-    sent(world).await.is_some_and(|sent| sent.iter().any(|(_, state)| state != "final"))
+    sent(world).await.is_some_and(|sent| sent.iter().any(|[_, state, _]| state != "final"))
 }
 
 async fn wait_for_state(world: &World, load: &Load, state: StateName) {

@@ -34,6 +34,8 @@ async fn what_the_preferred_does_not_answer_is_asked_of_the_next_within_the_call
     for fate in [
         Fate::Status(503),
         Fate::Status(429),
+        Fate::TurnedAway(401),
+        Fate::TurnedAway(503),
         Fate::Rubbish(""),
         Fate::Rubbish("<html>bad gateway</html>"),
         Fate::Rubbish("{}"),
