@@ -300,7 +300,7 @@ async fn store(
             runtime::fail_point(runtime::FailPoint::AfterStore);
             match slot {
                 Slot::Next(_) => lane.set_next_nonce(nonce.saturating_add(1)),
-                Slot::Hole(_) => {}
+                Slot::Hole(_) => runtime::fail_point(runtime::FailPoint::InHoleFill),
                 Slot::Refill(_) => meters::replacement(network.node.chain(), "refill"),
             }
             meters::batch(network.node.chain(), prepared.payments.len());
