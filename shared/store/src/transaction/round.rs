@@ -60,9 +60,8 @@ impl Store {
     ) -> Result<Stored, StoreError> {
         let mut tx = self.pool.begin().await?;
         let next = match hold_for_work(&mut tx, lane).await? {
-            Hold::Lost => return Ok(Stored::LeaseLost),
-            Hold::Paused => return Ok(Stored::Paused),
-            Hold::Next(next) => next,
+            Ok(next) => next,
+            Err(refused) => return Ok(refused),
         };
         if next != round.nonce {
             return Ok(Stored::NonceMoved(next));
@@ -91,9 +90,8 @@ impl Store {
     ) -> Result<Stored, StoreError> {
         let mut tx = self.pool.begin().await?;
         let next = match hold_for_work(&mut tx, lane).await? {
-            Hold::Lost => return Ok(Stored::LeaseLost),
-            Hold::Paused => return Ok(Stored::Paused),
-            Hold::Next(next) => next,
+            Ok(next) => next,
+            Err(refused) => return Ok(refused),
         };
         if round.nonce >= next || is_used(&mut tx, lane, round.nonce).await? {
             return Ok(Stored::NonceMoved(next));
@@ -119,9 +117,8 @@ impl Store {
     ) -> Result<Stored, StoreError> {
         let mut tx = self.pool.begin().await?;
         let next = match hold_for_work(&mut tx, lane).await? {
-            Hold::Lost => return Ok(Stored::LeaseLost),
-            Hold::Paused => return Ok(Stored::Paused),
-            Hold::Next(next) => next,
+            Ok(next) => next,
+            Err(refused) => return Ok(refused),
         };
         let newest = sqlx::query_scalar!(
             r#"update chain_transactions t
@@ -173,16 +170,12 @@ impl Store {
     }
 }
 
-/// Whether new work may be stored under a lease.
-enum Hold {
-    Lost,
-    Paused,
-    /// It may; this is the signer's next nonce.
-    Next(u64),
-}
-
-async fn hold_for_work(tx: &mut PgTransaction<'_>, lane: &Lane) -> Result<Hold, StoreError> {
-    let Some(next) = hold(tx, lane).await? else { return Ok(Hold::Lost) };
+/// The signer's next nonce if new work may be stored under this lease, or why nothing is.
+async fn hold_for_work(
+    tx: &mut PgTransaction<'_>,
+    lane: &Lane,
+) -> Result<Result<u64, Stored>, StoreError> {
+    let Some(next) = hold(tx, lane).await? else { return Ok(Err(Stored::LeaseLost)) };
     // The row is locked by now, so that the answer holds until the commit.
     let paused = sqlx::query_scalar!(
         r#"select paused_reason is not null as "paused!" from signers where id = $1"#,
@@ -190,7 +183,7 @@ async fn hold_for_work(tx: &mut PgTransaction<'_>, lane: &Lane) -> Result<Hold, 
     )
     .fetch_one(&mut **tx)
     .await?;
-    Ok(if paused { Hold::Paused } else { Hold::Next(next) })
+    Ok(if paused { Err(Stored::Paused) } else { Ok(next) })
 }
 
 /// Moves the round's payments into its transaction and commits; commits nothing when some of them
