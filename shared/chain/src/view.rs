@@ -15,6 +15,8 @@ pub struct AuthorizationView {
     pub used: bool,
     /// `balanceOf` the payer.
     pub balance: Amount,
+    /// The time, in Unix seconds, of the block that it speaks of.
+    pub as_of: i64,
 }
 
 impl Node {
@@ -58,7 +60,7 @@ impl Node {
         let (time, results) =
             self.ask_and_read("eth_call", (call.to_json(), call.at), read).await?;
         self.fence().note_time(time);
-        results.chunks_exact(2).map(read_view).collect()
+        results.chunks_exact(2).map(|pair| read_view(pair, time)).collect()
     }
 }
 
@@ -83,7 +85,7 @@ fn read_time(clock: &Multicall3::Result) -> Result<i64, ChainError> {
         .map_err(|_| ChainError::Unreadable("the block's time".to_owned()))
 }
 
-fn read_view(pair: &[Multicall3::Result]) -> Result<AuthorizationView, ChainError> {
+fn read_view(pair: &[Multicall3::Result], as_of: i64) -> Result<AuthorizationView, ChainError> {
     let [state, balance] = pair else {
         return Err(ChainError::Unreadable("multicall".to_owned()));
     };
@@ -97,5 +99,6 @@ fn read_view(pair: &[Multicall3::Result]) -> Result<AuthorizationView, ChainErro
         balance: Token::balanceOfCall::abi_decode_returns(&balance.returnData)
             .map(Amount::new)
             .map_err(unreadable)?,
+        as_of,
     })
 }

@@ -75,7 +75,7 @@ impl Decider {
         let views = network.node.views(&authorizations).await?;
         let mut changes = Vec::with_capacity(payments.len());
         for (payment, view) in payments.into_iter().zip(views) {
-            let AuthorizationView { used, balance } = view;
+            let AuthorizationView { used, balance, .. } = view;
             let view = ChainView { authorization_used: used, balance, final_block_time };
             let event = match judge(&payment.authorization, &view, now, network.min_remaining_secs)
             {

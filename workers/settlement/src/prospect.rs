@@ -4,6 +4,7 @@ use chain::{AuthorizationUse, AuthorizationView};
 use domain::{ChainView, Event, FailureCode, Finality, Payment, Verdict, judge};
 use store::{Change, SignedPayment};
 
+use crate::decide::readiness::is_news;
 use crate::error::SettleError;
 use crate::finality::Canon;
 use crate::network::Network;
@@ -40,13 +41,13 @@ async fn verdict(
     view: AuthorizationView,
     final_block_time: i64,
 ) -> Result<Option<Event>, SettleError> {
-    let AuthorizationView { used, balance } = view;
+    let AuthorizationView { used, balance, as_of } = view;
     let view = ChainView { authorization_used: used, balance, final_block_time };
     let needed = network.policy.min_remaining_secs;
     Ok(match judge(&payment.authorization, &view, network.now(), needed) {
         // The token refuses for a reason of its own, which may pass: a pause, for example.
         Verdict::Approve | Verdict::AwaitExpiry => None,
-        Verdict::Reject(code) => Some(Event::Rejected(code)),
+        Verdict::Reject(code) => is_news(as_of, payment).then_some(Event::Rejected(code)),
         Verdict::Expire => Some(Event::Expired),
         Verdict::FindUse => match network.node.find_use(&payment.authorization).await? {
             AuthorizationUse::Paid(inclusion) => Some(Event::Included(inclusion)),

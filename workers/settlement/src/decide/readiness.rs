@@ -1,6 +1,6 @@
 //! What to do with a payment whose bell has rung, from what the ledger says about it now.
 
-use domain::{PaymentState, Submission, Timestamp};
+use domain::{Payment, PaymentState, Submission, Timestamp};
 use store::SignedPayment;
 
 /// What a round does with a payment.
@@ -46,4 +46,11 @@ pub(crate) fn readiness(
         | PaymentState::Expired
         | PaymentState::Failed(_) => Readiness::Rest,
     }
+}
+
+/// Whether what the token says as of a block of this time, in Unix seconds, is more than risk knew
+/// when it approved the payment. Before that it may be the word of a node that lags: a network can
+/// make several blocks in one second, so that their times do not always tell.
+pub(crate) const fn is_news(as_of: i64, payment: &Payment) -> bool {
+    as_of > payment.updated_at.unix_secs()
 }

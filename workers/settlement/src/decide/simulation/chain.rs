@@ -111,10 +111,11 @@ impl Chain {
 
     /// What the token says; the client takes no answer from an older block than it has seen.
     pub(super) fn view(&self, index: usize) -> AuthorizationView {
-        let state = &self.seen(0).state;
+        let newest = self.seen(0);
+        let (state, as_of) = (&newest.state, newest.head.timestamp);
         let balance =
             if state.funded[index] { self.authorizations[index].amount } else { Amount::from(0) };
-        AuthorizationView { used: state.uses[index].is_some(), balance }
+        AuthorizationView { used: state.uses[index].is_some(), balance, as_of }
     }
 
     pub(super) fn find_use(&self, index: usize, lag: usize) -> AuthorizationUse {

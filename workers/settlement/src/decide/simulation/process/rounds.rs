@@ -13,7 +13,7 @@ use super::super::world::{Stop, World};
 use super::following::{leftovers, trace};
 use super::{MAX_IN_FLIGHT, Process, Step};
 use crate::decide::following::Trace;
-use crate::decide::readiness::{Readiness, readiness};
+use crate::decide::readiness::{Readiness, is_news, readiness};
 
 impl Process {
     pub(super) fn round(&mut self, world: &mut World, epoch: i64) -> Step {
@@ -165,6 +165,7 @@ pub(in super::super) fn decide(world: &mut World, payment: Payment, approve: boo
     let final_block_time = world.final_block_time()?;
     let index = world.index(payment.id);
     let view = world.ask(|world, _| world.chain.view(index))?;
+    let is_news = approve || is_news(view.as_of, &payment);
     let view = ChainView { authorization_used: view.used, balance: view.balance, final_block_time };
     let needed = world.policy.min_remaining_secs;
     let event = match judge(&payment.authorization, &view, world.now, needed) {
@@ -172,7 +173,8 @@ pub(in super::super) fn decide(world: &mut World, payment: Payment, approve: boo
             Event::Approved { until: world.now.plus(Duration::from_secs(20)) }
         }
         Verdict::Approve | Verdict::AwaitExpiry => return Ok(()),
-        Verdict::Reject(code) => Event::Rejected(code),
+        Verdict::Reject(code) if is_news => Event::Rejected(code),
+        Verdict::Reject(_) => return Ok(()),
         Verdict::Expire => Event::Expired,
         Verdict::FindUse => match trace(world, index)? {
             Trace::Used { found: AuthorizationUse::Paid(inclusion), .. } => {
