@@ -2,7 +2,7 @@
 
 mod movement;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use domain::{
     B256, DeliveryId, Event, EventId, EventType, Payment, PaymentId, Refused, Timestamp,
@@ -62,7 +62,8 @@ impl Store {
     /// Applies each change to its payment if nobody else has moved it since, and commits the new
     /// states, their events and the deliveries they cause together.
     ///
-    /// A payment that is named twice takes the first of its changes; the others are overtaken.
+    /// A payment that is named several times, each time as it was loaded, takes its changes one
+    /// after the other.
     ///
     /// # Errors
     /// [`StoreError`] when nothing was committed, or, after a lost connection, when that is
@@ -84,6 +85,8 @@ impl Store {
 
 /// A change that the state machine allows, with the payment as it will be.
 struct Step {
+    /// The version that the ledger must still have.
+    loaded: u32,
     next: Payment,
     event: EventId,
     kind: EventType,
@@ -92,23 +95,28 @@ struct Step {
     leaves: Option<TransactionId>,
 }
 
+/// What a change would lead to, were its payment still as it was loaded.
+enum Plan {
+    Step(Box<Step>),
+    Refused(Refused),
+    /// Named as of another version than before.
+    Overtaken,
+}
+
 /// [`Store::advance`] inside the caller's transaction.
 pub(crate) async fn advance(
     tx: &mut PgTransaction<'_>,
     changes: Vec<Change>,
     now: Timestamp,
 ) -> Result<Advance, StoreError> {
-    let planned: Vec<Result<Step, Refused>> =
-        changes.into_iter().map(|change| plan(change, now)).collect();
-    let mut named = HashSet::new();
-    let steps: Vec<&Step> = planned
-        .iter()
-        .filter_map(|step| step.as_ref().ok())
-        .filter(|step| named.insert(step.next.id))
-        .collect();
-    let mut moved = move_payments(tx, &steps).await?;
-    let steps: Vec<&Step> =
-        steps.into_iter().filter(|step| moved.contains(&step.next.id.uuid())).collect();
+    let plans = plan_all(changes, now);
+    let steps = plans.iter().filter_map(|plan| match plan {
+        Plan::Step(step) => Some(step.as_ref()),
+        Plan::Refused(_) | Plan::Overtaken => None,
+    });
+    let last: HashMap<PaymentId, &Step> = steps.clone().map(|step| (step.next.id, step)).collect();
+    let moved = move_payments(tx, &last.into_values().collect::<Vec<_>>()).await?;
+    let steps: Vec<&Step> = steps.filter(|step| moved.contains(&step.next.id.uuid())).collect();
     let left: Vec<(TransactionId, PaymentId)> = steps
         .iter()
         .filter_map(|step| step.leaves.map(|transaction| (transaction, step.next.id)))
@@ -125,21 +133,48 @@ pub(crate) async fn advance(
         .collect();
     record_events(tx, &events).await?;
     let deliveries = announce(tx, &events).await?;
-    let outcomes = planned
+    let outcomes = plans
         .into_iter()
-        .map(|step| match step {
-            Err(refused) => Advanced::Refused(refused),
-            // A payment that was named twice has moved once: by the first of its changes.
-            Ok(step) if moved.remove(&step.next.id.uuid()) => Advanced::Moved(Box::new(step.next)),
-            Ok(_) => Advanced::Overtaken,
+        .map(|plan| match plan {
+            Plan::Refused(refused) => Advanced::Refused(refused),
+            Plan::Step(step) if moved.contains(&step.next.id.uuid()) => {
+                Advanced::Moved(Box::new(step.next))
+            }
+            Plan::Step(_) | Plan::Overtaken => Advanced::Overtaken,
         })
         .collect();
     Ok(Advance { outcomes, deliveries })
 }
 
-fn plan(change: Change, now: Timestamp) -> Result<Step, Refused> {
+/// Plans changes in the order given, each from where the one before it leaves its payment.
+fn plan_all(changes: Vec<Change>, now: Timestamp) -> Vec<Plan> {
+    let mut plans: Vec<Plan> = Vec::with_capacity(changes.len());
+    // Where the newest step of each payment is among the plans.
+    let mut newest: HashMap<PaymentId, usize> = HashMap::new();
+    for change in changes {
+        let before = newest.get(&change.payment.id).and_then(|at| plans.get(*at));
+        let plan = match before {
+            Some(Plan::Step(before)) if before.loaded == change.payment.version => {
+                let payment = before.next.clone();
+                plan(before.loaded, Change { payment, ..change }, now)
+            }
+            Some(_) => Plan::Overtaken,
+            None => plan(change.payment.version, change, now),
+        };
+        if let Plan::Step(step) = &plan {
+            newest.insert(step.next.id, plans.len());
+        }
+        plans.push(plan);
+    }
+    plans
+}
+
+fn plan(loaded: u32, change: Change, now: Timestamp) -> Plan {
     let Change { payment, event, carrier } = change;
-    let state = transition(payment.state, event)?;
+    let state = match transition(payment.state, event) {
+        Ok(state) => state,
+        Err(refused) => return Plan::Refused(refused),
+    };
     let leaves = rests_on(&payment.state).filter(|left| rests_on(&state) != Some(*left));
     let next = Payment {
         version: payment.version.saturating_add(1),
@@ -148,5 +183,6 @@ fn plan(change: Change, now: Timestamp) -> Result<Step, Refused> {
         ..payment
     };
     let event_id = EventId::new(Uuid::now_v7());
-    Ok(Step { next, event: event_id, kind: event.event_type(), carrier, leaves })
+    let kind = event.event_type();
+    Plan::Step(Box::new(Step { loaded, next, event: event_id, kind, carrier, leaves }))
 }

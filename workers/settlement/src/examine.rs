@@ -1,7 +1,7 @@
 //! What the chain says about one of our transactions, and what follows for its payments.
 
 use chain::{AuthorizationUse, AuthorizationView, Receipt};
-use domain::{Address, Event, Finality, Payment, TransactionId};
+use domain::{Address, Event, Payment, TransactionId};
 use store::{Change, FollowUp, OpenTransaction, TransactionState};
 
 use crate::decide::following::{self, Trace};
@@ -16,14 +16,14 @@ impl Network {
     /// # Errors
     /// [`SettleError`] when it did not say, or that was not recorded: look again.
     pub(crate) async fn look(&self, transaction: &OpenTransaction) -> Result<(), SettleError> {
-        self.look_as_of(transaction, &mut Canon::now(self).await?).await
+        self.look_as_of(transaction, &Canon::now(self).await?).await
     }
 
     /// [`Network::look`], with what is known of the chain already.
     pub(crate) async fn look_as_of(
         &self,
         transaction: &OpenTransaction,
-        canon: &mut Canon<'_>,
+        canon: &Canon<'_>,
     ) -> Result<(), SettleError> {
         match transaction.state {
             TransactionState::Open => self.look_for_block(transaction, canon).await,
@@ -38,7 +38,7 @@ impl Network {
     async fn look_for_block(
         &self,
         transaction: &OpenTransaction,
-        canon: &mut Canon<'_>,
+        canon: &Canon<'_>,
     ) -> Result<(), SettleError> {
         for attempt in transaction.attempts.iter().rev() {
             if let Some(receipt) = self.node.receipt(attempt.hash).await?
@@ -50,25 +50,52 @@ impl Network {
         Ok(())
     }
 
-    /// Records that a block holds the transaction, and which payments it paid.
+    /// Records that a block holds the transaction, which payments it paid, and what is final of
+    /// that already.
     pub(crate) async fn mined(
         &self,
         transaction: &OpenTransaction,
         receipt: &Receipt,
-        canon: &mut Canon<'_>,
+        canon: &Canon<'_>,
     ) -> Result<(), SettleError> {
         runtime::fail_point(runtime::FailPoint::AfterMined);
-        let changes = following::included(self.items(transaction).await?, transaction.id, receipt);
-        let state = TransactionState::Mined {
-            hash: receipt.tx_hash,
-            block_number: receipt.block_number,
-            block_hash: receipt.block_hash,
-        };
+        let Receipt { tx_hash: hash, block_number, block_hash, .. } = *receipt;
+        let payments = self.items(transaction).await?;
+        let changes = following::included(&payments, transaction.id, receipt);
         let paid = changes.len();
+        if self.ends_with(&payments, &changes, receipt, canon).await? {
+            let state = TransactionState::Final { hash, block_number, block_hash };
+            let settled = following::finalized(&changes);
+            self.record(transaction, state, [changes, settled].concat()).await?;
+            meters::gas(self.node.chain(), receipt, paid);
+            return Ok(());
+        }
+        let state = TransactionState::Mined { hash, block_number, block_hash };
         self.record(transaction, state, changes).await?;
         meters::gas(self.node.chain(), receipt, paid);
         let mined = OpenTransaction { state, ..transaction.clone() };
         self.confirm(&mined, canon).await
+    }
+
+    /// Whether nothing is left to wait for with the block that holds the transaction: it is final,
+    /// for every payment's seller, and paid all that rested on it.
+    async fn ends_with(
+        &self,
+        payments: &[Payment],
+        paid: &[Change],
+        receipt: &Receipt,
+        canon: &Canon<'_>,
+    ) -> Result<bool, SettleError> {
+        let Receipt { block_number, block_hash, .. } = *receipt;
+        if paid.len() < payments.len() || !canon.is_deep(block_number) {
+            return Ok(false);
+        }
+        for change in paid {
+            if !canon.is_final(block_number, change.payment.finality).await {
+                return Ok(false);
+            }
+        }
+        Ok(canon.holds(block_number, block_hash).await? == Some(true))
     }
 
     /// Settles what the block's depth has made final; or, when the block is gone, puts everything
@@ -76,26 +103,25 @@ impl Network {
     pub(crate) async fn confirm(
         &self,
         transaction: &OpenTransaction,
-        canon: &mut Canon<'_>,
+        canon: &Canon<'_>,
     ) -> Result<(), SettleError> {
         let TransactionState::Mined { hash, block_number, block_hash } = transaction.state else {
             return Ok(());
         };
         match canon.holds(block_number, block_hash).await? {
-            Some(true) => {}
+            Some(true) if canon.is_deep(block_number) => {}
             Some(false) => return self.lost(transaction).await,
-            None => return Ok(()),
+            Some(true) | None => return Ok(()),
         }
         let mut payments = Vec::new();
         for payment in self.items(transaction).await? {
             let is_final = following::is_in(&payment, transaction.id, block_hash)
-                && canon.is_final(block_number, payment.finality).await?;
+                && canon.is_final(block_number, payment.finality).await;
             payments.push((payment, is_final));
         }
         let settling = following::settling(payments, transaction.id, block_hash);
         let mut changes = settling.changes;
-        let deep = canon.is_final(block_number, Finality::Confirmed).await?;
-        if deep && !settling.waiting {
+        if !settling.waiting {
             match self.leftovers(transaction, canon).await {
                 Ok(leftovers) => changes.extend(leftovers),
                 // They ring again; what is paid does not wait for them.
@@ -134,18 +160,16 @@ impl Network {
         for attempt in &transaction.attempts {
             // Any node's word that a block holds it keeps it, all nodes' silence does not.
             let Some(receipt) = self.node.receipt_anywhere(attempt.hash).await? else { continue };
-            let mut canon = Canon::now(self).await?;
+            let canon = Canon::now(self).await?;
             let held = canon.holds(receipt.block_number, receipt.block_hash).await? == Some(true);
             return match transaction.state {
-                TransactionState::Open if held => {
-                    self.mined(&transaction, &receipt, &mut canon).await
-                }
+                TransactionState::Open if held => self.mined(&transaction, &receipt, &canon).await,
                 TransactionState::Open => Ok(()),
-                _ => self.look_as_of(&transaction, &mut canon).await,
+                _ => self.look_as_of(&transaction, &canon).await,
             };
         }
         tracing::error!(nonce = transaction.nonce, %signer, "a foreign transaction used the nonce");
-        let changes = self.leftovers(&transaction, &mut Canon::now(self).await?).await?;
+        let changes = self.leftovers(&transaction, &Canon::now(self).await?).await?;
         self.record(&transaction, TransactionState::Dropped, changes).await
     }
 
@@ -154,7 +178,7 @@ impl Network {
     async fn leftovers(
         &self,
         transaction: &OpenTransaction,
-        canon: &mut Canon<'_>,
+        canon: &Canon<'_>,
     ) -> Result<Vec<Change>, SettleError> {
         let payments = self.carried(transaction).await?;
         if payments.is_empty() {
@@ -183,16 +207,14 @@ impl Network {
         &self,
         payment: &Payment,
         view: AuthorizationView,
-        canon: &mut Canon<'_>,
+        canon: &Canon<'_>,
     ) -> Result<Option<Event>, SettleError> {
         if !view.used {
             return Ok(following::unpaid(Trace::Unused));
         }
         let found = self.node.find_use(&payment.authorization).await?;
         let is_final = match found {
-            AuthorizationUse::Spent { block_number } => {
-                canon.is_final(block_number, Finality::Confirmed).await?
-            }
+            AuthorizationUse::Spent { block_number } => canon.is_deep(block_number),
             AuthorizationUse::Paid(_) | AuthorizationUse::NotFound => false,
         };
         Ok(following::unpaid(Trace::Used { found, is_final }))

@@ -4,24 +4,25 @@ use std::collections::HashMap;
 
 use chain::{BlockTag, Head};
 use domain::{B256, Finality};
+use tokio::sync::Mutex;
 
 use crate::error::SettleError;
 use crate::network::Network;
 
-/// What is known about the chain as of one head: asked once, however many payments want to know.
+/// What is known about the chain as of one head: asked once, however many want to know at once.
 #[derive(Debug)]
 pub(crate) struct Canon<'a> {
     network: &'a Network,
     head: Head,
-    blocks: HashMap<u64, Option<Head>>,
+    blocks: Mutex<HashMap<u64, Option<Head>>>,
     /// The heights of the `safe` and `finalized` blocks.
-    tags: HashMap<Finality, u64>,
+    tags: Mutex<HashMap<Finality, u64>>,
 }
 
 impl<'a> Canon<'a> {
     pub(crate) fn at(network: &'a Network, head: Head) -> Self {
-        let blocks = HashMap::from([(head.number, Some(head))]);
-        Self { network, head, blocks, tags: HashMap::new() }
+        let blocks = Mutex::new(HashMap::from([(head.number, Some(head))]));
+        Self { network, head, blocks, tags: Mutex::default() }
     }
 
     /// The canon as of the node's newest block.
@@ -36,45 +37,44 @@ impl<'a> Canon<'a> {
 
     /// Whether this block is part of the chain; `None` while the node has no block of that height,
     /// which is no evidence: it may lag.
-    pub(crate) async fn holds(
-        &mut self,
-        number: u64,
-        hash: B256,
-    ) -> Result<Option<bool>, SettleError> {
-        let block = match self.blocks.get(&number) {
+    pub(crate) async fn holds(&self, number: u64, hash: B256) -> Result<Option<bool>, SettleError> {
+        let mut blocks = self.blocks.lock().await;
+        let block = match blocks.get(&number) {
             Some(block) => *block,
             None => {
                 let block = self.network.node.block(BlockTag::Number(number)).await?;
-                self.blocks.insert(number, block);
+                blocks.insert(number, block);
                 block
             }
         };
         Ok(block.map(|block| block.hash == hash))
     }
 
+    /// Whether a canonical block of this height has the network's confirmations, without which
+    /// nothing is final.
+    pub(crate) const fn is_deep(&self, number: u64) -> bool {
+        let above = self.network.policy.confirmations.saturating_sub(1);
+        number.saturating_add(above) <= self.head.number
+    }
+
     /// Whether a canonical block of this height is final in this sense.
-    pub(crate) async fn is_final(
-        &mut self,
-        number: u64,
-        finality: Finality,
-    ) -> Result<bool, SettleError> {
+    pub(crate) async fn is_final(&self, number: u64, finality: Finality) -> bool {
         let tag = match finality {
-            Finality::Confirmed => {
-                let above = self.network.policy.confirmations.saturating_sub(1);
-                return Ok(number.saturating_add(above) <= self.head.number);
-            }
+            _ if !self.is_deep(number) => return false,
+            Finality::Confirmed => return true,
             Finality::Safe => BlockTag::Safe,
             Finality::Finalized => BlockTag::Finalized,
         };
-        let height = match self.tags.get(&finality) {
+        let mut tags = self.tags.lock().await;
+        let height = match tags.get(&finality) {
             Some(height) => *height,
             None => {
                 let height = self.height_of(tag).await;
-                self.tags.insert(finality, height);
+                tags.insert(finality, height);
                 height
             }
         };
-        Ok(height > 0 && number <= height)
+        height > 0 && number <= height
     }
 
     /// The height of a tagged block; 0 while the node does not know it, or has no such tag: those

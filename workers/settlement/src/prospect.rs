@@ -1,7 +1,7 @@
 //! Deciding about payments that cannot be settled now: for good, or for the time being.
 
 use chain::{AuthorizationUse, AuthorizationView};
-use domain::{ChainView, Event, FailureCode, Finality, Payment, Verdict, judge};
+use domain::{ChainView, Event, FailureCode, Payment, Verdict, judge};
 use store::{Change, SignedPayment};
 
 use crate::decide::readiness::is_news;
@@ -53,8 +53,7 @@ async fn verdict(
             AuthorizationUse::Paid(inclusion) => Some(Event::Included(inclusion)),
             AuthorizationUse::Spent { block_number } => Canon::now(network)
                 .await?
-                .is_final(block_number, Finality::Confirmed)
-                .await?
+                .is_deep(block_number)
                 .then_some(Event::Rejected(FailureCode::AuthorizationUsed)),
             // It was unused when risk approved it, so its log is there: the node will find it.
             AuthorizationUse::NotFound => None,

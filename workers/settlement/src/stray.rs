@@ -50,10 +50,10 @@ pub(crate) async fn included(network: &Network, payment: Payment) -> Result<(), 
             };
         }
     }
-    let mut canon = Canon::now(network).await?;
+    let canon = Canon::now(network).await?;
     let event = match canon.holds(inclusion.block_number, inclusion.block_hash).await? {
         Some(false) => Event::Reorged,
-        Some(true) if canon.is_final(inclusion.block_number, payment.finality).await? => {
+        Some(true) if canon.is_final(inclusion.block_number, payment.finality).await => {
             Event::Finalized
         }
         Some(true) | None => return Ok(()),

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use chain::Head;
 use domain::{Address, B256, TransactionId};
+use futures::stream::{self, StreamExt};
 use store::{OpenTransaction, TransactionState};
 
 use crate::decide::rhythm::Rhythm;
@@ -13,6 +14,7 @@ use crate::error::SettleError;
 use crate::finality::Canon;
 use crate::meters;
 use crate::network::Network;
+use crate::policy::Policy;
 
 /// The most blocks that are read one after the other; over a longer gap each transaction is asked
 /// for by its hashes.
@@ -23,6 +25,9 @@ const DEEP: u64 = 64;
 
 /// With every so many-th head, that is.
 const DEEP_LOOKS: u64 = 16;
+
+/// So many transactions are recorded at once: each waits for the ledger most of the time.
+const AT_ONCE: usize = 8;
 
 /// What the watcher remembers from one look to the next.
 #[derive(Debug, Default)]
@@ -91,32 +96,35 @@ async fn step(network: &Arc<Network>, seen: &mut Seen) -> Result<(), SettleError
     if !is_new && seen.again.is_empty() && !network.tracker.has_unseen() {
         return Ok(());
     }
-    let mut canon = Canon::at(network, head);
+    let canon = Canon::at(network, head);
     let mut again = std::mem::take(&mut seen.again);
     let read = match seen.head {
         Some(_) if !is_new => Read::Whole,
         Some(seen) if follows(&seen, &head) => {
-            read_blocks(network, &seen, &mut canon, &mut again).await
+            read_blocks(network, &seen, &canon, &mut again).await
         }
         Some(_) | None => Read::Not,
     };
-    for (transaction, _) in network.tracker.all() {
-        let is_unseen = network.tracker.is_unseen(transaction.id);
-        let wanted = match transaction.state {
-            TransactionState::Mined { block_number, .. } => {
-                (is_new && is_worth_a_look(block_number, head.number, network.policy.confirmations))
-                    || again.contains(&transaction.id)
-            }
-            // A first look, a long gap or another branch: the hashes are the surest way.
-            _ => read != Read::Whole || again.contains(&transaction.id) || is_unseen,
-        };
-        if !wanted {
-            continue;
-        }
-        match follow(network, &transaction, &mut canon).await {
-            true => network.tracker.note_unseen(transaction.id, false),
+    let wanted = network.tracker.all().into_iter().map(|(transaction, _)| transaction).filter(
+        |transaction| {
+            again.contains(&transaction.id)
+                || match transaction.state {
+                    TransactionState::Mined { block_number, .. } => {
+                        is_new && is_worth_a_look(block_number, &head, &network.policy)
+                    }
+                    // A first look, a long gap or another branch: the hashes are the surest way.
+                    _ => read != Read::Whole || network.tracker.is_unseen(transaction.id),
+                }
+        },
+    );
+    let followed = stream::iter(wanted.collect::<Vec<_>>())
+        .map(async |transaction| (transaction.id, follow(network, &transaction, &canon).await));
+    let mut followed = std::pin::pin!(followed.buffer_unordered(AT_ONCE));
+    while let Some((transaction, is_followed)) = followed.next().await {
+        match is_followed {
+            true => network.tracker.note_unseen(transaction, false),
             false => {
-                seen.again.insert(transaction.id);
+                seen.again.insert(transaction);
             }
         }
     }
@@ -131,9 +139,9 @@ async fn step(network: &Arc<Network>, seen: &mut Seen) -> Result<(), SettleError
 
 /// Whether a mined transaction is looked at with this head. What waits for a deep finality is
 /// looked at now and then: a seller who asks for it must not make everybody's blocks late.
-const fn is_worth_a_look(block_number: u64, head: u64, confirmations: u64) -> bool {
-    let above = head.saturating_sub(block_number);
-    above < confirmations.saturating_add(DEEP) || head.is_multiple_of(DEEP_LOOKS)
+const fn is_worth_a_look(block_number: u64, head: &Head, policy: &Policy) -> bool {
+    let above = head.number.saturating_sub(block_number);
+    above < policy.confirmations.saturating_add(DEEP) || head.number.is_multiple_of(DEEP_LOOKS)
 }
 
 /// Whether the new head plainly continues what was seen. Over more than one block that is not
@@ -154,11 +162,11 @@ enum Read {
     TooEarly,
 }
 
-/// Reads every block after `seen` up to the head.
+/// Reads every block after `seen` up to the head, and records what each holds.
 async fn read_blocks(
     network: &Network,
     seen: &Head,
-    canon: &mut Canon<'_>,
+    canon: &Canon<'_>,
     again: &mut HashSet<TransactionId>,
 ) -> Read {
     for number in seen.number.saturating_add(1)..=canon.head().number {
@@ -170,13 +178,20 @@ async fn read_blocks(
                 return Read::Not;
             }
         };
-        for receipt in receipts {
-            let Some(transaction) = network.tracker.by_hash(receipt.tx_hash) else { continue };
-            if matches!(transaction.state, TransactionState::Open)
-                && let Err(error) = network.mined(&transaction, &receipt, canon).await
-            {
-                tracing::warn!(%error, tx = %receipt.tx_hash, "a mined transaction is read again");
-                again.insert(transaction.id);
+        let ours = receipts.into_iter().filter_map(|receipt| {
+            let transaction = network.tracker.by_hash(receipt.tx_hash)?;
+            matches!(transaction.state, TransactionState::Open).then_some((transaction, receipt))
+        });
+        let recorded =
+            stream::iter(ours.collect::<Vec<_>>()).map(async |(transaction, receipt)| {
+                let recorded = network.mined(&transaction, &receipt, canon).await;
+                (transaction.id, receipt.tx_hash, recorded)
+            });
+        let mut recorded = std::pin::pin!(recorded.buffer_unordered(AT_ONCE));
+        while let Some((transaction, tx, recorded)) = recorded.next().await {
+            if let Err(error) = recorded {
+                tracing::warn!(%error, %tx, "a mined transaction is read again");
+                again.insert(transaction);
             }
         }
     }
@@ -184,7 +199,7 @@ async fn read_blocks(
 }
 
 /// Finds out where one transaction stands; false when that has to be done again.
-async fn follow(network: &Network, transaction: &OpenTransaction, canon: &mut Canon<'_>) -> bool {
+async fn follow(network: &Network, transaction: &OpenTransaction, canon: &Canon<'_>) -> bool {
     let was_mined = matches!(transaction.state, TransactionState::Mined { .. });
     match network.look_as_of(transaction, canon).await {
         // A block that was lost: most likely another one holds it by now.

@@ -51,7 +51,7 @@ pub(super) fn rests_on(state: &PaymentState) -> Option<TransactionId> {
     StateColumns::of(state).transaction.map(TransactionId::new)
 }
 
-/// Writes the new states where the version is still the one before, and says which moved.
+/// Writes the new states where the version is still the one that was loaded, and says which moved.
 ///
 /// Rows are locked in the order of their ids, so that batches at the same instant never wait for
 /// each other in a circle.
@@ -69,20 +69,21 @@ pub(super) async fn move_payments(
     let due = |payment: &Payment| {
         schedule::due_at(&payment.state, 0, payment.updated_at).map(Timestamp::to_datetime)
     };
-    let version = |payment: &Payment| i32::try_from(payment.version).unwrap_or(i32::MAX);
+    let version = |version: u32| i32::try_from(version).unwrap_or(i32::MAX);
+    let loaded: Vec<i32> = steps.iter().map(|step| version(step.loaded)).collect();
     let moved = sqlx::query_scalar!(
         r#"with change as (
              select * from unnest(
                $1::uuid[], $2::integer[], $3::text[], $4::timestamptz[], $5::timestamptz[],
                $6::timestamptz[], $7::timestamptz[], $8::uuid[], $9::bytea[], $10::bigint[],
-               $11::bigint[], $12::bytea[], $13::text[]
+               $11::bigint[], $12::bytea[], $13::text[], $14::integer[]
              ) as c (
                id, version, state, updated_at, due_at, held_until, approved_until, transaction_id,
-               tx_hash, log_index, block_number, block_hash, failure_code
+               tx_hash, log_index, block_number, block_hash, failure_code, loaded
              )
            ), locked as (
              select p.id from payments p join change c on c.id = p.id
-             where p.version = c.version - 1
+             where p.version = c.loaded
              order by p.id for update of p
            )
            update payments p
@@ -92,10 +93,10 @@ pub(super) async fn move_payments(
                block_number = c.block_number, block_hash = c.block_hash,
                failure_code = c.failure_code
            from change c
-           where p.id = c.id and p.version = c.version - 1 and p.id in (select id from locked)
+           where p.id = c.id and p.version = c.loaded and p.id in (select id from locked)
            returning p.id"#,
         &column(steps, |p, _| p.id.uuid()),
-        &column(steps, |p, _| version(p)),
+        &column(steps, |p, _| version(p.version)),
         &column(steps, |p, _| p.state.name().as_str().to_owned()),
         &column(steps, |p, _| p.updated_at.to_datetime()),
         &column(steps, |p, _| due(p)) as _,
@@ -107,6 +108,7 @@ pub(super) async fn move_payments(
         &column(steps, |_, c| c.inclusion.map(|i| signed(i.block_number))) as _,
         &column(steps, |_, c| c.inclusion.map(|i| i.block_hash.to_vec())) as _,
         &column(steps, |_, c| c.failure.map(str::to_owned)) as _,
+        &loaded,
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -1,6 +1,6 @@
 //! Changes of payments: each takes place once, whole, or not at all.
 
-use domain::{Event, EventType, FailureCode, Payment, PaymentState};
+use domain::{Event, EventType, FailureCode, Payment, PaymentState, StateName};
 use futures::future::join_all;
 use store::{Advanced, Change, StoreError};
 
@@ -93,24 +93,46 @@ async fn a_change_that_cannot_be_keeps_no_other_from_taking_place() {
 }
 
 #[tokio::test]
-async fn a_payment_that_is_named_twice_takes_the_first_of_its_changes() {
+async fn a_payment_that_is_named_twice_takes_its_changes_one_after_the_other() {
     let ledger = Ledger::open().await;
-    let accepted = ledger.payments(2).await;
-    let [one, other] = &accepted[..] else { panic!("two payments") };
-    // Once as it is twice, once as it is and as it would be then.
-    let ahead = Payment { version: 2, ..one.clone() };
+    let [one, other, third]: [Payment; 3] = ledger.payments(3).await.try_into().unwrap();
+    let ahead = Payment { version: 2, ..third.clone() };
     let changes = vec![
-        change(one, approve()),
-        change(&ahead, approve()),
-        change(other, Event::Canceled),
-        change(other, approve()),
+        change(&one, Event::Included(inclusion())),
+        change(&other, Event::Canceled),
+        change(&third, approve()),
+        change(&one, Event::Finalized),
+        // What is over does not change any more, and what is named otherwise is somebody else's.
+        change(&other, approve()),
+        change(&ahead, Event::Canceled),
     ];
 
     let outcomes = ledger.store().advance(changes, NOW).await.unwrap().outcomes;
-    use Advanced::{Moved, Overtaken};
-    assert!(matches!(outcomes[..], [Moved(_), Overtaken, Moved(_), Overtaken]), "{outcomes:?}");
-    assert_eq!(ledger.reload(one.id).await.version, 2);
+    use Advanced::{Moved, Overtaken, Refused};
+    let [Moved(confirmed), Moved(_), Moved(_), Moved(settled), Refused(_), Overtaken] =
+        &outcomes[..]
+    else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!((confirmed.version, confirmed.state.name()), (2, StateName::Confirmed));
+    assert_eq!((settled.version, settled.state.name()), (3, StateName::Settled));
+    assert_eq!(ledger.reload(one.id).await, **settled);
     assert_eq!(ledger.reload(other.id).await.state, PaymentState::Canceled);
+    assert_eq!(ledger.reload(third.id).await.version, 2);
+    ledger.assert_journal_is_whole().await;
+}
+
+#[tokio::test]
+async fn of_several_changes_of_a_payment_that_has_moved_none_takes_place() {
+    let ledger = Ledger::open().await;
+    let accepted = ledger.payment().await;
+    let approved = ledger.apply(std::slice::from_ref(&accepted), approve()).await.remove(0);
+    let changes =
+        vec![change(&accepted, Event::Included(inclusion())), change(&accepted, Event::Finalized)];
+
+    let outcomes = ledger.store().advance(changes, NOW).await.unwrap().outcomes;
+    assert!(matches!(outcomes[..], [Advanced::Overtaken, Advanced::Overtaken]), "{outcomes:?}");
+    assert_eq!(ledger.reload(accepted.id).await, approved);
     ledger.assert_journal_is_whole().await;
 }
 

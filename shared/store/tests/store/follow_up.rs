@@ -1,6 +1,6 @@
 //! What the chain said, recorded once, with what follows for the payments.
 
-use domain::{Event, FailureCode, Inclusion, Payment, PaymentState};
+use domain::{Event, EventType, FailureCode, Inclusion, Payment, PaymentState, StateName};
 use futures::future::join_all;
 use store::{FollowUp, OpenTransaction, TransactionState};
 
@@ -42,6 +42,29 @@ async fn a_transaction_is_followed_from_its_block_to_the_end() {
     assert_eq!(transaction.state, finalized(block));
     assert_eq!(ledger.open_items(transaction.id).await, [false, false]);
     assert!(payments.iter().all(|payment| payment.state.is_terminal()));
+    ledger.assert_journal_is_whole().await;
+}
+
+#[tokio::test]
+async fn a_block_that_is_final_when_it_is_found_is_recorded_at_once_in_two_steps() {
+    let ledger = Ledger::open().await;
+    ledger.endpoint(ledger.seller, &[EventType::Confirmed, EventType::Settled]).await;
+    let (transaction, payments) = sent(&ledger, 2).await;
+    let block = finalized(mined(newest(&transaction)));
+    let mut included = follow_up(&transaction, block, &payments, Event::Included(inclusion()));
+    let settled = follow_up(&transaction, block, &payments, Event::Finalized);
+    included.changes.extend(settled.changes);
+
+    let advance = ledger.store().follow_up(included, NOW).await.unwrap().unwrap();
+
+    assert_eq!(advance.deliveries.len(), 4, "each payment is confirmed, and settled");
+    let versions: Vec<u32> = advance.moved().map(|payment| payment.version).collect();
+    assert_eq!(versions, [4, 4, 5, 5]);
+    assert_eq!(ledger.transaction(transaction.id).await.state, block);
+    assert_eq!(ledger.open_items(transaction.id).await, [false, false]);
+    for payment in payments {
+        assert_eq!(ledger.reload(payment.id).await.state.name(), StateName::Settled);
+    }
     ledger.assert_journal_is_whole().await;
 }
 

@@ -32,16 +32,27 @@ pub(crate) fn rests_on(payment: &Payment, transaction: TransactionId) -> bool {
 /// Which of the waiting payments this receipt paid, by their own logs. The others rest on the
 /// transaction until its block is final: it may yet be undone, and another may pay them.
 pub(crate) fn included(
-    payments: Vec<Payment>,
+    payments: &[Payment],
     transaction: TransactionId,
     receipt: &Receipt,
 ) -> Vec<Change> {
-    let paid = |payment: Payment| {
+    let paid = |payment: &Payment| {
         let event = Event::Included(find_payment(receipt, &payment.authorization)?);
-        Some(Change { payment, event, carrier: Some(receipt.tx_hash) })
+        Some(Change { payment: payment.clone(), event, carrier: Some(receipt.tx_hash) })
     };
-    let waiting = payments.into_iter().filter(|payment| waits_in(payment, transaction));
+    let waiting = payments.iter().filter(|payment| waits_in(payment, transaction));
     waiting.filter_map(paid).collect()
+}
+
+/// What follows for payments that a block is found to hold when it is final already: the second
+/// step of each, to be recorded with the first.
+pub(crate) fn finalized(included: &[Change]) -> Vec<Change> {
+    let settle = |Change { payment, .. }: &Change| Change {
+        payment: payment.clone(),
+        event: Event::Finalized,
+        carrier: None,
+    };
+    included.iter().map(settle).collect()
 }
 
 /// What the depth of a transaction's block settles.

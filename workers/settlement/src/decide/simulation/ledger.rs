@@ -1,5 +1,7 @@
 //! The ledger as far as a lane can tell: the same guards, and everything committed at once.
 
+use std::collections::HashMap;
+
 use domain::{Payment, PaymentId, Timestamp, TransactionId, transition};
 use store::{Change, OpenTransaction, StoredAttempt, TransactionState};
 
@@ -103,13 +105,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// Applies each change whose payment nobody has moved since it was loaded.
+    /// Applies each change whose payment nobody else has moved since it was loaded.
     pub(super) fn apply(&mut self, changes: Vec<Change>, now: Timestamp) {
+        let mut moved: HashMap<PaymentId, u32> = HashMap::new();
         for change in changes {
-            if !self.fits(&change) {
+            let (id, loaded) = (change.payment.id, change.payment.version);
+            let is_next = moved.get(&id) == Some(&loaded)
+                && transition(self.payment(id).state, change.event).is_ok();
+            if !is_next && !self.fits(&change) {
                 continue;
             }
-            let id = change.payment.id;
+            moved.insert(id, loaded);
             let payment = self.payments.iter_mut().find(|payment| payment.id == id).unwrap();
             payment.state = transition(payment.state, change.event).unwrap();
             payment.version += 1;

@@ -7,7 +7,9 @@ use domain::TransactionId;
 
 use super::super::world::{Stop, World};
 use super::{Process, Step};
-use crate::decide::following::{Trace, included, is_in, settling, undone, unpaid, waits_in};
+use crate::decide::following::{
+    Trace, finalized, included, is_in, settling, undone, unpaid, waits_in,
+};
 
 impl Process {
     /// Finds out where everything stands that is followed.
@@ -56,11 +58,17 @@ impl Process {
         transaction: OpenTransaction,
         receipt: &Receipt,
     ) -> Result<OpenTransaction, Stop> {
-        let changes = included(world.ledger.items(&transaction), transaction.id, receipt);
-        let state = TransactionState::Mined {
-            hash: receipt.tx_hash,
-            block_number: receipt.block_number,
-            block_hash: receipt.block_hash,
+        let Receipt { tx_hash: hash, block_number, block_hash, .. } = *receipt;
+        let payments = world.ledger.items(&transaction);
+        let mut changes = included(&payments, transaction.id, receipt);
+        let ends = changes.len() == payments.len()
+            && world.is_final(block_number)?
+            && world.holds(block_number, block_hash)? == Some(true);
+        let state = if ends {
+            changes.extend(finalized(&changes));
+            TransactionState::Final { hash, block_number, block_hash }
+        } else {
+            TransactionState::Mined { hash, block_number, block_hash }
         };
         self.record(world, &transaction, state, changes)?;
         Ok(OpenTransaction { state, ..transaction })
@@ -79,14 +87,16 @@ impl Process {
             }
             None => return Ok(()),
         }
-        let is_final = world.is_final(block_number)?;
+        if !world.is_final(block_number)? {
+            return Ok(());
+        }
         let payments = world.ledger.items(transaction).into_iter().map(|payment| {
-            let is_final = is_in(&payment, id, block_hash) && is_final;
+            let is_final = is_in(&payment, id, block_hash);
             (payment, is_final)
         });
         let settling = settling(payments.collect::<Vec<_>>(), id, block_hash);
         let mut changes = settling.changes;
-        if is_final && !settling.waiting {
+        if !settling.waiting {
             changes.extend(leftovers(world, transaction)?);
             let state = TransactionState::Final { hash, block_number, block_hash };
             return self.record(world, transaction, state, changes);
