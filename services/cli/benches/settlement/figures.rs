@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sqlx::Row;
 
 use crate::load::{Load, Offered};
-use crate::world::World;
+use crate::world::{Calls, World};
 
 /// What all of it ran on.
 #[derive(Debug, Serialize)]
@@ -70,7 +70,7 @@ impl Figures {
         }
     }
 
-    pub(crate) fn with_calls(&self, calls: u64, offered: &Offered) -> Value {
+    pub(crate) fn with_calls(&self, calls: &Calls, offered: &Offered) -> Value {
         let each = |total: u64| total as f64 / self.settled.max(1) as f64;
         json!({
             "offered_per_s": (offered.accepted + offered.refused) as f64 / offered.took.as_secs_f64(),
@@ -85,10 +85,19 @@ impl Figures {
             "transactions": self.transactions,
             "failed_transactions": self.failed_transactions,
             "payments_per_transaction": self.settled as f64 / self.transactions.max(1) as f64,
-            "rpc_calls_per_payment": each(calls),
+            "rpc_calls_per_payment": each(calls.values().sum()),
+            "rpc_calls": calls,
             "gas_per_payment": each(self.gas),
         })
     }
+}
+
+/// What was called between two counts.
+pub(crate) fn between(before: &Calls, after: &Calls) -> Calls {
+    let since = |(method, count): (&String, &u64)| {
+        (method.clone(), count - before.get(method).copied().unwrap_or_default())
+    };
+    after.iter().map(since).collect()
 }
 
 /// The figures of payments that were alone.

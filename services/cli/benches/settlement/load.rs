@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use x402::Version;
 
+use crate::figures;
 use crate::world::World;
 
 /// How long all payments of a load may take to end.
@@ -103,7 +104,7 @@ pub(crate) async fn alone(world: &World) -> (PaymentId, u64) {
         loaded.first()?.state.is_terminal().then_some(())
     })
     .await;
-    (payment, world.calls().await - before)
+    (payment, figures::between(&before, &world.calls().await).values().sum())
 }
 
 async fn accepted(answer: reqwest::Response) -> Option<PaymentId> {

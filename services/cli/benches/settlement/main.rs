@@ -60,7 +60,7 @@ async fn run(args: &Args) {
     let from = world.anvil.block_number().await + 1;
     let offered = steady.offer(&world).await;
     steady.finish(&world).await;
-    let calls = world.calls().await - before;
+    let calls = figures::between(&before, &world.calls().await);
     let settle = Figures::read(&world, &steady, from).await;
 
     let mut alone = Vec::new();
@@ -70,7 +70,7 @@ async fn run(args: &Args) {
     let lone = figures::lone(&world, &alone).await;
     let report = json!({
         "machine": Machine::this(),
-        "settle": settle.with_calls(calls, &offered),
+        "settle": settle.with_calls(&calls, &offered),
         "lone": lone,
     });
     figures::publish(&report);

@@ -1,5 +1,6 @@
 //! Servers of our own, the roles that settle as processes, and rich buyers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ const FUNDS: u64 = 1_000_000_000;
 
 /// The keys of the signers are this and the numbers that follow.
 const FIRST_KEY: u64 = 0x5e77_1e00;
+
+/// How often each method was called.
+pub(crate) type Calls = BTreeMap<String, u64>;
 
 pub(crate) struct World {
     pub(crate) database: Database,
@@ -95,15 +99,16 @@ impl World {
         }
     }
 
-    /// How often the workers have asked a node so far.
-    pub(crate) async fn calls(&self) -> u64 {
-        let mut calls = 0;
+    /// How often the workers have asked a node so far, for what.
+    pub(crate) async fn calls(&self) -> Calls {
+        let mut calls = Calls::new();
         for url in &self.metrics {
             let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
-            let counted = text.lines().filter(|line| line.starts_with("rpc_requests_total{"));
-            calls += counted
-                .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
-                .sum::<u64>();
+            for line in text.lines().filter(|line| line.starts_with("rpc_requests_total{")) {
+                let method = line.split("method=\"").nth(1).and_then(|rest| rest.split('"').next());
+                let count = line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
+                *calls.entry(method.unwrap().to_owned()).or_default() += count.unwrap();
+            }
         }
         calls
     }
