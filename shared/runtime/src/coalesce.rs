@@ -7,9 +7,11 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How many full batches may wait in the queue unless [`Limits::queue`] says otherwise.
@@ -39,10 +41,13 @@ pub struct Limits {
     pub max_in_flight: NonZeroUsize,
     /// The most items waiting for a flush; further ones are refused with [`CoalesceError::Overloaded`].
     pub queue: NonZeroUsize,
+    /// The least time between the beginnings of two flushes, unless the second is full. The first
+    /// after a quiet time waits for nobody.
+    pub pace: Duration,
 }
 
 impl Limits {
-    /// Limits with a queue of 16 full batches. A zero counts as one.
+    /// Limits with a queue of 16 full batches and no pace. A zero counts as one.
     #[must_use]
     pub fn new(max_batch: usize, max_in_flight: usize) -> Self {
         let max_batch = at_least_one(max_batch);
@@ -50,6 +55,7 @@ impl Limits {
             max_batch,
             max_in_flight: at_least_one(max_in_flight),
             queue: max_batch.saturating_mul(at_least_one(DEFAULT_QUEUED_BATCHES)),
+            pace: Duration::ZERO,
         }
     }
 }
@@ -90,7 +96,7 @@ where
         Self::spawn_with(name, Limits::new(max_batch, max_in_flight_flushes), flush)
     }
 
-    /// Like [`Coalescer::spawn`], with a queue length of one's own.
+    /// Like [`Coalescer::spawn`], with limits of one's own.
     #[must_use]
     pub fn spawn_with<F, Fut>(name: &'static str, limits: Limits, flush: F) -> Self
     where
@@ -104,6 +110,7 @@ where
             queue: receiver,
             slots: Arc::new(Semaphore::new(limits.max_in_flight.get())),
             closing: CancellationToken::new(),
+            last: None,
             flush: Arc::new(flush),
         };
         let drained = CancellationToken::new();
@@ -168,6 +175,8 @@ struct Driver<In, Out, F> {
     queue: mpsc::Receiver<Pending<In, Out>>,
     slots: Arc<Semaphore>,
     closing: CancellationToken,
+    /// When the last flush began.
+    last: Option<Instant>,
     flush: Arc<F>,
 }
 
@@ -186,6 +195,7 @@ where
                 drop(slot);
                 break;
             }
+            self.last = Some(Instant::now());
             self.start_flush(batch, slot);
         }
         self.wait_for_flushes().await;
@@ -197,12 +207,32 @@ where
         let mut batch = Vec::new();
         if !self.queue.is_closed() {
             tokio::select! {
-                _ = self.queue.recv_many(&mut batch, max) => return batch,
+                _ = self.queue.recv_many(&mut batch, max) => {}
                 () = self.closing.cancelled() => self.queue.close(),
             }
         }
-        self.queue.recv_many(&mut batch, max).await;
+        if batch.is_empty() {
+            self.queue.recv_many(&mut batch, max).await;
+        }
+        self.keep_pace(&mut batch).await;
         batch
+    }
+
+    /// Lets a batch that follows closely on another gather until its time has come or it is full.
+    async fn keep_pace(&mut self, batch: &mut Vec<Pending<In, Out>>) {
+        let Some(due) = self.last.map(|last| last + self.limits.pace) else { return };
+        let max = self.limits.max_batch.get();
+        while batch.len() < max && Instant::now() < due {
+            let room = max.saturating_sub(batch.len());
+            let count = tokio::select! {
+                count = self.queue.recv_many(batch, room) => count,
+                () = self.closing.cancelled() => 0,
+                () = tokio::time::sleep_until(due) => 0,
+            };
+            if count == 0 {
+                return;
+            }
+        }
     }
 
     fn start_flush(&self, batch: Vec<Pending<In, Out>>, slot: OwnedSemaphorePermit) {

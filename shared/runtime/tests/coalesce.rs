@@ -4,6 +4,7 @@
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
@@ -19,10 +20,14 @@ struct Gate {
 }
 
 fn gated(max_batch: usize, max_in_flight: usize) -> (Coalescer<u32, u32>, Gate) {
+    gated_by(Limits::new(max_batch, max_in_flight))
+}
+
+fn gated_by(limits: Limits) -> (Coalescer<u32, u32>, Gate) {
     let go = Arc::new(Semaphore::new(0));
     let (tell, begun) = mpsc::unbounded_channel();
     let gate = Gate { go: Arc::clone(&go), begun };
-    let coalescer = Coalescer::spawn("gated", max_batch, max_in_flight, move |items: Vec<u32>| {
+    let coalescer = Coalescer::spawn_with("gated", limits, move |items: Vec<u32>| {
         let (go, tell) = (Arc::clone(&go), tell.clone());
         async move {
             tell.send(items.clone()).unwrap();
@@ -88,6 +93,39 @@ async fn a_batch_is_never_larger_than_allowed() {
 }
 
 #[tokio::test]
+async fn a_batch_that_follows_closely_waits_until_it_is_full_or_nobody_else_comes() {
+    let pace = Duration::from_secs(3_600);
+    let (coalescer, mut gate) = gated_by(Limits { pace, ..Limits::new(2, 4) });
+    gate.go.add_permits(10);
+    assert_eq!(coalescer.submit(1).await, Ok(2));
+    let second = submit(&coalescer, 2);
+    settle().await;
+    assert_eq!(gate.begun.try_recv(), Ok(vec![1]));
+    assert!(gate.begun.try_recv().is_err(), "one of two did not wait");
+
+    let third = submit(&coalescer, 3);
+    assert_eq!(gate.begun.recv().await, Some(vec![2, 3]));
+    let fourth = submit(&coalescer, 4);
+    settle().await;
+    coalescer.drain().await;
+
+    assert_eq!(gate.begun.recv().await, Some(vec![4]));
+    for (caller, result) in [(second, 4), (third, 6), (fourth, 8)] {
+        assert_eq!(caller.await.unwrap(), Ok(result));
+    }
+}
+
+#[tokio::test]
+async fn a_batch_waits_no_longer_than_its_pace() {
+    let pace = Duration::from_millis(20);
+    let (coalescer, gate) = gated_by(Limits { pace, ..Limits::new(2, 4) });
+    gate.go.add_permits(10);
+    for item in 0..3 {
+        assert_eq!(coalescer.submit(item).await, Ok(item * 2));
+    }
+}
+
+#[tokio::test]
 async fn as_many_flushes_run_at_once_as_allowed() {
     let (coalescer, mut gate) = gated(1, 2);
     let callers: Vec<_> = (0..3).map(|item| submit(&coalescer, item)).collect();
@@ -102,7 +140,7 @@ async fn as_many_flushes_run_at_once_as_allowed() {
 #[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let one = NonZeroUsize::MIN;
-    let limits = Limits { max_batch: one, max_in_flight: one, queue: one };
+    let limits = Limits { queue: one, ..Limits::new(1, 1) };
     let coalescer = Coalescer::spawn_with("full", limits, |_items: Vec<u32>| {
         std::future::pending::<Vec<u32>>()
     });
@@ -221,7 +259,7 @@ async fn a_drain_waits_for_a_flush_whose_callers_are_gone() {
 async fn batch_sizes_and_refusals_are_measured() {
     let metrics = runtime::metrics::install().unwrap();
     let one = NonZeroUsize::MIN;
-    let limits = Limits { max_batch: one, max_in_flight: one, queue: one };
+    let limits = Limits { queue: one, ..Limits::new(1, 1) };
     let coalescer = Coalescer::spawn_with("measured", limits, |items: Vec<u32>| async { items });
     let (_, refused) = tokio::join!(coalescer.submit(1), coalescer.submit(2));
     assert_eq!(refused, Err(CoalesceError::Overloaded));

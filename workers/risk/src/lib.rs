@@ -16,7 +16,7 @@ use chain::Node;
 use domain::{ChainId, PaymentId};
 use queue::{HandlerError, Herald, Job, Queue, Stream};
 use runtime::clock::Clock;
-use runtime::coalesce::Coalescer;
+use runtime::coalesce::{Coalescer, Limits};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,10 @@ use decision::{Decider, RiskError};
 
 /// Batches that are decided at once: while one waits for the chain, the next can commit.
 const BATCHES_IN_FLIGHT: usize = 4;
+
+/// The least time between two batches that are not full: under load one look at the chain answers
+/// for many, and a payment alone does not wait.
+const PACE: Duration = Duration::from_millis(25);
 
 /// How risk judges on one network.
 #[derive(Clone, Debug)]
@@ -67,11 +71,11 @@ impl Risk {
             networks: self.networks,
             decision_validity: self.decision_validity,
         });
-        let decisions =
-            Coalescer::spawn("risk", self.max_batch, BATCHES_IN_FLIGHT, move |payments| {
-                let decider = Arc::clone(&decider);
-                async move { decider.decide_all(payments).await }
-            });
+        let limits = Limits { pace: PACE, ..Limits::new(self.max_batch, BATCHES_IN_FLIGHT) };
+        let decisions = Coalescer::spawn_with("risk", limits, move |payments| {
+            let decider = Arc::clone(&decider);
+            async move { decider.decide_all(payments).await }
+        });
         let handler = move |job: Job| {
             let decisions = decisions.clone();
             async move { handle(&decisions, job).await }

@@ -2,24 +2,42 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use domain::PaymentId;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use crate::error::SettleError;
 
 /// Where handlers leave payments and lanes take them. A payment that rings twice waits once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inbox {
+    /// The most that one round takes.
+    most: usize,
+    /// The least time between two rounds that are not full.
+    pace: Duration,
     waiting: Mutex<Waiting>,
     rung: Notify,
+    full: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     order: VecDeque<PaymentId>,
     callers: HashMap<PaymentId, Vec<oneshot::Sender<()>>>,
+    /// When the last round took what waited.
+    taken: Option<Instant>,
+}
+
+/// When there is something to take.
+enum Next {
+    Now(Vec<Ticket>),
+    /// Unless it is full before.
+    At(Instant),
+    /// When somebody rings.
+    Later,
 }
 
 /// A payment taken from the inbox. While it lives, its callers wait; completing it lets them go
@@ -40,13 +58,18 @@ impl Ticket {
 }
 
 impl Inbox {
+    pub(crate) fn new(most: usize, pace: Duration) -> Self {
+        let (rung, full) = (Notify::new(), Notify::new());
+        Self { most, pace, waiting: Mutex::default(), rung, full }
+    }
+
     /// Leaves a payment for the next round and waits until a round has dealt with it.
     ///
     /// # Errors
     /// [`SettleError::NoLane`] when nobody will.
     pub(crate) async fn submit(&self, payment: PaymentId) -> Result<(), SettleError> {
         let (sender, dealt_with) = oneshot::channel();
-        {
+        let is_full = {
             let mut waiting = self.lock();
             match waiting.callers.entry(payment) {
                 Entry::Vacant(place) => {
@@ -59,26 +82,55 @@ impl Inbox {
                     callers.get_mut().push(sender);
                 }
             }
+            waiting.order.len() >= self.most
+        };
+        if is_full {
+            self.full.notify_one();
         }
         self.rung.notify_one();
         dealt_with.await.map_err(|_| SettleError::NoLane)
     }
 
-    /// Takes up to `most` payments, oldest bell first; waits until there is one.
-    pub(crate) async fn take(&self, most: usize) -> Vec<Ticket> {
+    /// Takes what one round can carry, oldest bell first; waits until there is something. After a
+    /// quiet time one payment is enough; soon after another round it waits for company.
+    pub(crate) async fn take(&self) -> Vec<Ticket> {
         loop {
-            let tickets = self.take_now(most);
-            if !tickets.is_empty() {
-                return tickets;
+            match self.next() {
+                Next::Now(tickets) => return tickets,
+                Next::At(due) => {
+                    // Whoever else waits for a bell must not miss this one, should this caller go.
+                    self.rung.notify_one();
+                    tokio::select! {
+                        () = tokio::time::sleep_until(due) => {}
+                        () = self.full.notified() => {}
+                    }
+                }
+                Next::Later => self.rung.notified().await,
             }
-            self.rung.notified().await;
         }
     }
 
-    /// Takes up to `most` payments if any wait now.
-    pub(crate) fn take_now(&self, most: usize) -> Vec<Ticket> {
+    fn next(&self) -> Next {
         let mut waiting = self.lock();
-        let count = most.min(waiting.order.len());
+        if waiting.order.is_empty() {
+            return Next::Later;
+        }
+        let now = Instant::now();
+        let due = waiting.taken.map_or(now, |taken| taken + self.pace);
+        if now < due && waiting.order.len() < self.most {
+            return Next::At(due);
+        }
+        waiting.taken = Some(now);
+        Next::Now(self.draw(waiting))
+    }
+
+    /// Takes what one round can carry, if anything waits now.
+    pub(crate) fn take_now(&self) -> Vec<Ticket> {
+        self.draw(self.lock())
+    }
+
+    fn draw(&self, mut waiting: MutexGuard<'_, Waiting>) -> Vec<Ticket> {
+        let count = self.most.min(waiting.order.len());
         let payments: Vec<PaymentId> = waiting.order.drain(..count).collect();
         let more = !waiting.order.is_empty();
         let tickets = payments
@@ -100,7 +152,7 @@ impl Inbox {
     pub(crate) fn put_back(&self, tickets: impl IntoIterator<Item = Ticket>) {
         {
             let mut waiting = self.lock();
-            let Waiting { order, callers } = &mut *waiting;
+            let Waiting { order, callers, .. } = &mut *waiting;
             for ticket in tickets {
                 match callers.entry(ticket.payment) {
                     Entry::Vacant(place) => {
@@ -119,7 +171,7 @@ impl Inbox {
         *self.lock() = Waiting::default();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,6 +180,7 @@ impl Inbox {
 mod tests {
     use std::sync::Arc;
 
+    use futures::FutureExt;
     use uuid::Uuid;
 
     use super::*;
@@ -136,9 +189,26 @@ mod tests {
         PaymentId::new(Uuid::from_u128(number))
     }
 
+    /// One that never waits for company.
+    fn inbox(most: usize) -> Arc<Inbox> {
+        Arc::new(Inbox::new(most, Duration::ZERO))
+    }
+
+    /// Rings for payments that have not rung yet.
+    async fn ring(inbox: &Arc<Inbox>, numbers: std::ops::Range<u128>) {
+        let expected = inbox.lock().order.len() + numbers.clone().count();
+        for number in numbers {
+            let inbox = Arc::clone(inbox);
+            tokio::spawn(async move { inbox.submit(payment(number)).await });
+        }
+        while inbox.lock().order.len() < expected {
+            tokio::task::yield_now().await;
+        }
+    }
+
     #[tokio::test]
     async fn a_payment_that_rings_twice_is_dealt_with_once_for_both_callers() {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = inbox(10);
         let callers: Vec<_> = (0..2)
             .map(|_| {
                 let inbox = Arc::clone(&inbox);
@@ -149,7 +219,7 @@ mod tests {
         while inbox.lock().callers.get(&payment(1)).map_or(0, Vec::len) < 2 {
             tokio::task::yield_now().await;
         }
-        let tickets = inbox.take(10).await;
+        let tickets = inbox.take().await;
         assert_eq!(tickets.len(), 1);
         tickets.into_iter().for_each(Ticket::complete);
         for caller in callers {
@@ -159,19 +229,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_payment_that_is_put_back_waits_with_all_its_callers() {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = inbox(10);
         let submit = || {
             let inbox = Arc::clone(&inbox);
             tokio::spawn(async move { inbox.submit(payment(1)).await })
         };
         let first = submit();
-        let taken = inbox.take(1).await;
+        let taken = inbox.take().await;
         let second = submit();
         while inbox.lock().callers.is_empty() {
             tokio::task::yield_now().await;
         }
         inbox.put_back(taken);
-        let tickets = inbox.take(10).await;
+        let tickets = inbox.take().await;
         assert_eq!(tickets.len(), 1);
         tickets.into_iter().for_each(Ticket::complete);
         assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
@@ -179,30 +249,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_ticket_sends_its_callers_away() {
-        let inbox = Arc::new(Inbox::default());
+        let inbox = inbox(10);
         let submitting = Arc::clone(&inbox);
         let caller = tokio::spawn(async move { submitting.submit(payment(1)).await });
-        drop(inbox.take(1).await);
+        drop(inbox.take().await);
         assert!(matches!(caller.await.unwrap(), Err(SettleError::NoLane)));
     }
 
     #[tokio::test]
     async fn a_round_takes_no_more_than_it_can_carry() {
-        let inbox = Arc::new(Inbox::default());
-        for number in 0..5 {
-            let inbox = Arc::clone(&inbox);
-            tokio::spawn(async move { inbox.submit(payment(number)).await });
-        }
-        while inbox.lock().order.len() < 5 {
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(inbox.take(3).await.len(), 3);
-        assert_eq!(inbox.take(3).await.len(), 2);
+        let inbox = inbox(3);
+        ring(&inbox, 0..5).await;
+        assert_eq!(inbox.take().await.len(), 3);
+        assert_eq!(inbox.take().await.len(), 2);
     }
 
     #[tokio::test]
     async fn a_caller_that_has_given_up_is_forgotten() {
-        let inbox = Inbox::default();
+        let inbox = inbox(10);
         for _ in 0..3 {
             // Nobody takes it, so that its first look is also its last.
             tokio::select! {
@@ -212,6 +276,32 @@ mod tests {
             }
         }
         assert_eq!(inbox.lock().callers[&payment(1)].len(), 1);
-        assert_eq!(inbox.take(10).await.len(), 1);
+        assert_eq!(inbox.take().await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_payment_alone_waits_for_nobody_and_those_that_follow_soon_wait_for_company() {
+        let inbox = Arc::new(Inbox::new(3, Duration::from_secs(3_600)));
+        ring(&inbox, 0..1).await;
+        assert_eq!(inbox.take().await.len(), 1);
+
+        ring(&inbox, 1..3).await;
+        let mut lanes: Vec<_> = (0..2).map(|_| Box::pin(inbox.take())).collect();
+        for lane in &mut lanes {
+            assert!(lane.now_or_never().is_none(), "two of three did not wait");
+        }
+        // The lane that heard the bells goes; the other must hear of the third.
+        drop(lanes.remove(0));
+        ring(&inbox, 3..4).await;
+        assert_eq!(lanes.remove(0).await.len(), 3);
+    }
+
+    #[tokio::test]
+    async fn company_is_not_waited_for_for_ever() {
+        let inbox = Arc::new(Inbox::new(3, Duration::from_millis(20)));
+        for number in 0..3 {
+            ring(&inbox, number..number + 1).await;
+            assert_eq!(inbox.take().await.len(), 1);
+        }
     }
 }

@@ -48,7 +48,7 @@ impl Network {
             herald: Herald::new(&settlement.queue),
             clock: settlement.clock.clone(),
             policy: settings.policy,
-            inbox: Inbox::default(),
+            inbox: Inbox::new(settings.policy.most_items(), settings.policy.pace()),
             tracker: Tracker::default(),
             market: Market::default(),
             tidying: tokio::sync::Mutex::default(),

@@ -50,6 +50,9 @@ impl Policy {
     /// The most gas that a payment alone may use: a contract wallet's code runs in it, and we pay.
     const ALONE_GAS: u64 = 1_000_000;
 
+    /// Long enough for slow networks: nobody waits longer for company.
+    const MOST_PACE: Duration = Duration::from_secs(1);
+
     /// How often a payment may be mined without being paid before it is refused: a wallet that
     /// says yes to every question and no to every block would otherwise spend our gas for ever.
     pub(crate) const MOST_UNPAID: u32 = 3;
@@ -58,6 +61,13 @@ impl Policy {
     pub fn most_items(&self) -> usize {
         let by_gas = (Self::MOST_GAS - Self::BATCH_GAS) / Self::ITEM_GAS;
         self.max_batch.min(usize::try_from(by_gas).unwrap_or(usize::MAX))
+    }
+
+    /// The least time between the beginnings of two rounds that are not full: an eighth of a
+    /// block, so that payments that come one after the other share a transaction and its calls,
+    /// and are hardly ever late for a block.
+    pub fn pace(&self) -> Duration {
+        (self.block_time / 8).min(Self::MOST_PACE)
     }
 
     /// The gas limit of a batch.

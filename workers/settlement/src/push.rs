@@ -157,7 +157,7 @@ impl Network {
         }
         let tickets = {
             let _tidying = self.tidying.lock().await;
-            self.inbox.take_now(self.policy.most_items())
+            self.inbox.take_now()
         };
         if tickets.is_empty() {
             return Ok(());

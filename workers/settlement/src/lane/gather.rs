@@ -40,7 +40,7 @@ impl Lane {
                 Err(_) => network.tidy().await,
             }
         };
-        Some((room, network.inbox.take(network.policy.most_items()).await))
+        Some((room, network.inbox.take().await))
     }
 
     /// Waits until the lane takes new work; `None` when it is paused and everything that it has
@@ -67,7 +67,7 @@ impl Network {
     /// Deals with what waits and needs no transaction: stale approvals, closed windows.
     async fn tidy(self: &Arc<Self>) {
         let _tidying = self.tidying.lock().await;
-        let tickets = self.inbox.take_now(self.policy.most_items());
+        let tickets = self.inbox.take_now();
         let payments: Vec<_> = tickets.iter().map(|ticket| ticket.payment).collect();
         if payments.is_empty() {
             return;
