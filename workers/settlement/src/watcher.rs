@@ -210,3 +210,29 @@ async fn follow(network: &Network, transaction: &OpenTransaction, canon: &Canon<
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::tests::policy;
+
+    #[test]
+    fn what_waits_for_a_deep_finality_is_looked_at_now_and_then() {
+        let policy = Policy { confirmations: 10, ..policy(50) };
+        // head, block → worth a look
+        for (number, block, expected) in [
+            (100, 100, true),
+            (100, 91, true),
+            (173, 100, true),
+            (174, 100, false),
+            (175, 100, false),
+            (176, 100, true),
+            // A block above the head belongs to another branch, or the node lags.
+            (100, 101, true),
+        ] {
+            let head =
+                Head { number, hash: B256::ZERO, parent: B256::ZERO, timestamp: 0, base_fee: 0 };
+            assert_eq!(is_worth_a_look(block, &head, &policy), expected, "{block} at {number}");
+        }
+    }
+}

@@ -6,7 +6,7 @@ use domain::{FailureCode, Payment, PaymentState, StateName};
 use serde_json::json;
 use testkit::{Anvil, Buyer, Fate, FaultyNode, WalletBehaviour};
 
-use crate::world::{World, ids};
+use crate::world::{DEADLINE, World, ids};
 
 /// A payment of an account that has a wallet's code, like any account since EIP-7702 can have.
 async fn of_wallet(world: &World, behaviour: WalletBehaviour, valid_secs: i64) -> (Buyer, Payment) {
@@ -35,6 +35,29 @@ async fn a_wallets_payment_travels_alone_and_those_beside_it_together() {
     let beside: Vec<_> = settled.iter().filter(|payment| payment.id != alone.id).collect();
     assert!(beside.iter().all(|payment| paid_by(payment) == paid_by(&beside[0])));
     assert_ne!(paid_by(&alone), paid_by(&beside[0]));
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
+async fn wallets_payments_that_find_no_room_wait_for_it_one_after_the_other() {
+    let mut world = World::start().await;
+    world.policy.max_in_flight = 1;
+    let mut payments = Vec::new();
+    for _ in 0..3 {
+        payments.push(of_wallet(&world, WalletBehaviour::Honest, 600).await.1.id);
+    }
+    world.ring(&world.queue(), &payments).await;
+
+    let settlement = world.settle();
+
+    // Nobody rings again.
+    testkit::eventually(DEADLINE, || async {
+        let loaded = world.store().load(&payments).await.ok()?;
+        loaded.iter().all(|payment| payment.state.name() == StateName::Settled).then_some(())
+    })
+    .await;
+    assert_eq!(world.anvil.nonce_of(world.signer()).await, 3);
     world.assert_ledger_is_chain(&payments).await;
     settlement.stop().await;
 }
