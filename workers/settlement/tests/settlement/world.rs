@@ -1,22 +1,18 @@
 //! A seller, buyers, a chain, and settlement processes to start and stop.
 
+mod others;
+
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use chain::{BreakerPolicy, Call, Fees, HttpClient, Node, NodeConfig, Signer, TransactionPlan};
-use domain::{
-    Address, Amount, Event, Payment, PaymentId, StateName, Submission, Timestamp, TransactionId,
-    U256,
-};
+use chain::{BreakerPolicy, HttpClient, Node, NodeConfig, Signer};
+use domain::{Address, Amount, Event, Payment, PaymentId, StateName, Timestamp, U256};
 use queue::{Job, Queue, QueueConfig, Stream};
 use runtime::Clock;
 use secrecy::SecretString;
 use settlement::{Policy, Settlement, SettlementNetwork};
-use store::{
-    Advance, Advanced, AttemptKind, Change, Lane, NewAttempt, OpenTransaction, Round, Store,
-    StoreError, Stored, TransactionState,
-};
+use store::{Advance, Advanced, Change, OpenTransaction, Store, StoreError, TransactionState};
 use testkit::{Anvil, AnvilBuilder, Buyer, Database, RedisServer, Seller, SignedAuthorization};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -191,56 +187,6 @@ impl World {
         self.store().advance(vec![change], now).await
     }
 
-    /// Stores a round for this payment under the lease that is held, as a commit does whose answer
-    /// is lost on the way.
-    pub(crate) async fn store_unanswered(&self, payment: &Payment) {
-        let signed = self.store().load_signed(&[payment.id]).await.unwrap().pop().unwrap();
-        let row = self.store().list_signers().await.unwrap().pop().unwrap();
-        let lane = Lane {
-            signer: row.id,
-            chain: row.chain,
-            address: row.address,
-            owner: row.lease.unwrap().0,
-            epoch: row.epoch,
-            next_nonce: row.next_nonce,
-            paused: false,
-        };
-        let call = chain::transfer(&payment.authorization, &signed.signature);
-        let fees = Fees { max_fee: 10_000_000_000, priority: 1_000_000_000 };
-        let plan = TransactionPlan {
-            chain: Anvil::CHAIN,
-            nonce: row.next_nonce,
-            call: call.clone(),
-            gas_limit: 200_000,
-            fees,
-        };
-        let bytes = Signer::from_key(&self.keys[0]).unwrap().sign(&plan).await.unwrap();
-        let transaction = TransactionId::new(runtime::new_uuid());
-        let submission = Submission { transaction, approved_until: now() };
-        let round = Round {
-            transaction,
-            nonce: row.next_nonce,
-            target: call.target,
-            input: call.input.to_vec(),
-            gas_limit: plan.gas_limit,
-            attempt: NewAttempt {
-                kind: AttemptKind::Payload,
-                hash: bytes.hash,
-                raw: bytes.raw,
-                max_fee_per_gas: fees.max_fee,
-                max_priority_fee_per_gas: fees.priority,
-                signed_at_block: self.anvil.block_number().await,
-            },
-            changes: vec![Change {
-                payment: payment.clone(),
-                event: Event::Submitted(submission),
-                carrier: Some(bytes.hash),
-            }],
-        };
-        let stored = self.store().store_round(&lane, round, now()).await.unwrap();
-        assert!(matches!(stored, Stored::Committed(_)), "{stored:?}");
-    }
-
     pub(crate) async fn ring(&self, queue: &Queue, payments: &[PaymentId]) {
         let jobs: Vec<Job> = payments.iter().map(|id| Job::new(id.to_string())).collect();
         // While Redis is away nothing can be rung; whoever waits rings again.
@@ -282,43 +228,6 @@ impl World {
                    where datname = current_database() and pid <> pg_backend_pid()";
         // The cut may hit one of the test's own idle connections first.
         let _ = sqlx::raw_sql(cut).execute(self.store().pool()).await;
-    }
-
-    fn stranger() -> Signer {
-        Signer::from_key(&SecretString::from("5e".repeat(32))).unwrap()
-    }
-
-    /// Gives the stranger of [`World::submit_as_stranger`] money for gas.
-    pub(crate) async fn fund_stranger(&self) {
-        self.anvil.set_balance(Self::stranger().address(), U256::from(10u64.pow(18))).await;
-    }
-
-    /// Sends somebody's authorization before we do, or after; nobody waits for a block.
-    pub(crate) async fn submit_as_stranger(&self, signed: &SignedAuthorization) {
-        let stranger = Self::stranger();
-        let plan = TransactionPlan {
-            chain: Anvil::CHAIN,
-            nonce: self.anvil.nonce_of(stranger.address()).await,
-            call: chain::transfer(&signed.authorization, &signed.signature),
-            gas_limit: 200_000,
-            fees: Fees { max_fee: 50_000_000_000, priority: 5_000_000_000 },
-        };
-        let bytes = hex(&stranger.sign(&plan).await.unwrap().raw);
-        // The stranger may have sent another of this nonce already: then that one stands.
-        let _ = self.anvil.try_rpc("eth_sendRawTransaction", serde_json::json!([bytes])).await;
-    }
-
-    /// Signed bytes that use this nonce of the signer up, and that nobody has stored.
-    pub(crate) async fn foreign(&self, nonce: u64) -> String {
-        let signer = Signer::from_key(&self.keys[0]).unwrap();
-        let plan = TransactionPlan {
-            chain: Anvil::CHAIN,
-            nonce,
-            call: Call { target: signer.address(), input: Default::default() },
-            gas_limit: 21_000,
-            fees: Fees { max_fee: 50_000_000_000, priority: 5_000_000_000 },
-        };
-        hex(&signer.sign(&plan).await.unwrap().raw)
     }
 
     /// Waits until the mempool has so many transactions: the ledger says *submitted* before they
@@ -392,11 +301,6 @@ impl World {
         let timeline = self.store().timeline(id).await.unwrap();
         timeline.into_iter().map(|entry| entry.status).collect()
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
-    digits.fold("0x".to_owned(), |text, byte| text + &byte)
 }
 
 pub(crate) fn ids(payments: &[Payment]) -> Vec<PaymentId> {
