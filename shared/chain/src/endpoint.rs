@@ -1,7 +1,7 @@
 //! One URL of a network: its connection, its breaker, and what is known of its node.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::json_rpc::{RpcRecv, RpcSend};
@@ -19,6 +19,9 @@ use crate::node::{HttpClient, NodeConfig};
 use crate::order::Standing;
 use crate::transport::Transport;
 use crate::{BlockTag, ChainError, Head};
+
+/// No network dates its blocks so many seconds ahead, nor does this process's clock lag so much.
+const MOST_AHEAD: i64 = 3_600;
 
 /// One URL of a network.
 #[derive(Debug)]
@@ -123,6 +126,11 @@ impl Endpoint {
             return Err(error);
         };
         let head = Head::from(raw);
+        if is_of_the_future(&head) {
+            let error = ChainError::Unreadable("a newest block of the future".to_owned());
+            self.note_error(&error);
+            return Err(error);
+        }
         self.state().head = Some(head.number);
         self.fence.lock().unwrap_or_else(PoisonError::into_inner).hear(&head, Instant::now());
         Ok(head)
@@ -199,4 +207,11 @@ impl Endpoint {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a node that tells of this as its newest block talks rubbish. Were it believed, every
+/// other node would look as if it lagged.
+fn is_of_the_future(head: &Head) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    head.timestamp > i64::try_from(now).unwrap_or(i64::MAX).saturating_add(MOST_AHEAD)
 }

@@ -10,14 +10,23 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The newest head that callers were given, and the newest time of any block.
 ///
-/// The height can go back, when the chain itself does. The time never does: whoever decides from
-/// what a block says must not be given an older one in between.
+/// Whoever decides from what a block says must not be given an older one in between. Both go back
+/// only with the chain itself: the height when everybody says so, either when nobody has told of
+/// the newest for long. One answer that is wrong must not keep everybody from deciding for ever.
 #[derive(Debug, Default)]
 pub(crate) struct Fence {
     number: u64,
-    time: i64,
     /// When somebody last told of a head that is not older.
     heard: Option<Instant>,
+    time: i64,
+    doubt: Option<Doubt>,
+}
+
+/// What is told of the time of the newest block while nobody tells of the newest time.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    since: Instant,
+    newest: i64,
 }
 
 impl Fence {
@@ -26,22 +35,30 @@ impl Fence {
         self.number
     }
 
-    /// The time, in Unix seconds, of the newest block that anybody told of.
+    /// The time, in Unix seconds, of the newest block that is believed in.
     pub(crate) const fn time(&self) -> i64 {
         self.time
     }
 
     /// Notes that somebody tells of this head.
     pub(crate) fn hear(&mut self, head: &Head, now: Instant) {
-        self.time = self.time.max(head.timestamp);
+        self.hear_time(head.timestamp, now);
         if head.number >= self.number {
             self.heard = Some(now);
         }
     }
 
-    /// Notes that callers were told of something as of a block of this time.
-    pub(crate) fn note_time(&mut self, time: i64) {
-        self.time = self.time.max(time);
+    /// Notes that somebody tells of a block of this time as the newest.
+    pub(crate) fn hear_time(&mut self, time: i64, now: Instant) {
+        if time >= self.time {
+            (self.time, self.doubt) = (time, None);
+            return;
+        }
+        let doubt = self.doubt.get_or_insert(Doubt { since: now, newest: time });
+        doubt.newest = doubt.newest.max(time);
+        if now.saturating_duration_since(doubt.since) >= PATIENCE {
+            (self.time, self.doubt) = (doubt.newest, None);
+        }
     }
 
     /// Notes that a caller is given this head.
@@ -121,7 +138,28 @@ mod tests {
     }
 
     #[test]
-    fn time_never_goes_back() {
+    fn time_goes_back_only_when_nobody_tells_of_the_newest_for_long() {
+        let start = Instant::now();
+        let at = |second| start + Duration::from_secs(second);
+        // Seconds, and the time that is told of then → the time that is believed in.
+        for (told, believed) in [
+            (&[(0, 10), (29, 9)][..], 10),
+            (&[(0, 10), (100, 9)], 10),
+            (&[(0, 10), (100, 9), (129, 9)], 10),
+            (&[(0, 10), (100, 9), (130, 8)], 9),
+            (&[(0, 10), (100, 9), (120, 10), (130, 9)], 10),
+            (&[(0, 10), (100, 9), (130, 9), (131, 11)], 11),
+        ] {
+            let mut fence = Fence::default();
+            for (second, time) in told {
+                fence.hear_time(*time, at(*second));
+            }
+            assert_eq!(fence.time(), believed, "{told:?}");
+        }
+    }
+
+    #[test]
+    fn a_shorter_chain_is_believed_before_its_time_is() {
         let now = Instant::now();
         let mut fence = Fence::default();
         fence.hear(&head(10), now);

@@ -6,7 +6,6 @@ use domain::{Authorization, Signature};
 
 use crate::abi::{Multicall3, TransferByBytes, TransferByParts};
 use crate::call::CallRequest;
-use crate::view::read_results;
 use crate::{ChainError, Node};
 
 /// A call of a contract.
@@ -106,7 +105,7 @@ impl Node {
             gas: Some(gas),
         };
         let newest = self.fence().time();
-        let read = |output: Bytes| read_results(&output, calls.len(), newest);
+        let read = |output: Bytes| self.read_results(&output, calls.len(), newest);
         let (_, results) = self.ask_and_read("eth_call", (call.to_json(), call.at), read).await?;
         Ok(results
             .into_iter()

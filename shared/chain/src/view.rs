@@ -1,5 +1,7 @@
 //! What the token says about authorizations, many at once.
 
+use std::time::Instant;
+
 use alloy_primitives::Bytes;
 use alloy_sol_types::SolCall;
 use domain::{Amount, Authorization};
@@ -56,27 +58,28 @@ impl Node {
             gas: None,
         };
         let expected = authorizations.len().saturating_mul(2);
-        let read = |output: Bytes| read_results(&output, expected, newest);
+        let read = |output: Bytes| self.read_results(&output, expected, newest);
         let (time, results) =
             self.ask_and_read("eth_call", (call.to_json(), call.at), read).await?;
-        self.fence().note_time(time);
         results.chunks_exact(2).map(|pair| read_view(pair, time)).collect()
     }
-}
 
-/// What the calls returned and as of when, if that is a block not older than `newest`.
-pub(crate) fn read_results(
-    output: &Bytes,
-    expected: usize,
-    newest: i64,
-) -> Result<(i64, Vec<Multicall3::Result>), ChainError> {
-    let mut results = Multicall3::aggregate3Call::abi_decode_returns(output)
-        .map_err(|_| ChainError::Unreadable("multicall".to_owned()))?;
-    if results.len() != expected.saturating_add(1) {
-        return Err(ChainError::Unreadable("multicall of another length".to_owned()));
+    /// What calls returned and as of when, if that is a block not older than `newest`.
+    pub(crate) fn read_results(
+        &self,
+        output: &Bytes,
+        expected: usize,
+        newest: i64,
+    ) -> Result<(i64, Vec<Multicall3::Result>), ChainError> {
+        let mut results = Multicall3::aggregate3Call::abi_decode_returns(output)
+            .map_err(|_| ChainError::Unreadable("multicall".to_owned()))?;
+        if results.len() != expected.saturating_add(1) {
+            return Err(ChainError::Unreadable("multicall of another length".to_owned()));
+        }
+        let time = read_time(&results.remove(0))?;
+        self.fence().hear_time(time, Instant::now());
+        if time < newest { Err(ChainError::Behind) } else { Ok((time, results)) }
     }
-    let time = read_time(&results.remove(0))?;
-    if time < newest { Err(ChainError::Behind) } else { Ok((time, results)) }
 }
 
 fn read_time(clock: &Multicall3::Result) -> Result<i64, ChainError> {

@@ -123,6 +123,31 @@ async fn a_lane_that_starts_takes_no_nonces_from_a_node_that_lags() {
 }
 
 #[tokio::test]
+async fn a_node_that_tells_of_a_block_of_the_future_is_passed_over() {
+    let world = World::start().await;
+    let (first, second) = two_nodes(&world).await;
+    let (asked, rule) = counted("eth_getBlockByNumber", |method, params| match method {
+        "eth_getBlockByNumber" if params[0] == "latest" => Fate::Answered(json!({
+            "number": "0xffffff",
+            "hash": domain::B256::repeat_byte(7),
+            "parentHash": domain::B256::repeat_byte(6),
+            "timestamp": "0xffffffffff",
+            "baseFeePerGas": "0x1",
+        })),
+        _ => Fate::Passed,
+    });
+    first.obey(rule);
+    let payments = ids(&world.approved_many(3).await);
+    let settlement = world.settle_behind(&[first.url(), second.url()], LONG_REST);
+
+    world.wait_for(StateName::Settled, &payments).await;
+
+    assert!(asked.load(Ordering::Relaxed) > 0);
+    world.assert_ledger_is_chain(&payments).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
 async fn a_node_that_takes_transactions_and_never_says_so_pays_nobody_twice() {
     let world = World::start().await;
     let (first, second) = two_nodes(&world).await;
