@@ -79,6 +79,8 @@ impl Process {
             return Ok(());
         };
         let id = transaction.id;
+        // First, as of a head: a block that is deep before it is looked at stays what it is.
+        let is_final = world.is_final(block_number)?;
         match world.holds(block_number, block_hash)? {
             Some(true) => {}
             Some(false) => {
@@ -87,7 +89,7 @@ impl Process {
             }
             None => return Ok(()),
         }
-        if !world.is_final(block_number)? {
+        if !is_final {
             return Ok(());
         }
         let payments = world.ledger.items(transaction).into_iter().map(|payment| {

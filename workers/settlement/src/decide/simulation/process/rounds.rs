@@ -141,9 +141,10 @@ impl Process {
                 return Ok(());
             }
         }
+        let is_final = world.is_final(inclusion.block_number)?;
         let event = match world.holds(inclusion.block_number, inclusion.block_hash)? {
             Some(false) => Event::Reorged,
-            Some(true) if world.is_final(inclusion.block_number)? => Event::Finalized,
+            Some(true) if is_final => Event::Finalized,
             Some(true) | None => return Ok(()),
         };
         world.commit(payment, event)
