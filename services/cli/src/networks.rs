@@ -7,8 +7,8 @@ use chain::{BreakerPolicy, KmsKey, Node, NodeConfig, Signer};
 use domain::{Address, ChainId, U256};
 use reconciler::audit::AuditNetwork;
 use risk::RiskNetwork;
-use runtime::Config;
 use runtime::config::{KeySource, NetworkConfig};
+use runtime::{Clock, Config};
 use secrecy::SecretString;
 use settlement::{Policy, SettlementNetwork};
 
@@ -68,6 +68,7 @@ fn open(http: &chain::HttpClient, network: &NetworkConfig) -> Result<Node, Failu
         breaker: BreakerPolicy::default(),
         multicall: multicall.map_err(|_| unusable("multicall is not an address"))?,
         log_lookback_blocks: network.log_lookback_blocks,
+        now: || Clock::system().now_unix_secs(),
     };
     Node::new(http, config).map_err(|error| unusable(&error.to_string()))
 }

@@ -1,7 +1,7 @@
 //! One URL of a network: its connection, its breaker, and what is known of its node.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use alloy::rpc::client::RpcClient;
 use alloy::rpc::json_rpc::{RpcRecv, RpcSend};
@@ -12,16 +12,13 @@ use tokio::time::Instant as Deadline;
 
 use crate::blame::Blame;
 use crate::breaker::Breaker;
-use crate::fence::Fence;
+use crate::fence::{Fence, check_time};
 use crate::head::RawHead;
 use crate::meters::Meters;
 use crate::node::{HttpClient, NodeConfig};
 use crate::order::Standing;
 use crate::transport::Transport;
 use crate::{BlockTag, ChainError, Head};
-
-/// No network dates its blocks so many seconds ahead, nor does this process's clock lag so much.
-const MOST_AHEAD: i64 = 3_600;
 
 /// One URL of a network.
 #[derive(Debug)]
@@ -30,6 +27,7 @@ pub(crate) struct Endpoint {
     chain: ChainId,
     /// How long one call may take, whatever it has to find out before.
     limit: Duration,
+    now: fn() -> i64,
     meters: Meters,
     /// What all URLs of the network have told of.
     fence: Arc<Mutex<Fence>>,
@@ -67,6 +65,7 @@ impl Endpoint {
             client: RpcClient::new(Transport::new(http.client(), url), false),
             chain: config.chain,
             limit: config.timeout,
+            now: config.now,
             meters,
             fence,
             state: Mutex::new(State { breaker, network: OnNetwork::Unknown, head: None }),
@@ -126,11 +125,7 @@ impl Endpoint {
             return Err(error);
         };
         let head = Head::from(raw);
-        if is_of_the_future(&head) {
-            let error = ChainError::Unreadable("a newest block of the future".to_owned());
-            self.note_error(&error);
-            return Err(error);
-        }
+        check_time(head.timestamp, (self.now)()).inspect_err(|error| self.note_error(error))?;
         self.state().head = Some(head.number);
         self.fence.lock().unwrap_or_else(PoisonError::into_inner).hear(&head, Instant::now());
         Ok(head)
@@ -207,11 +202,4 @@ impl Endpoint {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether a node that tells of this as its newest block talks rubbish. Were it believed, every
-/// other node would look as if it lagged.
-fn is_of_the_future(head: &Head) -> bool {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    head.timestamp > i64::try_from(now).unwrap_or(i64::MAX).saturating_add(MOST_AHEAD)
 }

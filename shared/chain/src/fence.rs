@@ -2,11 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use crate::Head;
+use crate::{ChainError, Head};
 
 /// How long nobody must have told of the newest head before an older one is believed although not
 /// everybody was heard: far longer than a node takes to catch up by a block.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// No network dates its blocks so many seconds ahead, nor does a process's clock lag so much.
+const MOST_AHEAD: i64 = 3_600;
+
+/// That a newest block can be of this time when it is `now`, both in Unix seconds. Were a later
+/// one believed, every other node would look as if it lagged.
+///
+/// # Errors
+/// [`ChainError::Unreadable`] when it cannot.
+pub(crate) fn check_time(time: i64, now: i64) -> Result<(), ChainError> {
+    match time > now.saturating_add(MOST_AHEAD) {
+        true => Err(ChainError::Unreadable("a newest block of the future".to_owned())),
+        false => Ok(()),
+    }
+}
 
 /// The newest head that callers were given, and the newest time of any block.
 ///
@@ -135,6 +150,14 @@ mod tests {
         fence.raise(11);
         assert!(!fence.gives_way(9, 10, true, now));
         assert_eq!(fence.number(), 11);
+    }
+
+    #[test]
+    fn a_block_may_be_dated_ahead_a_little() {
+        for (time, fits) in [(0, true), (1_000, true), (4_600, true), (4_601, false)] {
+            assert_eq!(check_time(time, 1_000).is_ok(), fits, "{time}");
+        }
+        assert!(check_time(i64::MAX, i64::MAX).is_ok());
     }
 
     #[test]

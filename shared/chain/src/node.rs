@@ -38,6 +38,8 @@ pub struct NodeConfig {
     pub multicall: Address,
     /// How many blocks back the log of a used authorization is searched.
     pub log_lookback_blocks: u64,
+    /// What time it is, in Unix seconds: a block that is dated far ahead of it is rubbish.
+    pub now: fn() -> i64,
 }
 
 /// The connections to all nodes of a process.
@@ -134,6 +136,10 @@ impl Node {
     /// Where Multicall3 lives on this network.
     pub fn multicall(&self) -> Address {
         self.0.config.multicall
+    }
+
+    pub(crate) fn unix_secs(&self) -> i64 {
+        (self.0.config.now)()
     }
 
     pub(crate) fn log_lookback_blocks(&self) -> u64 {

@@ -8,6 +8,7 @@ use domain::{Amount, Authorization};
 
 use crate::abi::{Multicall3, Token};
 use crate::call::CallRequest;
+use crate::fence::check_time;
 use crate::{ChainError, Node};
 
 /// What the token says about one authorization now.
@@ -77,6 +78,7 @@ impl Node {
             return Err(ChainError::Unreadable("multicall of another length".to_owned()));
         }
         let time = read_time(&results.remove(0))?;
+        check_time(time, self.unix_secs())?;
         self.fence().hear_time(time, Instant::now());
         if time < newest { Err(ChainError::Behind) } else { Ok((time, results)) }
     }

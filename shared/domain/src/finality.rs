@@ -12,9 +12,9 @@ pub enum Finality {
     /// The network's own number of confirmations.
     #[default]
     Confirmed,
-    /// At or below the node's `safe` block.
+    /// At or below the node's `safe` block, and with the network's own number of confirmations.
     Safe,
-    /// At or below the node's `finalized` block.
+    /// At or below the node's `finalized` block, and with the network's own number of confirmations.
     Finalized,
 }
 

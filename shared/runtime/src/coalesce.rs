@@ -1,7 +1,7 @@
 //! Group commit: concurrent callers share one flush.
 //!
 //! While a flush is in flight the next batch gathers, so a lone caller waits for nobody and a thousand share one
-//! round trip to the database.
+//! round trip to the database. With a [`Limits::pace`], a caller that comes soon after a flush waits for company, too.
 
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -51,6 +51,7 @@ impl World {
             breaker: BreakerPolicy::default(),
             multicall: Anvil::MULTICALL,
             log_lookback_blocks: self.lookback,
+            now: || Clock::system().now_unix_secs(),
         };
         let network = RiskNetwork {
             node: Node::new(&HttpClient::new(), node).unwrap(),

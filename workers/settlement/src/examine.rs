@@ -63,7 +63,7 @@ impl Network {
         let payments = self.items(transaction).await?;
         let changes = following::included(&payments, transaction.id, receipt);
         let paid = changes.len();
-        if self.ends_with(&payments, &changes, receipt, canon).await? {
+        if self.ends_with(&payments, &changes, receipt, canon).await {
             let state = TransactionState::Final { hash, block_number, block_hash };
             let settled = following::finalized(&changes);
             self.record(transaction, state, [changes, settled].concat()).await?;
@@ -78,24 +78,25 @@ impl Network {
     }
 
     /// Whether nothing is left to wait for with the block that holds the transaction: it is final,
-    /// for every payment's seller, and paid all that rested on it.
+    /// for every payment's seller, and paid everybody whom the transaction was ever for. No, while
+    /// that is not known: what is known is recorded first.
     async fn ends_with(
         &self,
         payments: &[Payment],
         paid: &[Change],
         receipt: &Receipt,
         canon: &Canon<'_>,
-    ) -> Result<bool, SettleError> {
+    ) -> bool {
         let Receipt { block_number, block_hash, .. } = *receipt;
         if paid.len() < payments.len() || !canon.is_deep(block_number) {
-            return Ok(false);
+            return false;
         }
         for change in paid {
             if !canon.is_final(block_number, change.payment.finality).await {
-                return Ok(false);
+                return false;
             }
         }
-        Ok(canon.holds(block_number, block_hash).await? == Some(true))
+        matches!(canon.holds(block_number, block_hash).await, Ok(Some(true)))
     }
 
     /// Settles what the block's depth has made final; or, when the block is gone, puts everything

@@ -1,27 +1,36 @@
 //! Which blocks stand, and which are final.
 
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use chain::{BlockTag, Head};
 use domain::{B256, Finality};
-use tokio::sync::Mutex;
+use tokio::sync::OnceCell;
 
 use crate::error::SettleError;
 use crate::network::Network;
 
 /// What is known about the chain as of one head: asked once, however many want to know at once.
+///
+/// Everything else is asked after the head, so that a block that is deep below it cannot have been
+/// replaced between the two.
 #[derive(Debug)]
 pub(crate) struct Canon<'a> {
     network: &'a Network,
     head: Head,
-    blocks: Mutex<HashMap<u64, Option<Head>>>,
+    blocks: Mutex<HashMap<u64, Asked<Option<Head>>>>,
     /// The heights of the `safe` and `finalized` blocks.
-    tags: Mutex<HashMap<Finality, u64>>,
+    tags: Mutex<HashMap<Finality, Asked<u64>>>,
 }
+
+/// What one of those who want to know asks the node, while the others wait for the answer.
+type Asked<T> = Arc<OnceCell<T>>;
 
 impl<'a> Canon<'a> {
     pub(crate) fn at(network: &'a Network, head: Head) -> Self {
-        let blocks = Mutex::new(HashMap::from([(head.number, Some(head))]));
+        let newest = Arc::new(OnceCell::new_with(Some(Some(head))));
+        let blocks = Mutex::new(HashMap::from([(head.number, newest)]));
         Self { network, head, blocks, tags: Mutex::default() }
     }
 
@@ -38,15 +47,9 @@ impl<'a> Canon<'a> {
     /// Whether this block is part of the chain; `None` while the node has no block of that height,
     /// which is no evidence: it may lag.
     pub(crate) async fn holds(&self, number: u64, hash: B256) -> Result<Option<bool>, SettleError> {
-        let mut blocks = self.blocks.lock().await;
-        let block = match blocks.get(&number) {
-            Some(block) => *block,
-            None => {
-                let block = self.network.node.block(BlockTag::Number(number)).await?;
-                blocks.insert(number, block);
-                block
-            }
-        };
+        let asked = asked(&self.blocks, number);
+        let ask = || self.network.node.block(BlockTag::Number(number));
+        let block = asked.get_or_try_init(ask).await?;
         Ok(block.map(|block| block.hash == hash))
     }
 
@@ -65,15 +68,8 @@ impl<'a> Canon<'a> {
             Finality::Safe => BlockTag::Safe,
             Finality::Finalized => BlockTag::Finalized,
         };
-        let mut tags = self.tags.lock().await;
-        let height = match tags.get(&finality) {
-            Some(height) => *height,
-            None => {
-                let height = self.height_of(tag).await;
-                tags.insert(finality, height);
-                height
-            }
-        };
+        let asked = asked(&self.tags, finality);
+        let height = *asked.get_or_init(|| self.height_of(tag)).await;
         height > 0 && number <= height
     }
 
@@ -88,6 +84,11 @@ impl<'a> Canon<'a> {
             }
         }
     }
+}
+
+fn asked<K: Eq + Hash, T>(known: &Mutex<HashMap<K, Asked<T>>>, key: K) -> Asked<T> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(known.entry(key).or_default())
 }
 
 impl Network {

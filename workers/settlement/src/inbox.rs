@@ -16,11 +16,13 @@ use crate::error::SettleError;
 pub(crate) struct Inbox {
     /// The most that one round takes.
     most: usize,
+    /// How many are enough for a round that waits for nobody.
+    full: usize,
     /// The least time between two rounds that are not full.
     pace: Duration,
     waiting: Mutex<Waiting>,
     rung: Notify,
-    full: Notify,
+    filled: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -58,9 +60,11 @@ impl Ticket {
 }
 
 impl Inbox {
-    pub(crate) fn new(most: usize, pace: Duration) -> Self {
-        let (rung, full) = (Notify::new(), Notify::new());
-        Self { most, pace, waiting: Mutex::default(), rung, full }
+    /// For rounds of `most` payments, where `concurrency` can wait at once: more never come together.
+    pub(crate) fn new(most: usize, concurrency: usize, pace: Duration) -> Self {
+        let (rung, filled) = (Notify::new(), Notify::new());
+        let full = most.min(concurrency);
+        Self { most, full, pace, waiting: Mutex::default(), rung, filled }
     }
 
     /// Leaves a payment for the next round and waits until a round has dealt with it.
@@ -69,7 +73,7 @@ impl Inbox {
     /// [`SettleError::NoLane`] when nobody will.
     pub(crate) async fn submit(&self, payment: PaymentId) -> Result<(), SettleError> {
         let (sender, dealt_with) = oneshot::channel();
-        let is_full = {
+        {
             let mut waiting = self.lock();
             match waiting.callers.entry(payment) {
                 Entry::Vacant(place) => {
@@ -82,12 +86,8 @@ impl Inbox {
                     callers.get_mut().push(sender);
                 }
             }
-            waiting.order.len() >= self.most
-        };
-        if is_full {
-            self.full.notify_one();
+            self.announce(&waiting);
         }
-        self.rung.notify_one();
         dealt_with.await.map_err(|_| SettleError::NoLane)
     }
 
@@ -102,7 +102,7 @@ impl Inbox {
                     self.rung.notify_one();
                     tokio::select! {
                         () = tokio::time::sleep_until(due) => {}
-                        () = self.full.notified() => {}
+                        () = self.filled.notified() => {}
                     }
                 }
                 Next::Later => self.rung.notified().await,
@@ -117,11 +117,16 @@ impl Inbox {
         }
         let now = Instant::now();
         let due = waiting.taken.map_or(now, |taken| taken + self.pace);
-        if now < due && waiting.order.len() < self.most {
+        if now < due && waiting.order.len() < self.full {
             return Next::At(due);
         }
         waiting.taken = Some(now);
         Next::Now(self.draw(waiting))
+    }
+
+    /// Notes that the round that took last has sent nothing: the next need not keep its distance.
+    pub(crate) fn note_nothing_sent(&self) {
+        self.lock().taken = None;
     }
 
     /// Takes what one round can carry, if anything waits now.
@@ -162,6 +167,14 @@ impl Inbox {
                     Entry::Occupied(mut others) => others.get_mut().extend(ticket.callers),
                 }
             }
+            self.announce(&waiting);
+        }
+    }
+
+    /// Rings for whoever waits for a payment, or for a full round.
+    fn announce(&self, waiting: &Waiting) {
+        if waiting.order.len() >= self.full {
+            self.filled.notify_one();
         }
         self.rung.notify_one();
     }
@@ -191,7 +204,7 @@ mod tests {
 
     /// One that never waits for company.
     fn inbox(most: usize) -> Arc<Inbox> {
-        Arc::new(Inbox::new(most, Duration::ZERO))
+        Arc::new(Inbox::new(most, usize::MAX, Duration::ZERO))
     }
 
     /// Rings for payments that have not rung yet.
@@ -281,7 +294,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_payment_alone_waits_for_nobody_and_those_that_follow_soon_wait_for_company() {
-        let inbox = Arc::new(Inbox::new(3, Duration::from_secs(3_600)));
+        let inbox = Arc::new(Inbox::new(3, usize::MAX, Duration::from_secs(3_600)));
         ring(&inbox, 0..1).await;
         assert_eq!(inbox.take().await.len(), 1);
 
@@ -298,10 +311,41 @@ mod tests {
 
     #[tokio::test]
     async fn company_is_not_waited_for_for_ever() {
-        let inbox = Arc::new(Inbox::new(3, Duration::from_millis(20)));
+        let inbox = Arc::new(Inbox::new(3, usize::MAX, Duration::from_millis(20)));
         for number in 0..3 {
             ring(&inbox, number..number + 1).await;
             assert_eq!(inbox.take().await.len(), 1);
         }
+    }
+
+    #[tokio::test]
+    async fn a_round_is_full_when_no_more_can_wait_at_once() {
+        let inbox = Arc::new(Inbox::new(3, 2, Duration::from_secs(3_600)));
+        for numbers in [0..1, 1..3] {
+            let expected = numbers.clone().count();
+            ring(&inbox, numbers).await;
+            assert_eq!(inbox.take().await.len(), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_round_that_has_sent_nothing_a_payment_alone_waits_for_nobody() {
+        let inbox = Arc::new(Inbox::new(3, usize::MAX, Duration::from_secs(3_600)));
+        for number in 0..2 {
+            ring(&inbox, number..number + 1).await;
+            assert_eq!(inbox.take().await.len(), 1);
+            inbox.note_nothing_sent();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_put_back_can_fill_a_round() {
+        let inbox = Arc::new(Inbox::new(2, usize::MAX, Duration::from_secs(3_600)));
+        ring(&inbox, 0..2).await;
+        let taken = inbox.take().await;
+        let mut lane = Box::pin(inbox.take());
+        assert!((&mut lane).now_or_never().is_none());
+        inbox.put_back(taken);
+        assert_eq!(lane.await.len(), 2);
     }
 }

@@ -252,7 +252,11 @@ impl Lane {
             let Some((room, tickets)) = gathered else { return };
             runtime::fail_point(runtime::FailPoint::AfterGather);
             let payments: Vec<_> = tickets.iter().map(|ticket| ticket.payment).collect();
+            let nonce = self.next_nonce();
             let result = Box::pin(round::run(network, self, &payments, Slot::Next(room))).await;
+            if self.next_nonce() == nonce {
+                network.inbox.note_nothing_sent();
+            }
             match result {
                 Ok(left) => network.finish(tickets, &left),
                 Err(SettleError::LeaseLost) => return self.lose(),

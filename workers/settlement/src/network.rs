@@ -48,7 +48,11 @@ impl Network {
             herald: Herald::new(&settlement.queue),
             clock: settlement.clock.clone(),
             policy: settings.policy,
-            inbox: Inbox::new(settings.policy.most_items(), settings.policy.pace()),
+            inbox: Inbox::new(
+                settings.policy.most_items(),
+                settlement.concurrency.get(),
+                settings.policy.pace(),
+            ),
             tracker: Tracker::default(),
             market: Market::default(),
             tidying: tokio::sync::Mutex::default(),

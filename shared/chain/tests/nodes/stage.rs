@@ -152,6 +152,7 @@ pub(crate) fn config(actors: &[&Actor]) -> NodeConfig {
         breaker: BreakerPolicy { within: NEVER, rest: NEVER, ..BreakerPolicy::default() },
         multicall: Address::repeat_byte(0xca),
         log_lookback_blocks: 100,
+        now: || i64::MAX,
     }
 }
 

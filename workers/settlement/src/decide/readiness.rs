@@ -48,8 +48,8 @@ pub(crate) fn readiness(
     }
 }
 
-/// Whether what the token says as of a block of this time, in Unix seconds, is more than risk knew
-/// when it approved the payment. Before that it may be the word of a node that lags: a network can
+/// Whether a block of this time, in Unix seconds, is younger than the payment's approval. What the
+/// token says as of another may be the word of a node that lags behind what risk saw: a network can
 /// make several blocks in one second, so that their times do not always tell.
 pub(crate) const fn is_news(as_of: i64, payment: &Payment) -> bool {
     as_of > payment.updated_at.unix_secs()

@@ -130,6 +130,7 @@ impl World {
             breaker: BreakerPolicy { rest, ..BreakerPolicy::default() },
             multicall: Anvil::MULTICALL,
             log_lookback_blocks: 5_000,
+            now: || Clock::system().now_unix_secs(),
         };
         let settlement = Settlement {
             // Its own connections, which end with it as a process's do.

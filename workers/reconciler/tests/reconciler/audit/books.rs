@@ -259,6 +259,7 @@ fn node(url: &str) -> Node {
         breaker: BreakerPolicy::default(),
         multicall: Anvil::MULTICALL,
         log_lookback_blocks: 5_000,
+        now: || Clock::system().now_unix_secs(),
     };
     Node::new(&HttpClient::new(), config).unwrap()
 }
