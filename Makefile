@@ -1,7 +1,7 @@
 # What can be done here: `make` lists it. Everything needs Rust and Node; the rest is installed, or named if it cannot be.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos faults up down status sqlx clean-local
+.PHONY: help demo test check bench bench-quick chaos faults up down status sqlx clean-local
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,8 +18,11 @@ check: ## checks form, lints and documentation
 	cargo clippy --workspace --features quittance/fail-points --bins --test faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
-bench: ## measures settlement on this machine, in a release build; writes target/bench/settlement.json
-	@compose/bench $(if $(RATE),--rate $(RATE)) $(if $(SECONDS),--seconds $(SECONDS))
+bench: ## measures the pipeline on this machine, in a release build, and checks that nothing was lost; writes target/bench/report.md
+	@compose/bench
+
+bench-quick: ## the same, shorter: what is accepted, what is settled, and a payment alone
+	@compose/bench --quick
 
 chaos: ## runs the demo once for each service and role, and kills that in the middle
 	@compose/drill

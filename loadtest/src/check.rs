@@ -1,0 +1,86 @@
+//! What must be true when a run is over: nothing was lost, nothing was paid twice.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use domain::{B256, Payment, PaymentId, StateName};
+use testkit::eventually;
+
+use crate::world::World;
+
+/// How long the last webhooks may take.
+const TOLD: Duration = Duration::from_secs(60);
+
+/// Payments that are loaded at once.
+const PAGE: usize = 5_000;
+
+/// Every promise that was broken, in words. `accepted` are all payments that were ever taken.
+pub(crate) async fn violations(world: &World, accepted: &HashSet<PaymentId>) -> Vec<String> {
+    let mut broken = Vec::new();
+    let payments = load(world, accepted).await;
+    let stored = world.stored().await;
+    if stored != accepted.len() as u64 || payments.len() != accepted.len() {
+        broken.push(format!("{stored} payments are stored, {} were accepted", accepted.len()));
+    }
+    let open = payments.iter().filter(|payment| !payment.state.is_terminal()).count();
+    if open > 0 {
+        broken.push(format!("{open} payments are not over"));
+    }
+    broken.extend(money(world, &payments).await);
+    broken.extend(webhooks(world, &payments).await);
+    broken
+}
+
+/// Settled payments and transfers are one to one.
+async fn money(world: &World, payments: &[Payment]) -> Vec<String> {
+    let mut moved: HashMap<(B256, u64), domain::Amount> = HashMap::new();
+    for seller in &world.market.pay_to {
+        let transfers = world.anvil.transfers_to(*seller).await;
+        moved.extend(transfers.into_iter().map(|it| ((it.tx_hash, it.log_index), it.amount)));
+    }
+    let mut broken = Vec::new();
+    let settled = payments.iter().filter(|payment| payment.state.name() == StateName::Settled);
+    for payment in settled {
+        let place = payment.state.inclusion().map(|it| (it.tx_hash, it.log_index));
+        // Taken out, so that no transfer pays for two.
+        let amount = place.and_then(|place| moved.remove(&place));
+        if amount != Some(payment.authorization.amount) {
+            broken.push(format!("{} is settled, and the chain has no transfer of it", payment.id));
+        }
+    }
+    if !moved.is_empty() {
+        broken.push(format!("{} transfers belong to no settled payment", moved.len()));
+    }
+    broken
+}
+
+/// Every end was told, as it is.
+async fn webhooks(world: &World, payments: &[Payment]) -> Vec<String> {
+    let over = || payments.iter().filter(|payment| payment.state.is_terminal());
+    let untold = || {
+        let is_told = |payment: &&Payment| {
+            world.receiver.end_of(payment.id).as_deref() == Some(payment.state.name().as_str())
+        };
+        over().filter(|payment| !is_told(payment)).count()
+    };
+    let wait = eventually(TOLD, || std::future::ready((untold() == 0).then_some(())));
+    // It panics when nothing comes; what is missing is counted instead.
+    let _ = tokio::time::timeout(TOLD - Duration::from_secs(1), wait).await;
+    let mut broken = Vec::new();
+    if untold() > 0 {
+        broken.push(format!("{} ends were not told", untold()));
+    }
+    if world.receiver.counts().forged > 0 {
+        broken.push(format!("{} webhooks are not signed as ours", world.receiver.counts().forged));
+    }
+    broken
+}
+
+async fn load(world: &World, ids: &HashSet<PaymentId>) -> Vec<Payment> {
+    let ids: Vec<PaymentId> = ids.iter().copied().collect();
+    let mut payments = Vec::with_capacity(ids.len());
+    for page in ids.chunks(PAGE) {
+        payments.extend(world.database.store.load(page).await.unwrap());
+    }
+    payments
+}

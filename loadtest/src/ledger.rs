@@ -1,0 +1,97 @@
+//! What the ledger says about the payments of a run.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use sqlx::{PgPool, Row};
+
+use crate::world::World;
+
+/// How long all payments of a run may take to end.
+const END: Duration = Duration::from_secs(180);
+
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Milliseconds from accepted to a state: half of the payments were faster, and 99 of 100.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Times {
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+}
+
+impl World {
+    /// How many payments are not over.
+    pub(crate) async fn backlog(&self) -> u64 {
+        number(self.pool(), "select count(*)::text as n from payments where due_at is not null")
+            .await
+    }
+
+    /// Waits until every payment is over, or for as long as that may take.
+    pub(crate) async fn drain(&self) {
+        let began = Instant::now();
+        while self.backlog().await > 0 && began.elapsed() < END {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// How many payments there are.
+    pub(crate) async fn stored(&self) -> u64 {
+        number(self.pool(), "select count(*)::text as n from payments").await
+    }
+
+    /// The ledger's time now, in Unix seconds: what is accepted from here on belongs to the next run.
+    pub(crate) async fn mark(&self) -> String {
+        text(self.pool(), "select clock_timestamp()::text as n").await
+    }
+
+    /// How long the payments that were accepted since a mark took to this event.
+    pub(crate) async fn times(&self, since: &str, event: &str) -> Times {
+        let at = |share: f64| {
+            format!(
+                "select percentile_cont({share}) within group (order by ms)::text as n from (
+                     select extract(epoch from min(e.at) - p.created_at) * 1000 as ms
+                     from payments p join payment_events e on e.payment_id = p.id
+                     where p.created_at >= '{since}' and e.type = '{event}'
+                     group by p.id, p.created_at) as took"
+            )
+        };
+        let ms = async |share| text(self.pool(), &at(share)).await.parse().unwrap_or(f64::NAN);
+        Times { p50_ms: ms(0.5).await, p99_ms: ms(0.99).await }
+    }
+
+    /// How long the payments that were accepted since a mark took to be sent to a node.
+    pub(crate) async fn broadcast_p50_ms(&self, since: &str) -> f64 {
+        let sql = format!(
+            "select percentile_cont(0.5) within group (order by ms)::text as n from (
+                 select extract(epoch from a.broadcast_at - p.created_at) * 1000 as ms
+                 from payments p
+                 join transaction_items i on i.payment_id = p.id
+                 join transaction_attempts a on a.transaction_id = i.transaction_id
+                 where p.created_at >= '{since}') as sent"
+        );
+        text(self.pool(), &sql).await.parse().unwrap_or(f64::NAN)
+    }
+
+    /// How many payments that were accepted since a mark are in this state.
+    pub(crate) async fn in_state(&self, since: &str, state: &str) -> u64 {
+        let sql = format!(
+            "select count(*)::text as n from payments where created_at >= '{since}' and state = '{state}'"
+        );
+        number(self.pool(), &sql).await
+    }
+
+    pub(crate) fn pool(&self) -> &PgPool {
+        self.database.store.pool()
+    }
+}
+
+async fn number(pool: &PgPool, sql: &str) -> u64 {
+    text(pool, sql).await.parse().unwrap_or_default()
+}
+
+async fn text(pool: &PgPool, sql: &str) -> String {
+    let sql = sqlx::AssertSqlSafe(sql.to_owned());
+    let rows = sqlx::raw_sql(sql).fetch_all(pool).await.unwrap();
+    rows[0].try_get("n").unwrap_or_default()
+}

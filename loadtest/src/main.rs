@@ -1,0 +1,132 @@
+//! Measures the pipeline on this machine, and checks that nothing was lost on the way: see --help.
+
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the run")]
+
+mod check;
+mod connection;
+mod latency;
+mod ledger;
+mod offer;
+mod order;
+mod receiver;
+mod report;
+mod role;
+mod scenario;
+mod schedule;
+mod search;
+mod world;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+use crate::order::Mix;
+use crate::scenario::{Answer, Plan, accept, burst, duplicates, lone, settle};
+use crate::schedule::Arrivals;
+
+/// Starts every role on servers of its own, posts payments at fixed times whatever becomes of those
+/// before them, follows each to its end, and compares ledger, chain and webhooks. Latencies count
+/// from when a request was due. Exits 1 when a promise was broken.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to find out; everything, unless named.
+    scenarios: Vec<Name>,
+    /// Shorter, and accept, settle and lone alone.
+    #[arg(long)]
+    quick: bool,
+    /// How requests follow each other.
+    #[arg(long, value_enum, default_value = "poisson")]
+    arrivals: Arrivals,
+    /// For how many seconds the highest rate is held.
+    #[arg(long)]
+    hold: Option<u64>,
+    /// So many of 100 requests repeat an earlier one.
+    #[arg(long, default_value_t = 0)]
+    repeated: u32,
+    /// So many of 100 requests have to be refused.
+    #[arg(long, default_value_t = 0)]
+    bad: u32,
+    /// Signers.
+    #[arg(long, default_value_t = 4)]
+    signers: u64,
+    /// The same seed posts at the same times.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Where report.json and report.md go.
+    #[arg(long, default_value = "target/bench")]
+    into: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Name {
+    Accept,
+    Settle,
+    Lone,
+    Burst,
+    Duplicates,
+}
+
+impl Name {
+    const QUICK: [Self; 3] = [Self::Accept, Self::Settle, Self::Lone];
+    const ALL: [Self; 5] = [Self::Accept, Self::Settle, Self::Lone, Self::Burst, Self::Duplicates];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::Settle => "settle",
+            Self::Lone => "lone",
+            Self::Burst => "burst",
+            Self::Duplicates => "duplicates",
+        }
+    }
+
+    async fn run(self, args: &Args) -> Answer {
+        let long = match self {
+            Self::Accept => 20,
+            Self::Settle | Self::Lone | Self::Burst | Self::Duplicates => 60,
+        };
+        let (probe, hold) = if args.quick { (2, 10) } else { (4, long) };
+        let plan = Plan {
+            arrivals: args.arrivals,
+            probe: Duration::from_secs(probe),
+            hold: Duration::from_secs(args.hold.unwrap_or(hold)),
+            mix: Mix { repeated: args.repeated, bad: args.bad },
+            signers: args.signers,
+            seed: args.seed,
+            logs: args.into.join("logs").join(self.as_str()),
+        };
+        match self {
+            Self::Accept => accept::run(&plan).await,
+            Self::Settle => settle::run(&plan).await,
+            Self::Lone => lone::run(&plan).await,
+            Self::Burst => burst::run(&plan).await,
+            Self::Duplicates => duplicates::run(&plan).await,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(run(&args))
+}
+
+#[expect(clippy::print_stderr, reason = "a run of minutes says where it is")]
+async fn run(args: &Args) -> ExitCode {
+    let names = match &args.scenarios[..] {
+        [] if args.quick => &Name::QUICK[..],
+        [] => &Name::ALL,
+        named => named,
+    };
+    let mut answers = Vec::new();
+    for name in names {
+        eprintln!("{}…", name.as_str());
+        answers.push((name.as_str(), name.run(args).await));
+    }
+    match report::publish(&answers, &args.into) {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}

@@ -1,0 +1,91 @@
+//! One `quittance` process: its log, its address, and the time it has computed.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use testkit::eventually;
+
+const START: Duration = Duration::from_secs(30);
+
+/// Ticks a second in which the kernel counts computing time (proc(5), `USER_HZ`).
+const TICKS: u64 = 100;
+
+/// A running role, killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Role {
+    pub(crate) name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Role {
+    /// Starts the program that lies beside this one.
+    pub(crate) fn start(
+        name: &'static str,
+        settings: &[(String, String)],
+        folder: &Path,
+        number: usize,
+    ) -> Self {
+        let program = std::env::current_exe().unwrap().with_file_name("quittance");
+        let arguments: &[&str] = match name {
+            "ingress" | "results" => &[name],
+            worker => &["worker", worker],
+        };
+        let log = folder.join(format!("{name}-{number}.log"));
+        let output = File::create(&log).unwrap();
+        let errors = output.try_clone().unwrap();
+        let mut command = Command::new(&program);
+        command.args(arguments).env_clear().envs(settings.iter().cloned());
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()));
+        Self { name, child, log }
+    }
+
+    /// The address in the log line with this message, once that is there.
+    pub(crate) async fn address(&self, message: &str) -> SocketAddr {
+        eventually(START, || async {
+            let said = std::fs::read_to_string(&self.log).ok()?;
+            let mut lines = said.lines().filter_map(|line| serde_json::from_str(line).ok());
+            let line = lines.find(|line: &Value| line["message"] == message)?;
+            line["metadata"]["address"].as_str()?.parse().ok()
+        })
+        .await
+    }
+
+    pub(crate) async fn metrics(&self) -> SocketAddr {
+        self.address("serving health and metrics").await
+    }
+
+    /// How long it has computed so far.
+    pub(crate) fn computed(&self) -> Duration {
+        computed(&format!("/proc/{}/stat", self.child.id()))
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        // Both fail only where it is gone already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// How long this process has computed so far.
+pub(crate) fn computed_here() -> Duration {
+    computed("/proc/self/stat")
+}
+
+/// User and system time of a process: the 14th and 15th field of its `stat` (proc(5)).
+fn computed(stat: &str) -> Duration {
+    let stat = std::fs::read_to_string(stat).unwrap_or_default();
+    // Names may have blanks; they end with the last bracket.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks.saturating_mul(1_000 / TICKS))
+}

@@ -1,0 +1,79 @@
+//! The questions that a run answers, each on servers of its own.
+
+pub(crate) mod accept;
+pub(crate) mod burst;
+pub(crate) mod duplicates;
+pub(crate) mod lone;
+pub(crate) mod settle;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use domain::PaymentId;
+use serde_json::{Value, json};
+
+use crate::offer::{Offered, offer};
+use crate::order::{Mix, sign};
+use crate::schedule::{Arrivals, schedule};
+use crate::world::{Computed, World};
+
+/// How to run them.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) arrivals: Arrivals,
+    /// How long a rate is tried while the highest is looked for.
+    pub(crate) probe: Duration,
+    /// How long the highest is held.
+    pub(crate) hold: Duration,
+    pub(crate) mix: Mix,
+    pub(crate) signers: u64,
+    pub(crate) seed: u64,
+    /// Where the roles' logs go.
+    pub(crate) logs: PathBuf,
+}
+
+/// What a scenario found out.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) figures: Value,
+    pub(crate) violations: Vec<String>,
+}
+
+/// Signs and offers so much.
+async fn offer_at(world: &World, plan: &Plan, rate: u64, time: Duration) -> Offered {
+    let count = usize::try_from(rate.saturating_mul(time.as_secs())).unwrap();
+    let orders = tokio::task::block_in_place(|| sign(&world.market, count, plan.mix, plan.seed));
+    let times = schedule(plan.arrivals, rate, count, plan.seed);
+    offer(&world.target, &orders, &times).await
+}
+
+/// Before anything is measured: connections, caches, prepared statements and the first blocks.
+async fn warm_up(world: &World, plan: &Plan, accepted: &mut HashSet<PaymentId>) {
+    let offered = offer_at(world, plan, 200, Duration::from_secs(2)).await;
+    accepted.extend(offered.payments);
+}
+
+/// Microseconds of computing for each payment, by role.
+fn each_us(computed: &Computed, payments: usize) -> Value {
+    let each = |ms: &u64| ms.saturating_mul(1_000).checked_div(payments as u64).unwrap_or_default();
+    json!(computed.iter().map(|(role, ms)| (*role, each(ms))).collect::<Computed>())
+}
+
+/// Says what became of a rate, on the way to the highest.
+#[expect(clippy::print_stderr, reason = "a run of minutes says where it is")]
+fn progress(rate: u64, offered: &Offered, holds: bool) {
+    let verdict = if holds { "holds" } else { "does not hold" };
+    eprintln!("  {rate}/s {verdict}, answered within {:.0} ms (p99)", offered.latency.p99_ms);
+}
+
+/// What went wrong while payments were offered.
+fn failures(offered: &Offered) -> Vec<String> {
+    let unexpected = offered.counts.unexpected.iter();
+    let mut failures: Vec<String> =
+        unexpected.map(|(answer, times)| format!("{times} times {answer}")).collect();
+    if offered.counts.unanswered > 0 {
+        failures.push(format!("{} requests were not answered", offered.counts.unanswered));
+    }
+    failures
+}

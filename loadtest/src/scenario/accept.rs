@@ -1,0 +1,62 @@
+//! How many payments a second does one ingress take, durably, with hardly anybody waiting?
+
+use std::collections::HashSet;
+
+use serde_json::json;
+
+use super::{Answer, Plan, each_us, failures, offer_at, progress, warm_up};
+use crate::offer::Offered;
+use crate::search::Search;
+use crate::world::{World, between};
+
+/// 99 of 100 requests must be answered within so many milliseconds of when they were due.
+const P99_MS: f64 = 100.0;
+
+/// The rate to begin with, in payments a second.
+const FIRST: u64 = 1_000;
+
+/// Nobody but ingress, PostgreSQL and Redis is there: what is accepted waits.
+pub(crate) async fn run(plan: &Plan) -> Answer {
+    let world = World::start(&["ingress"], plan, 0).await;
+    let mut accepted = HashSet::new();
+    warm_up(&world, plan, &mut accepted).await;
+    let mut search = Search::from(FIRST);
+    while let Some(rate) = search.next() {
+        let offered = offer_at(&world, plan, rate, plan.probe).await;
+        search.note(holds(&offered));
+        progress(rate, &offered, holds(&offered));
+        accepted.extend(offered.payments);
+    }
+    let mut rate = search.held().unwrap_or_default();
+    let (offered, computed) = loop {
+        let before = world.computed();
+        let offered = offer_at(&world, plan, rate, plan.hold).await;
+        let computed = between(&before, &world.computed());
+        accepted.extend(offered.payments.iter().copied());
+        if holds(&offered) || rate <= FIRST / 10 {
+            break (offered, computed);
+        }
+        rate = Search::lower(rate);
+    };
+    let mut violations = failures(&offered);
+    let stored = world.stored().await;
+    // Requests that were tried beyond the limit may have been taken without an answer.
+    if stored < accepted.len() as u64 {
+        violations.push(format!("{stored} payments are stored, {} were accepted", accepted.len()));
+    }
+    let figures = json!({
+        "rate_per_s": rate,
+        "p50_ms": offered.latency.p50_ms,
+        "p99_ms": offered.latency.p99_ms,
+        "p999_ms": offered.latency.p999_ms,
+        "requests": offered.counts,
+        "cpu_us_per_payment": each_us(&computed, offered.payments.len()),
+        "stored": stored,
+    });
+    world.end().await;
+    Answer { figures, violations }
+}
+
+fn holds(offered: &Offered) -> bool {
+    offered.counts.failed() == 0 && offered.latency.p99_ms < P99_MS
+}

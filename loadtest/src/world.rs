@@ -1,0 +1,222 @@
+//! Servers of our own, sellers who listen, buyers with money, and the roles that a question needs.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use domain::{Address, U256};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use testkit::{Anvil, Buyer, Database, RedisServer, Seller, http};
+
+use crate::offer::Target;
+use crate::order::Market;
+use crate::receiver::Receiver;
+use crate::role::{Role, computed_here};
+use crate::scenario::Plan;
+
+/// Every role, in the order in which a payment passes them.
+pub(crate) const ALL: [&str; 6] =
+    ["ingress", "risk", "settlement", "results", "notifier", "reconciler"];
+
+/// The sellers share the payments, and so do the buyers.
+const SELLERS: usize = 4;
+const BUYERS: usize = 200;
+
+/// More than any of them spends.
+const FUNDS: u64 = 1_000_000_000_000;
+
+/// Wei of each signer: full blocks make gas dear.
+const GAS_MONEY: u128 = 10u128.pow(24);
+
+/// The keys of the signers are this and the numbers that follow.
+const FIRST_KEY: u64 = 0x5e77_1e00;
+
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) database: Database,
+    pub(crate) anvil: Anvil,
+    pub(crate) market: Market,
+    pub(crate) target: Target,
+    pub(crate) receiver: Receiver,
+    pub(crate) signers: Vec<Address>,
+    roles: Vec<Role>,
+    http: reqwest::Client,
+    redis: RedisServer,
+}
+
+/// How long each role has computed, in milliseconds; the load generator is one of them.
+pub(crate) type Computed = BTreeMap<&'static str, u64>;
+
+/// How often each method of the node was called.
+pub(crate) type Calls = BTreeMap<String, u64>;
+
+impl World {
+    /// With these roles, each of them once, and so many signers.
+    pub(crate) async fn start(names: &[&'static str], plan: &Plan, signers: u64) -> Self {
+        let (database, redis, anvil, receiver) = tokio::join!(
+            Database::create(),
+            RedisServer::start(),
+            Anvil::builder().block_time(Some(Duration::from_secs(1))).start(),
+            Receiver::start(),
+        );
+        let keys: Vec<String> =
+            (1..=signers).map(|number| format!("{:064x}", FIRST_KEY + number)).collect();
+        let signers: Vec<Address> = keys.iter().map(|key| address_of(key)).collect();
+        for signer in &signers {
+            anvil.set_balance(*signer, U256::from(GAS_MONEY)).await;
+        }
+        let market = open_market(&anvil).await;
+        std::fs::create_dir_all(&plan.logs).unwrap();
+        let config = plan.logs.join("quittance.toml");
+        std::fs::write(&config, settings(&anvil, signers.len().max(1))).unwrap();
+        let keys: Vec<String> = keys.iter().map(|key| format!("eip155:84532={key}")).collect();
+        let variables = |name: &str| {
+            let mut variables = vec![
+                ("QUITTANCE_CONFIG".to_owned(), config.display().to_string()),
+                ("DATABASE_URL".to_owned(), database.url.clone()),
+                ("REDIS_URL".to_owned(), redis.url()),
+            ];
+            if name == "settlement" {
+                variables.push(("QUITTANCE_SIGNER_KEYS".to_owned(), keys.join(",")));
+            }
+            variables
+        };
+        let mut roles: Vec<Role> = Vec::new();
+        for (number, name) in names.iter().enumerate() {
+            roles.push(Role::start(name, &variables(name), &plan.logs, number));
+        }
+        let mut sellers = Vec::new();
+        for _ in 0..SELLERS {
+            sellers.push(Seller::create(&database.store).await);
+        }
+        let ingress = find(&roles, "ingress").expect("nothing is posted without it");
+        let ingress = ingress.address("taking payments").await;
+        let keys = sellers.iter().map(|seller| seller.key.clone()).collect();
+        let world = Self {
+            target: Target { ingress, keys },
+            http: http::client(),
+            database,
+            anvil,
+            market,
+            receiver,
+            signers,
+            roles,
+            redis,
+        };
+        if let Some(results) = find(&world.roles, "results") {
+            world.subscribe(&sellers, results.address("serving statuses").await).await;
+        }
+        for role in &world.roles {
+            role.metrics().await;
+        }
+        world
+    }
+
+    /// Each seller hears of every end.
+    async fn subscribe(&self, sellers: &[Seller], results: SocketAddr) {
+        for (number, seller) in sellers.iter().enumerate() {
+            let url = format!("http://{}/{number}", self.receiver.address);
+            let request = self.http.post(format!("http://{results}/v1/webhook_endpoints"));
+            let made = request.bearer_auth(&seller.key).json(&json!({ "url": url })).send().await;
+            let made: Value = made.unwrap().error_for_status().unwrap().json().await.unwrap();
+            self.receiver.expect(made["secret"].as_str().unwrap());
+        }
+    }
+
+    pub(crate) fn computed(&self) -> Computed {
+        let mut computed = Computed::from([("load generator", ms(computed_here()))]);
+        for role in &self.roles {
+            *computed.entry(role.name).or_default() += ms(role.computed());
+        }
+        computed
+    }
+
+    /// How often the roles have asked a node so far, for what.
+    pub(crate) async fn calls(&self) -> Calls {
+        let mut calls = Calls::new();
+        for role in &self.roles {
+            let url = format!("http://{}/metrics", role.metrics().await);
+            let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
+            for line in text.lines().filter(|line| line.starts_with("rpc_requests_total{")) {
+                let method = line.split("method=\"").nth(1).and_then(|rest| rest.split('"').next());
+                let count = line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
+                *calls.entry(method.unwrap().to_owned()).or_default() += count.unwrap();
+            }
+        }
+        calls
+    }
+
+    pub(crate) async fn end(self) {
+        drop(self.roles);
+        self.database.store.close().await;
+        tokio::task::spawn_blocking(move || drop((self.database, self.redis, self.anvil)))
+            .await
+            .unwrap();
+    }
+}
+
+/// What was counted between two counts.
+pub(crate) fn between<K: Clone + Ord>(
+    before: &BTreeMap<K, u64>,
+    after: &BTreeMap<K, u64>,
+) -> BTreeMap<K, u64> {
+    let since = |(what, count): (&K, &u64)| {
+        (what.clone(), count.saturating_sub(before.get(what).copied().unwrap_or_default()))
+    };
+    after.iter().map(since).collect()
+}
+
+async fn open_market(anvil: &Anvil) -> Market {
+    let buyers: Vec<Buyer> = (0..BUYERS).map(|_| Buyer::new()).collect();
+    for buyer in &buyers {
+        anvil.mint(buyer.address(), FUNDS).await;
+    }
+    // What is given is in no block: from the next one on it is in every node's history.
+    anvil.mine(1).await;
+    let seller = |number| Address::with_last_byte(number) | Address::repeat_byte(0xa0);
+    Market { buyers, pay_to: (1..).map(seller).take(SELLERS).collect() }
+}
+
+fn find<'a>(roles: &'a [Role], name: &str) -> Option<&'a Role> {
+    roles.iter().find(|role| role.name == name)
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn address_of(key: &str) -> Address {
+    chain::Signer::from_key(&SecretString::from(key)).unwrap().address()
+}
+
+fn settings(anvil: &Anvil, signers: usize) -> String {
+    format!(
+        r#"
+        [ingress]
+        listen = "127.0.0.1:0"
+        [results]
+        listen = "127.0.0.1:0"
+        [metrics]
+        listen = "127.0.0.1:0"
+        [notifier]
+        allow_private_targets = true
+        [settlement]
+        max_lanes = {signers}
+        [[networks]]
+        chain_id = 84532
+        name = "base-sepolia"
+        rpc_urls = ["{url}"]
+        confirmations = 1
+        block_time_ms = 1000
+        [[networks.assets]]
+        address = "{token}"
+        name = "USDC"
+        version = "2"
+        decimals = 6
+        symbol = "USDC"
+        "#,
+        url = anvil.url(),
+        token = Anvil::TOKEN,
+    )
+}
