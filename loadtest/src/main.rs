@@ -42,6 +42,9 @@ struct Args {
     /// For how many seconds the highest rate is held.
     #[arg(long)]
     hold: Option<u64>,
+    /// Settle so many payments a second, instead of looking for the most.
+    #[arg(long)]
+    rate: Option<u64>,
     /// So many of 100 requests repeat an earlier one.
     #[arg(long, default_value_t = 0)]
     repeated: u32,
@@ -92,6 +95,7 @@ impl Name {
             arrivals: args.arrivals,
             probe: Duration::from_secs(probe),
             hold: Duration::from_secs(args.hold.unwrap_or(hold)),
+            rate: args.rate,
             mix: Mix { repeated: args.repeated, bad: args.bad },
             signers: args.signers,
             seed: args.seed,

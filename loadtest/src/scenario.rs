@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub(crate) probe: Duration,
     /// How long the highest is held.
     pub(crate) hold: Duration,
+    /// The rate to settle at, where the highest is not looked for.
+    pub(crate) rate: Option<u64>,
     pub(crate) mix: Mix,
     pub(crate) signers: u64,
     pub(crate) seed: u64,

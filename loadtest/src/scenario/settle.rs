@@ -27,27 +27,35 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
     let mut accepted = HashSet::new();
     warm_up(&world, plan, &mut accepted).await;
     world.drain().await;
-    let mut search = Search::from(FIRST);
-    while let Some(rate) = search.next() {
-        let (offered, holds) = try_rate(&world, plan, rate, plan.probe.max(MOST_BLIND)).await;
-        search.note(holds);
-        accepted.extend(offered.payments);
-    }
-    let mut rate = search.held().unwrap_or(FIRST / 10);
-    let mut held = hold(&world, plan, rate, &mut accepted).await;
-    while !held.holds && rate > FIRST / 10 {
-        rate = Search::lower(rate);
-        held = hold(&world, plan, rate, &mut accepted).await;
-    }
+    let held = match plan.rate {
+        Some(rate) => hold(&world, plan, rate, &mut accepted).await,
+        None => highest(&world, plan, &mut accepted).await,
+    };
     let mut broken = failures(&held.offered);
     broken.extend(violations(&world, &accepted).await);
-    let figures = held.figures(&world, rate).await;
+    let figures = held.figures(&world).await;
     world.end().await;
     Answer { figures, violations: broken }
 }
 
+/// Looks for the highest rate, and holds it for long.
+async fn highest(world: &World, plan: &Plan, accepted: &mut HashSet<PaymentId>) -> Held {
+    let mut search = Search::from(FIRST);
+    while let Some(rate) = search.next() {
+        let (offered, holds) = try_rate(world, plan, rate, plan.probe.max(MOST_BLIND)).await;
+        search.note(holds);
+        accepted.extend(offered.payments);
+    }
+    let mut held = hold(world, plan, search.held().unwrap_or(FIRST / 10), accepted).await;
+    while !held.holds && held.rate > FIRST / 10 {
+        held = hold(world, plan, Search::lower(held.rate), accepted).await;
+    }
+    held
+}
+
 /// A rate that was held, and what it took.
 struct Held {
+    rate: u64,
     offered: Offered,
     holds: bool,
     since: String,
@@ -64,18 +72,19 @@ async fn hold(world: &World, plan: &Plan, rate: u64, accepted: &mut HashSet<Paym
     accepted.extend(offered.payments.iter().copied());
     let calls = between(&calls, &world.calls().await);
     let computed = between(&before, &world.computed());
-    Held { offered, holds, since, first_block, calls, computed }
+    Held { rate, offered, holds, since, first_block, calls, computed }
 }
 
 impl Held {
     #[expect(clippy::float_arithmetic, reason = "figures for people; no amount is among them")]
-    async fn figures(&self, world: &World, rate: u64) -> Value {
+    async fn figures(&self, world: &World) -> Value {
         let settled = world.in_state(&self.since, "settled").await;
         let mined = mined(world, self.first_block).await;
         let each = |total: u64| total as f64 / settled.max(1) as f64;
         let took = world.times(&self.since, "payment.settled").await;
         json!({
-            "rate_per_s": rate,
+            "rate_per_s": self.rate,
+            "holds": self.holds,
             "settle_p50_ms": took.p50_ms,
             "settle_p99_ms": took.p99_ms,
             "submitted": world.times(&self.since, "payment.submitted").await,
