@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use domain::{B256, Payment, PaymentId, StateName};
-use testkit::eventually;
 
+use crate::ledger::until;
 use crate::world::World;
 
 /// How long the last webhooks may take.
@@ -63,9 +63,7 @@ async fn webhooks(world: &World, payments: &[Payment]) -> Vec<String> {
         };
         over().filter(|payment| !is_told(payment)).count()
     };
-    let wait = eventually(TOLD, || std::future::ready((untold() == 0).then_some(())));
-    // It panics when nothing comes; what is missing is counted instead.
-    let _ = tokio::time::timeout(TOLD - Duration::from_secs(1), wait).await;
+    until(TOLD, async || untold() == 0).await;
     let mut broken = Vec::new();
     if untold() > 0 {
         broken.push(format!("{} ends were not told", untold()));

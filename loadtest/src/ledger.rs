@@ -13,6 +13,14 @@ const END: Duration = Duration::from_secs(180);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Waits for a condition, and gives up without a word: what did not come true is counted later.
+pub(crate) async fn until(limit: Duration, mut is_true: impl AsyncFnMut() -> bool) {
+    let began = Instant::now();
+    while !is_true().await && began.elapsed() < limit {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 /// Milliseconds from accepted to a state: half of the payments were faster, and 99 of 100.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Times {
@@ -29,10 +37,7 @@ impl World {
 
     /// Waits until every payment is over, or for as long as that may take.
     pub(crate) async fn drain(&self) {
-        let began = Instant::now();
-        while self.backlog().await > 0 && began.elapsed() < END {
-            tokio::time::sleep(LOOK).await;
-        }
+        until(END, async || self.backlog().await == 0).await;
     }
 
     /// How many payments there are.
@@ -40,7 +45,7 @@ impl World {
         number(self.pool(), "select count(*)::text as n from payments").await
     }
 
-    /// The ledger's time now, in Unix seconds: what is accepted from here on belongs to the next run.
+    /// The ledger's time now, as PostgreSQL writes it: what is accepted from here on belongs to the next run.
     pub(crate) async fn mark(&self) -> String {
         text(self.pool(), "select clock_timestamp()::text as n").await
     }

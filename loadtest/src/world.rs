@@ -203,20 +203,8 @@ fn settings(anvil: &Anvil, signers: usize) -> String {
         allow_private_targets = true
         [settlement]
         max_lanes = {signers}
-        [[networks]]
-        chain_id = 84532
-        name = "base-sepolia"
-        rpc_urls = ["{url}"]
-        confirmations = 1
-        block_time_ms = 1000
-        [[networks.assets]]
-        address = "{token}"
-        name = "USDC"
-        version = "2"
-        decimals = 6
-        symbol = "USDC"
+        {network}
         "#,
-        url = anvil.url(),
-        token = Anvil::TOKEN,
+        network = Anvil::settings(&anvil.url(), "confirmations = 1\nblock_time_ms = 1000"),
     )
 }

@@ -144,6 +144,28 @@ impl Anvil {
         }
     }
 
+    /// The network as it stands in a settings file: behind this URL, with these lines of the
+    /// `[[networks]]` table besides.
+    pub fn settings(url: &str, more: &str) -> String {
+        format!(
+            r#"
+            [[networks]]
+            chain_id = {chain}
+            name = "base-sepolia"
+            rpc_urls = ["{url}"]
+            {more}
+            [[networks.assets]]
+            address = "{token}"
+            name = "USDC"
+            version = "2"
+            decimals = 6
+            symbol = "USDC"
+            "#,
+            chain = Self::CHAIN.get(),
+            token = Self::TOKEN,
+        )
+    }
+
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)

@@ -124,6 +124,9 @@ impl World {
     }
 
     fn config(&self) -> String {
+        let confirmations = self.confirmations;
+        let network =
+            format!("rpc_timeout_ms = 1000\nconfirmations = {confirmations}\nblock_time_ms = 1000");
         format!(
             r#"
             [log]
@@ -145,23 +148,9 @@ impl World {
             [notifier]
             allow_private_targets = true
             timeout_ms = 2000
-            [[networks]]
-            chain_id = 84532
-            name = "base-sepolia"
-            rpc_urls = ["{url}"]
-            rpc_timeout_ms = 1000
-            confirmations = {confirmations}
-            block_time_ms = 1000
-            [[networks.assets]]
-            address = "{token}"
-            name = "USDC"
-            version = "2"
-            decimals = 6
-            symbol = "USDC"
+            {network}
             "#,
-            url = self.node.url(),
-            confirmations = self.confirmations,
-            token = Anvil::TOKEN,
+            network = Anvil::settings(&self.node.url(), &network),
         )
     }
 

@@ -124,21 +124,9 @@ impl Pipeline {
             allow_private_targets = true
             [reconciler]
             audit_interval_secs = 1
-            [[networks]]
-            chain_id = 84532
-            name = "base-sepolia"
-            rpc_urls = ["{url}"]
-            confirmations = 4
-            block_time_ms = 1000
-            [[networks.assets]]
-            address = "{token}"
-            name = "USDC"
-            version = "2"
-            decimals = 6
-            symbol = "USDC"
+            {network}
             "#,
-            url = self.anvil.url(),
-            token = Anvil::TOKEN,
+            network = Anvil::settings(&self.anvil.url(), "confirmations = 4\nblock_time_ms = 1000"),
         )
     }
 

@@ -30,19 +30,10 @@ impl Operator {
     fn configure(&self, signers: &str) {
         let config = format!(
             r#"
-            [[networks]]
-            chain_id = 84532
-            rpc_urls = ["{url}"]
-            [[networks.assets]]
-            address = "{token}"
-            name = "USDC"
-            version = "2"
-            decimals = 6
-            symbol = "USDC"
+            {network}
             {signers}
             "#,
-            url = self.anvil.url(),
-            token = Anvil::TOKEN,
+            network = Anvil::settings(&self.anvil.url(), ""),
         );
         std::fs::write(self.path("quittance.toml"), config).unwrap();
     }

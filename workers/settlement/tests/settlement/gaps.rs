@@ -2,39 +2,63 @@
 
 use std::time::Duration;
 
-use domain::StateName;
+use domain::{Payment, StateName};
 use queue::{Queue, Stream};
-use runtime::Clock;
+use runtime::{Clock, ClockHand};
 use serde_json::{Value, json};
 use store::AttemptKind;
 use testkit::{Anvil, Buyer, Fate, FaultyNode};
 
 use crate::node_faults::{asked_often, counted};
-use crate::world::{DEADLINE, World, now};
+use crate::world::{DEADLINE, Running, World, now};
+
+/// A lane whose only room is taken by a payment that no block ever holds, and one that waits.
+struct Crowded {
+    world: World,
+    hand: ClockHand,
+    node: FaultyNode,
+    settlement: Running,
+    first: Payment,
+    second: Payment,
+}
+
+impl Crowded {
+    /// With payments that are valid for so many seconds.
+    async fn open(first_secs: i64, second_secs: i64) -> Self {
+        let mut world = World::start().await;
+        world.policy.max_in_flight = 1;
+        let (clock, hand) = Clock::manual(now().unix_ms());
+        world.clock = clock;
+        let buyer = Buyer::new();
+        world.anvil.mint(buyer.address(), 300u64).await;
+        let sign = |amount: u64, secs| {
+            buyer.authorize().pay_to(world.pay_to).amount(amount).valid_for(secs).sign()
+        };
+        let first = world.approve(&sign(100, first_secs)).await;
+        let node = FaultyNode::before(world.anvil.url()).await;
+        node.obey(takes_and_forgets);
+        let settlement = world.settle_at(&node.url());
+        world.wait_for(StateName::Submitted, &[first.id]).await;
+        let second = world.approve(&sign(200, second_secs)).await;
+        let queue = world.queue();
+        world.ring(&queue, &[second.id]).await;
+        wait_until_taken(&queue).await;
+        Self { world, hand, node, settlement, first, second }
+    }
+}
+
+/// Moves the time of processes and of the chain.
+async fn pass(world: &World, hand: &ClockHand, seconds: u64) {
+    hand.advance(Duration::from_secs(seconds));
+    world.anvil.rpc("evm_increaseTime", json!([seconds])).await;
+}
 
 #[tokio::test]
 async fn a_transaction_whose_payments_have_all_expired_gives_its_nonce_to_the_next_ones() {
-    let mut world = World::start().await;
-    // So that what comes next waits until the nonce is free.
-    world.policy.max_in_flight = 1;
-    let (clock, hand) = Clock::manual(now().unix_ms());
-    world.clock = clock;
-    let buyer = Buyer::new();
-    world.anvil.mint(buyer.address(), 300u64).await;
-    let short = buyer.authorize().pay_to(world.pay_to).amount(100u64).valid_for(60).sign();
-    let first = world.approve(&short).await;
-    let node = FaultyNode::before(world.anvil.url()).await;
-    node.obey(takes_and_forgets);
-    let settlement = world.settle_at(&node.url());
-    world.wait_for(StateName::Submitted, &[first.id]).await;
-    let second = world.approve(&world.sign(&buyer, 200)).await;
-    let queue = world.queue();
-    world.ring(&queue, &[second.id]).await;
-    wait_until_taken(&queue).await;
+    let Crowded { world, hand, node, settlement, first, second } = Crowded::open(60, 600).await;
 
     // The first window closes, the second does not.
-    hand.advance(Duration::from_secs(100));
-    world.anvil.rpc("evm_increaseTime", json!([100])).await;
+    pass(&world, &hand, 100).await;
     world.wait_for(StateName::Expired, &[first.id]).await;
     node.behave();
     world.wait_for(StateName::Settled, &[second.id]).await;
@@ -76,30 +100,14 @@ async fn a_nonce_for_which_nothing_is_stored_carries_the_payments_that_wait() {
 
 #[tokio::test]
 async fn a_nonce_that_the_payments_that_wait_cannot_take_is_used_up_with_nothing() {
-    let mut world = World::start().await;
-    world.policy.max_in_flight = 1;
-    let (clock, hand) = Clock::manual(now().unix_ms());
-    world.clock = clock;
-    let buyer = Buyer::new();
-    world.anvil.mint(buyer.address(), 300u64).await;
-    let short = buyer.authorize().pay_to(world.pay_to).amount(100u64).valid_for(60).sign();
-    let first = world.approve(&short).await;
-    let node = FaultyNode::before(world.anvil.url()).await;
-    node.obey(takes_and_forgets);
-    let settlement = world.settle_at(&node.url());
-    world.wait_for(StateName::Submitted, &[first.id]).await;
-    let second = world.approve(&world.sign(&buyer, 200)).await;
-    let queue = world.queue();
-    world.ring(&queue, &[second.id]).await;
-    wait_until_taken(&queue).await;
+    let Crowded { world, hand, node, settlement, first, second } = Crowded::open(60, 600).await;
 
     // What is tried now cannot be told to succeed.
     node.obey(|method, _| match method {
         "eth_estimateGas" => Fate::Refused("try later"),
         _ => Fate::Passed,
     });
-    hand.advance(Duration::from_secs(100));
-    world.anvil.rpc("evm_increaseTime", json!([100])).await;
+    pass(&world, &hand, 100).await;
     wait_until_used(&world, 1).await;
 
     let filled = world.newest_transaction().await.unwrap();
@@ -161,25 +169,9 @@ async fn nothing_is_signed_by_the_word_of_a_node_that_is_far_from_what_blocks_ho
 
 #[tokio::test]
 async fn a_payment_that_waits_for_room_until_its_window_closes_expires_meanwhile() {
-    let mut world = World::start().await;
-    world.policy.max_in_flight = 1;
-    let (clock, hand) = Clock::manual(now().unix_ms());
-    world.clock = clock;
-    let buyer = Buyer::new();
-    world.anvil.mint(buyer.address(), 300u64).await;
-    let first = world.approve(&world.sign(&buyer, 100)).await;
-    let node = FaultyNode::before(world.anvil.url()).await;
-    node.obey(takes_and_forgets);
-    let settlement = world.settle_at(&node.url());
-    world.wait_for(StateName::Submitted, &[first.id]).await;
-    let short = buyer.authorize().pay_to(world.pay_to).amount(200u64).valid_for(60).sign();
-    let second = world.approve(&short).await;
-    let queue = world.queue();
-    world.ring(&queue, &[second.id]).await;
-    wait_until_taken(&queue).await;
+    let Crowded { world, hand, node, settlement, first, second } = Crowded::open(600, 60).await;
 
-    hand.advance(Duration::from_secs(100));
-    world.anvil.rpc("evm_increaseTime", json!([100])).await;
+    pass(&world, &hand, 100).await;
     world.wait_for(StateName::Expired, &[second.id]).await;
 
     assert_eq!(world.load(first.id).await.state.name(), StateName::Submitted);
