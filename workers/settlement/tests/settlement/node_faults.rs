@@ -140,6 +140,29 @@ async fn a_block_whose_receipts_come_late_is_not_passed_over() {
 }
 
 #[tokio::test]
+async fn a_block_that_cannot_be_checked_is_recorded_and_settles_nobody() {
+    let world = World::on(Anvil::builder().mined_by_hand()).await;
+    let proxy = FaultyNode::before(world.anvil.url()).await;
+    let payment = world.approved(100).await;
+    let settlement = world.settle_at(&proxy.url());
+    world.wait_for(StateName::Submitted, &[payment.id]).await;
+    world.wait_for_mempool(1).await;
+    proxy.obey(|method, params| match method {
+        "eth_getBlockByNumber" if params[0] != "latest" => Fate::Refused("try later"),
+        _ => Fate::Passed,
+    });
+
+    // The block that holds it is not the newest, and has to be asked for.
+    world.anvil.mine(2).await;
+    world.wait_for(StateName::Confirmed, &[payment.id]).await;
+
+    proxy.behave();
+    world.wait_for(StateName::Settled, &[payment.id]).await;
+    world.assert_ledger_is_chain(&[payment.id]).await;
+    settlement.stop().await;
+}
+
+#[tokio::test]
 async fn a_payment_that_cannot_be_read_does_not_hold_up_the_others() {
     let world = World::on(Anvil::builder().mined_by_hand()).await;
     let proxy = FaultyNode::before(world.anvil.url()).await;
