@@ -83,23 +83,37 @@ impl Store {
         interval: Duration,
         lease: Duration,
     ) -> Result<Option<Uuid>, StoreError> {
-        Ok(sqlx::query_scalar!(
+        let mut tx = self.pool.begin().await?;
+        let opened = sqlx::query_scalar!(
             "insert into audit_runs (id, chain_id, owner, lease_until, started_at)
-             select gen_random_uuid(), $1, $2, now() + make_interval(secs => $3), now()
-             where coalesce((
-                 select not caught_up or finished_at <= now() - make_interval(secs => $4)
-                 from audit_runs where chain_id = $1 and finished_at is not null
-                 order by finished_at desc limit 1
-             ), true)
+             values (gen_random_uuid(), $1, $2, now() + make_interval(secs => $3), now())
              on conflict (chain_id) where finished_at is null do nothing
              returning id",
             chain.as_i64(),
             owner,
             lease.as_secs_f64(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(run) = opened else { return Ok(None) };
+        // Judged only now, when nobody else can open one: while the insert waited, the audit that
+        // it waited for may have been finished.
+        let due = sqlx::query_scalar!(
+            r#"select coalesce((
+                   select not caught_up or finished_at <= now() - make_interval(secs => $2)
+                   from audit_runs where chain_id = $1 and finished_at is not null
+                   order by finished_at desc limit 1
+               ), true) as "due!""#,
+            chain.as_i64(),
             interval.as_secs_f64(),
         )
-        .fetch_optional(&self.pool)
-        .await?)
+        .fetch_one(&mut *tx)
+        .await?;
+        if !due {
+            return Ok(None);
+        }
+        tx.commit().await?;
+        Ok(Some(run))
     }
 
     /// Prolongs a claim; false when somebody else took it over or finished it.

@@ -134,6 +134,23 @@ async fn payments_and_transactions_are_found_by_what_the_chain_says_of_them() {
 }
 
 #[tokio::test]
+async fn who_waited_while_an_audit_was_finished_makes_no_second_one() {
+    let ledger = Ledger::open().await;
+    ledger.claim(LONG).await.unwrap();
+    let mut finishing = ledger.store().pool().begin().await.unwrap();
+    let finish = "update audit_runs set finished_at = now(), from_block = 1, to_block = 5,
+                  caught_up = true, payments = 0, uses = 0, differences = 0";
+    sqlx::raw_sql(finish).execute(&mut *finishing).await.unwrap();
+
+    let (late, ()) = futures::join!(ledger.claim(LONG), async {
+        ledger.until_waiting(1).await;
+        finishing.commit().await.unwrap();
+    });
+
+    assert_eq!(late, None);
+}
+
+#[tokio::test]
 async fn an_audit_is_claimed_by_one_and_again_only_when_it_is_due() {
     let ledger = Ledger::open().await;
     let claims = join_all((0..8).map(|_| ledger.claim(LONG))).await;
