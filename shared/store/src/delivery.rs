@@ -61,15 +61,16 @@ impl Store {
     ) -> Result<Vec<Delivery>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
         let rows = sqlx::query!(
-            "with claimed as (
-                 select id from webhook_deliveries
-                 where id = any($1) and state = 'pending' and due_at <= $2
-                   and (lease_until is null or lease_until < $2)
-                 order by id for update skip locked
+            // Found by their ids alone and judged afterwards: with both in one, the planner may walk
+            // through everything that is pending for the sake of one.
+            "with wanted as (
+                 select id, endpoint_id, state, due_at, lease_until from webhook_deliveries
+                 where id = any($1) order by id for update skip locked
              )
              update webhook_deliveries d set lease_until = $3
-             from webhook_endpoints e
-             where d.id in (select id from claimed) and e.id = d.endpoint_id and e.state = 'enabled'
+             from wanted w join webhook_endpoints e on e.id = w.endpoint_id and e.state = 'enabled'
+             where d.id = w.id and w.state = 'pending' and w.due_at <= $2
+               and (w.lease_until is null or w.lease_until < $2)
              returning d.id, d.endpoint_id, e.url, e.secret, d.event_id, d.payment_id, d.body,
                        d.attempts, d.created_at",
             &ids,

@@ -155,10 +155,15 @@ impl Store {
     ) -> Result<Vec<(DeliveryId, EndpointId)>, StoreError> {
         let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
         let rows = sqlx::query!(
-            "select d.id, d.endpoint_id from webhook_deliveries d
-             join webhook_endpoints e on e.id = d.endpoint_id and e.state = 'enabled'
-             where d.id = any($1) and d.state = 'pending' and d.due_at <= $2
-               and (d.lease_until is null or d.lease_until < $2)",
+            // Found by their ids alone, as when they are claimed.
+            "with wanted as materialized (
+                 select id, endpoint_id, state, due_at, lease_until from webhook_deliveries
+                 where id = any($1)
+             )
+             select w.id, w.endpoint_id from wanted w
+             join webhook_endpoints e on e.id = w.endpoint_id and e.state = 'enabled'
+             where w.state = 'pending' and w.due_at <= $2
+               and (w.lease_until is null or w.lease_until < $2)",
             &ids,
             now.to_datetime(),
         )
@@ -174,7 +179,18 @@ impl Store {
     /// [`StoreError`] when the ledger cannot answer.
     pub async fn backlog(&self, most: i64, now: Timestamp) -> Result<Backlog, StoreError> {
         let row = sqlx::query!(
-            r#"select
+            r#"with recursive waiting as (
+                 (select endpoint_id from webhook_deliveries where state = 'pending'
+                  order by endpoint_id limit 1)
+                 union all
+                 select (
+                     select d.endpoint_id from webhook_deliveries d
+                     where d.state = 'pending' and d.endpoint_id > w.endpoint_id
+                     order by d.endpoint_id limit 1
+                 )
+                 from waiting w where w.endpoint_id is not null
+             )
+             select
                  (select count(*) from (
                      select 1 from payments where due_at <= $1 limit $2
                  ) p) as "payments!",
@@ -183,8 +199,11 @@ impl Store {
                      select 1 from webhook_deliveries
                      where state = 'pending' and due_at <= $1 limit $2
                  ) d) as "deliveries!",
-                 (select min(due_at) from webhook_deliveries
-                  where state = 'pending' and due_at <= $1) as oldest_delivery"#,
+                 (select min(first.due_at) from waiting w cross join lateral (
+                     select d.due_at from webhook_deliveries d
+                     where d.endpoint_id = w.endpoint_id and d.state = 'pending' and d.due_at <= $1
+                     order by d.due_at limit 1
+                 ) first) as oldest_delivery"#,
             now.to_datetime(),
             most,
         )

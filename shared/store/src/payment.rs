@@ -1,13 +1,16 @@
 //! Reading payments.
 
+mod listing;
+
 use domain::{
-    AccountId, Address, Amount, Authorization, FailureCode, Inclusion, Payment, PaymentId,
-    PaymentState, Signature, StateName, Submission, TransactionId,
+    AccountId, Amount, Authorization, FailureCode, Inclusion, Payment, PaymentId, PaymentState,
+    Signature, StateName, Submission, TransactionId,
 };
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub use self::listing::PaymentFilter;
 use crate::row::{address, chain, count, hash, moment, parse, unreadable, unsigned};
 use crate::{Store, StoreError};
 
@@ -18,23 +21,6 @@ pub struct SignedPayment {
     pub payment: Payment,
     /// The buyer's signature.
     pub signature: Signature,
-}
-
-/// Which payments of an account to list, newest first.
-#[derive(Clone, Debug, Default)]
-pub struct PaymentFilter {
-    /// In this state.
-    pub state: Option<StateName>,
-    /// From this payer.
-    pub payer: Option<Address>,
-    /// On this network.
-    pub chain: Option<domain::ChainId>,
-    /// With this reference.
-    pub reference: Option<String>,
-    /// Paid by this transaction.
-    pub tx_hash: Option<domain::B256>,
-    /// Submitted before this one: the keyset of the page.
-    pub before: Option<PaymentId>,
 }
 
 /// A row of `payments` without its signature.
@@ -216,41 +202,5 @@ impl Store {
                 Ok(SignedPayment { payment, signature: Signature::new(bytes) })
             })
             .collect()
-    }
-
-    /// A page of an account's payments, newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the ledger cannot answer.
-    pub async fn list_payments(
-        &self,
-        account: AccountId,
-        filter: &PaymentFilter,
-        limit: i64,
-    ) -> Result<Vec<Payment>, StoreError> {
-        let ids = sqlx::query_scalar!(
-            "select id from payments
-             where account_id = $1
-               and ($2::text is null or state = $2)
-               and ($3::bytea is null or payer = $3)
-               and ($4::bigint is null or chain_id = $4)
-               and ($5::text is null or reference = $5)
-               and ($6::bytea is null or tx_hash = $6)
-               and ($7::uuid is null or id < $7)
-             order by id desc limit $8",
-            account.uuid(),
-            filter.state.map(StateName::as_str),
-            filter.payer.as_ref().map(|payer| payer.as_slice()),
-            filter.chain.map(domain::ChainId::as_i64),
-            filter.reference,
-            filter.tx_hash.as_ref().map(|hash| hash.as_slice()),
-            filter.before.map(PaymentId::uuid),
-            limit,
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut payments = load(&self.pool, &ids).await?;
-        payments.sort_by_key(|payment| std::cmp::Reverse(payment.id));
-        Ok(payments)
     }
 }

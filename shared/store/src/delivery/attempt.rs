@@ -160,16 +160,15 @@ async fn move_deliveries(
                  $6::timestamptz[]
              ) as u (id, lease_until, attempts, state, due_at, finished_at)
          ), locked as (
-             select d.id from webhook_deliveries d join next n on n.id = d.id
-             where d.state = 'pending' and d.lease_until = n.lease_until
-               and d.attempts = n.attempts - 1
-             order by d.id for update of d
+             select id, state, lease_until, attempts from webhook_deliveries
+             where id = any($1) order by id for update
          )
          update webhook_deliveries d
          set attempts = n.attempts, state = n.state, due_at = n.due_at, lease_until = null,
              finished_at = n.finished_at
-         from next n
-         where d.id = n.id and d.id in (select id from locked)",
+         from next n join locked l on l.id = n.id
+         where d.id = n.id and l.state = 'pending' and l.lease_until = n.lease_until
+           and l.attempts = n.attempts - 1",
         &deliveries(records),
         &leases,
         &numbers(records),

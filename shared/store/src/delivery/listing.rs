@@ -101,7 +101,8 @@ impl Store {
                  count(*) filter (where state in ('pending', 'held')) as "pending!",
                  count(*) filter (where state = 'delivered') as "delivered!",
                  count(*) filter (where state in ('exhausted', 'aborted')) as "failed!"
-               from webhook_deliveries where payment_id = $1"#,
+               from webhook_deliveries
+               where event_id in (select id from payment_events where payment_id = $1)"#,
             payment.uuid(),
         )
         .fetch_one(&self.pool)

@@ -230,6 +230,8 @@ async fn payments_are_read(ledger: &Ledger) {
     for (account, state) in [
         (busy(), None),
         (busy(), Some(StateName::Accepted)),
+        (busy(), Some(StateName::Confirmed)),
+        (busy(), Some(StateName::Failed)),
         (AccountId::new(id(1, 7)), None),
         (ledger.seller, Some(StateName::Settled)),
     ] {
@@ -278,6 +280,53 @@ async fn deliveries_are_made(ledger: &Ledger) {
     process.store.list_deliveries(&filter, 50).await.unwrap();
     process.store.list_attempts(busy(), due[0]).await.unwrap();
     process.assert_walked_through_nothing("deliveries").await;
+}
+
+/// Where the server last looked when nothing was pending, it believes that nothing ever is, and walks
+/// through all that is for the sake of one.
+#[tokio::test]
+async fn deliveries_are_found_by_their_ids_whatever_the_server_believes() {
+    let ledger = Ledger::open().await;
+    let process = Process::start(&ledger).await;
+    let nobody = [DeliveryId::new(id(7, 1))];
+    let record = AttemptRecord {
+        delivery: nobody[0],
+        number: 1,
+        lease_until: NOW,
+        at: NOW,
+        duration_ms: 1,
+        outcome: "answered",
+        status: Some(200),
+        error: None,
+        response: None,
+        next: DeliveryNext::Delivered,
+    };
+    process.store.due_endpoints(&nobody, NOW).await.unwrap();
+    process.store.claim_deliveries(&nobody, NOW, later(30)).await.unwrap();
+    // There is no such delivery: the log refuses it, after its row was looked for.
+    process.store.record_attempts(&[record], NOW).await.unwrap_err();
+
+    for (query, plan) in generic_plans(&process.store).await {
+        let indexes = indexes_of("webhook_deliveries", &plan);
+        assert!(
+            indexes.iter().all(|index| index == "webhook_deliveries_pkey"),
+            "{query}\n{plan:#}"
+        );
+    }
+}
+
+/// The indexes by which a plan looks into a table.
+fn indexes_of(table: &str, plan: &Value) -> Vec<String> {
+    match plan {
+        Value::Array(parts) => parts.iter().flat_map(|part| indexes_of(table, part)).collect(),
+        Value::Object(node) => {
+            let below = node.values().flat_map(|part| indexes_of(table, part));
+            let index = node.get("Index Name").and_then(Value::as_str);
+            let here = index.filter(|index| index.starts_with(table));
+            below.chain(here.map(str::to_owned)).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
+    }
 }
 
 /// Some blocks in the middle of the chain, read in pages.
