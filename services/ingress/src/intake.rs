@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use runtime::coalesce::Limits;
 use runtime::{CoalesceError, Coalescer, FailPoint, fail_point};
 use store::{Acceptance, Intake, Store, StoreError};
 
 /// Commits under way at once. While they are, the next ones gather, so more would only make the
 /// commits smaller.
 const COMMITS_AT_ONCE: usize = 2;
+
+/// The least time between two commits that are not full. A commit costs several round trips and a
+/// flush of the disk however small it is; a submission alone waits for nobody.
+const PACE: Duration = Duration::from_millis(10);
 
 /// The longest a submission waits for its commit.
 const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
@@ -35,9 +40,9 @@ pub(crate) struct Register {
 impl Register {
     /// Starts to gather submissions into commits of at most `max_batch`.
     pub(crate) fn open(store: Store, max_batch: usize) -> Self {
-        let gathering = Coalescer::spawn("accept", max_batch, COMMITS_AT_ONCE, move |batch| {
-            commit(store.clone(), batch)
-        });
+        let limits = Limits { pace: PACE, ..Limits::new(max_batch, COMMITS_AT_ONCE) };
+        let gathering =
+            Coalescer::spawn_with("accept", limits, move |batch| commit(store.clone(), batch));
         Self { gathering }
     }
 
