@@ -39,7 +39,7 @@ const MAX_HEADER_CHARS: usize = 128;
 const MAX_HEADER_LIST_BYTES: u32 = 16 * 1024;
 
 /// Connections kept open to one host while idle.
-const MAX_IDLE_PER_HOST: usize = 8;
+const MAX_IDLE_PER_HOST: usize = 64;
 
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);

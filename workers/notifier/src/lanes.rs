@@ -22,6 +22,8 @@ pub(crate) struct Limits {
     pub(crate) line: usize,
     /// Deliveries that may wait altogether.
     pub(crate) all_lines: usize,
+    /// Endpoints that are remembered while nothing is under way to them.
+    pub(crate) remembered: usize,
 }
 
 /// How an endpoint takes what it is sent.
@@ -44,7 +46,8 @@ pub(crate) struct Lanes {
 
 #[derive(Default)]
 struct State {
-    /// Those of endpoints with attempts under way or deliveries waiting; others are forgotten.
+    /// Those of endpoints with attempts under way or deliveries waiting, and of as many others as
+    /// are remembered for how they take what they are sent.
     lanes: HashMap<EndpointId, Lane>,
     /// Everything in any line.
     waiting: HashSet<DeliveryId>,
@@ -91,7 +94,7 @@ impl Lanes {
     pub(crate) fn empty(&self) -> Vec<DeliveryId> {
         let mut state = self.lock();
         state.lanes.values_mut().for_each(|lane| lane.line.clear());
-        state.lanes.retain(|_, lane| lane.in_flight > 0);
+        state.lanes.retain(|_, lane| !lane.is_idle());
         state.waiting.drain().collect()
     }
 
@@ -104,6 +107,10 @@ impl Lanes {
 impl Lane {
     fn new(limit: usize) -> Self {
         Self { in_flight: 0, limit, good: 0, line: VecDeque::new() }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0 && self.line.is_empty()
     }
 
     /// One more after a whole round of good attempts, half as many after a bad one.
@@ -147,7 +154,7 @@ impl Permit {
             state.waiting.remove(&next);
             return Some((self, next));
         }
-        state.give_back(&self.endpoint);
+        state.give_back(&self.endpoint, self.lanes.limits);
         self.given_back = true;
         None
     }
@@ -167,17 +174,19 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if !self.given_back {
-            self.lanes.lock().give_back(&self.endpoint);
+            self.lanes.lock().give_back(&self.endpoint, self.lanes.limits);
         }
     }
 }
 
 impl State {
-    fn give_back(&mut self, endpoint: &EndpointId) {
+    fn give_back(&mut self, endpoint: &EndpointId, limits: Limits) {
         let Some(lane) = self.lanes.get_mut(endpoint) else { return };
         lane.in_flight = lane.in_flight.saturating_sub(1);
-        if lane.in_flight == 0 && lane.line.is_empty() {
+        if lane.is_idle() && lane.limit == limits.first {
             self.lanes.remove(endpoint);
+        } else if self.lanes.len() > limits.remembered {
+            self.lanes.retain(|_, lane| !lane.is_idle());
         }
     }
 }
@@ -200,7 +209,7 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { first: 2, most: 3, line: 2, all_lines: 3 };
+    const LIMITS: Limits = Limits { first: 2, most: 3, line: 2, all_lines: 3, remembered: 2 };
 
     fn endpoint(bits: u128) -> EndpointId {
         EndpointId::new(Uuid::from_u128(bits))
@@ -284,7 +293,27 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_endpoint_is_forgotten() {
+    fn how_an_endpoint_takes_what_it_is_sent_is_remembered_while_it_is_idle() {
+        let (lanes, one, two) = busy();
+        one.note(Pace::TooMuch);
+        lanes.empty();
+        drop((one, two));
+
+        let _one = lanes.enter(endpoint(1), delivery(5)).unwrap();
+        assert!(lanes.enter(endpoint(1), delivery(6)).is_none());
+    }
+
+    #[test]
+    fn of_idle_endpoints_only_so_many_are_remembered() {
+        let lanes = Lanes::new(LIMITS);
+        for bits in 1..=3 {
+            lanes.enter(endpoint(bits), delivery(bits)).unwrap().note(Pace::TooMuch);
+        }
+        assert!(lanes.lock().lanes.is_empty());
+    }
+
+    #[test]
+    fn an_idle_endpoint_of_which_nothing_is_known_is_forgotten() {
         let (lanes, one, two) = busy();
         assert_eq!(lanes.empty().len(), 2);
         drop((one, two));

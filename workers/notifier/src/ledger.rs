@@ -18,6 +18,9 @@ const MAX_BATCH: usize = 128;
 /// How many statements of a kind are under way at once.
 const IN_FLIGHT: usize = 2;
 
+/// The least time between two statements of a kind that are not full.
+const PACE: Duration = Duration::from_millis(10);
+
 /// How long the first wait for an absent ledger is; each later one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
@@ -57,7 +60,7 @@ impl Ledger {
         shutdown: CancellationToken,
     ) -> Self {
         // Nobody has more than one item of a kind under way, so the queues are never full.
-        let limits = Limits { queue: callers, ..Limits::new(MAX_BATCH, IN_FLIGHT) };
+        let limits = Limits { queue: callers, pace: PACE, ..Limits::new(MAX_BATCH, IN_FLIGHT) };
         let desk = Desk { store, clock, lease, shutdown };
         let [one, two, three] = [desk.clone(), desk.clone(), desk.clone()];
         Self {

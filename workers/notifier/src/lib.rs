@@ -48,6 +48,9 @@ const LARGEST_SHARE: usize = 4;
 const LINE: usize = 4_096;
 const ALL_LINES: usize = 65_536;
 
+/// Endpoints whose pace is remembered while nothing is under way to them: about a megabyte.
+const REMEMBERED: usize = 10_000;
+
 /// How long a stopping process waits for Redis to take the last rings; lost ones ring again.
 const LAST_RINGS: Duration = Duration::from_secs(2);
 
@@ -112,5 +115,6 @@ fn limits(slots: NonZeroUsize) -> Limits {
         most: MOST_IN_FLIGHT.min(share),
         line: LINE,
         all_lines: ALL_LINES,
+        remembered: REMEMBERED,
     }
 }

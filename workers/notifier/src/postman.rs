@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use domain::{DeliveryId, Timestamp};
+use domain::{DeliveryId, EndpointId, Timestamp};
 use queue::{Bell, HandlerError, Job, Stream};
 use runtime::egress::EgressClient;
 use runtime::{Clock, FailPoint, fail_point};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt::{Attempt, attempt};
 use crate::judgement::{Judgement, Outcome, judge};
 use crate::lanes::{Lanes, Pace, Permit};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::meters;
 
 /// How long one job works off its endpoint's line before the rest of the line goes back to the
@@ -47,42 +47,58 @@ impl Postman {
         self.ring_for(&self.lanes.empty());
     }
 
+    /// What came of an attempt is recorded while the next one is made, as the endpoint need not
+    /// wait for that; unless the endpoint is to get nothing more.
     async fn work_off(&self, permit: Permit, first: DeliveryId) -> Result<(), HandlerError> {
         let begun = Instant::now();
         let mut turn = Some((permit, first));
+        let mut made = None;
         while let Some((permit, delivery)) = turn {
-            self.deliver(delivery, &permit).await?;
+            let (recorded, attempted) =
+                tokio::join!(self.record(made.take()), self.deliver(delivery, &permit));
+            made = attempted?;
+            if recorded.is_err() || made.as_ref().is_some_and(|made| made.disable.is_some()) {
+                self.record(made.take()).await?;
+                recorded?;
+            }
             if self.shutdown.is_cancelled() || begun.elapsed() >= TURN {
                 self.ring_for(&permit.take_line());
                 break;
             }
             turn = permit.next();
         }
-        Ok(())
+        Ok(self.record(made).await?)
     }
 
-    async fn deliver(&self, id: DeliveryId, permit: &Permit) -> Result<(), HandlerError> {
-        let Some(delivery) = self.ledger.claim(id).await? else { return Ok(()) };
+    /// Attempts a delivery, unless it is not due or somebody else has it.
+    async fn deliver(&self, id: DeliveryId, permit: &Permit) -> Result<Option<Made>, HandlerError> {
+        let Some(delivery) = self.ledger.claim(id).await? else { return Ok(None) };
         let now = self.now();
         if now.plus(self.timeout) > delivery.lease_until {
             // Claiming took so long that the call could outlive the claim. It runs out by itself.
             tracing::warn!(delivery = %id, "the claim is too old to be used");
-            return Ok(());
+            return Ok(None);
         }
         let attempt = attempt(&self.egress, &delivery, self.timeout, now).await;
         fail_point(FailPoint::AfterAttempt);
-        let failures = delivery.attempts.saturating_add(1);
-        let judgement = judge(attempt.met, failures, self.now(), jitter());
+        let over = self.now();
+        let judgement = judge(attempt.met, delivery.attempts.saturating_add(1), over, jitter());
         permit.note(pace(judgement.outcome));
         log(&delivery, &attempt, &judgement);
         meters::attempted(judgement.outcome, attempt.took);
-        self.ledger.record(record(&delivery, attempt, judgement, now)).await?;
         if judgement.outcome == Outcome::Delivered {
-            meters::delivered(delivery.created_at, self.now());
+            meters::delivered(delivery.created_at, over);
         }
-        if let Some(reason) = judgement.disable {
-            tracing::warn!(endpoint = %delivery.endpoint, reason, "an endpoint is disabled");
-            self.ledger.disable(delivery.endpoint, reason).await?;
+        let (endpoint, disable) = (delivery.endpoint, judgement.disable);
+        Ok(Some(Made { record: record(&delivery, attempt, judgement, now), endpoint, disable }))
+    }
+
+    async fn record(&self, made: Option<Made>) -> Result<(), LedgerError> {
+        let Some(Made { record, endpoint, disable }) = made else { return Ok(()) };
+        self.ledger.record(record).await?;
+        if let Some(reason) = disable {
+            tracing::warn!(%endpoint, reason, "an endpoint is disabled");
+            self.ledger.disable(endpoint, reason).await?;
         }
         Ok(())
     }
@@ -95,6 +111,14 @@ impl Postman {
     fn now(&self) -> Timestamp {
         Timestamp::from_unix_ms(self.clock.now_unix_ms())
     }
+}
+
+/// An attempt that is over and not recorded yet.
+struct Made {
+    record: AttemptRecord,
+    endpoint: EndpointId,
+    /// Why the endpoint is to get nothing more.
+    disable: Option<&'static str>,
 }
 
 fn record(
