@@ -26,8 +26,12 @@ const DEEP: u64 = 64;
 /// With every so many-th head, that is.
 const DEEP_LOOKS: u64 = 16;
 
-/// So many transactions are recorded at once: each waits for the ledger most of the time.
-const AT_ONCE: usize = 8;
+/// So many transactions are asked about at once: each waits for the node most of the time.
+const FOLLOWED_AT_ONCE: usize = 8;
+
+/// So many are recorded at once. The ledger gains nothing by more, and what is recorded first is told
+/// to its sellers while the others wait their turn.
+const RECORDED_AT_ONCE: usize = 2;
 
 /// What the watcher remembers from one look to the next.
 #[derive(Debug, Default)]
@@ -119,7 +123,7 @@ async fn step(network: &Arc<Network>, seen: &mut Seen) -> Result<(), SettleError
     );
     let followed = stream::iter(wanted.collect::<Vec<_>>())
         .map(async |transaction| (transaction.id, follow(network, &transaction, &canon).await));
-    let mut followed = std::pin::pin!(followed.buffer_unordered(AT_ONCE));
+    let mut followed = std::pin::pin!(followed.buffer_unordered(FOLLOWED_AT_ONCE));
     while let Some((transaction, is_followed)) = followed.next().await {
         match is_followed {
             true => network.tracker.note_unseen(transaction, false),
@@ -187,7 +191,7 @@ async fn read_blocks(
                 let recorded = network.mined(&transaction, &receipt, canon).await;
                 (transaction.id, receipt.tx_hash, recorded)
             });
-        let mut recorded = std::pin::pin!(recorded.buffer_unordered(AT_ONCE));
+        let mut recorded = std::pin::pin!(recorded.buffer_unordered(RECORDED_AT_ONCE));
         while let Some((transaction, tx, recorded)) = recorded.next().await {
             if let Err(error) = recorded {
                 tracing::warn!(%error, %tx, "a mined transaction is read again");
