@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use access::ApiKeys;
 use domain::{PaymentId, Timestamp};
-use queue::{Bell, Job, Stream};
+use queue::{Bell, Job, Queue, Stream};
 use runtime::{Clock, TraceContext};
 use store::Store;
+use tokio_util::sync::CancellationToken;
 
 use crate::Settings;
+use crate::door::Door;
 use crate::intake::Register;
 
 /// How long a stopping process waits for Redis to take the last rings; lost ones ring again.
@@ -25,6 +27,7 @@ pub struct App {
 struct Shared {
     settings: Settings,
     keys: ApiKeys,
+    door: Door,
     register: Register,
     bell: Bell,
     clock: Clock,
@@ -34,9 +37,20 @@ impl App {
     /// Puts the parts together. Must be called within a tokio runtime: the task that gathers
     /// submissions into commits starts here.
     pub fn new(settings: Settings, store: Store, bell: Bell, clock: Clock) -> Self {
+        let door = Door::new(settings.max_in_flight, settings.max_backlog);
         let register = Register::open(store.clone(), settings.max_batch);
         let keys = ApiKeys::new(store);
-        Self { shared: Arc::new(Shared { settings, keys, register, bell, clock }) }
+        Self { shared: Arc::new(Shared { settings, keys, door, register, bell, clock }) }
+    }
+
+    /// Takes nothing while more payments wait in these streams than may, until `shutdown`.
+    pub async fn heed_backlog(
+        &self,
+        queue: Queue,
+        streams: Vec<Stream>,
+        shutdown: CancellationToken,
+    ) {
+        self.door().clone().watch(queue, streams, shutdown).await;
     }
 
     /// Waits until everything taken so far is committed and, if Redis is there, rung for. To be
@@ -54,6 +68,10 @@ impl App {
 
     pub(crate) fn keys(&self) -> &ApiKeys {
         &self.shared.keys
+    }
+
+    pub(crate) fn door(&self) -> &Door {
+        &self.shared.door
     }
 
     pub(crate) fn register(&self) -> &Register {

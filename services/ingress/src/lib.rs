@@ -7,6 +7,7 @@
 mod answer;
 mod app;
 mod digest;
+mod door;
 mod idempotency;
 mod intake;
 mod refusal;
@@ -17,7 +18,9 @@ mod submit;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::post;
-use queue::Queue;
+use domain::ChainId;
+use queue::{Queue, Stream};
+use runtime::config::NetworkConfig;
 use runtime::{Clock, Config, http};
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -48,12 +51,28 @@ pub async fn run(
     clock: Clock,
     shutdown: CancellationToken,
 ) -> Result<(), IngressError> {
+    door::describe_metrics();
     let app = App::new(Settings::from_config(config)?, store, queue.bell(), clock);
+    let heeding = {
+        let (app, queue, shutdown) = (app.clone(), queue.clone(), shutdown.clone());
+        let streams = streams(config)?;
+        tokio::spawn(async move { app.heed_backlog(queue, streams, shutdown).await })
+    };
     let listener = http::bind(config.ingress.listen).await?;
     tracing::info!(address = %listener.local_addr()?, "taking payments");
     http::serve(listener, router(app.clone()), shutdown).await;
     app.finish().await;
+    heeding.abort();
     Ok(())
+}
+
+/// Where payments wait for a worker.
+fn streams(config: &Config) -> Result<Vec<Stream>, SettingsError> {
+    let of = |network: &NetworkConfig| {
+        let chain = ChainId::new(network.chain_id);
+        chain.map(Stream::settle).ok_or(SettingsError::ChainId(network.chain_id))
+    };
+    std::iter::once(Ok(Stream::Risk)).chain(config.networks.iter().map(of)).collect()
 }
 
 /// The routes of the payment API, with everything that its answers have in common.

@@ -5,6 +5,7 @@ use runtime::{FieldError, Problem, ProblemCode};
 use x402::{Refusal, RefusalKind};
 
 use crate::Settings;
+use crate::door::Full;
 use crate::intake::NotAccepted;
 
 /// The answer to a settle request that cannot be taken.
@@ -40,6 +41,13 @@ const fn codes(kind: RefusalKind) -> (ProblemCode, &'static str) {
         }
         RefusalKind::InvalidSignature => (ProblemCode::InvalidSignature, "invalid"),
     }
+}
+
+/// The answer to a submission that there is no room for.
+pub(crate) fn no_room(full: Full, settings: &Settings) -> Problem {
+    Problem::new(ProblemCode::Overloaded)
+        .detail(full.to_string())
+        .retry_after_secs(settings.unavailable_retry_after_secs)
 }
 
 /// The answer when a submission was not committed, or may not have been.

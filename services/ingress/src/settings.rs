@@ -18,6 +18,10 @@ pub struct Settings {
     pub max_body_bytes: usize,
     /// The most payments committed together.
     pub max_batch: usize,
+    /// The most submissions worked on at once.
+    pub max_in_flight: usize,
+    /// The most payments that may wait for risk and settlement.
+    pub max_backlog: u64,
     /// When a seller should first ask for the status, in seconds.
     pub status_retry_after_secs: u32,
     /// When to come back while payments cannot be stored, in seconds.
@@ -48,6 +52,8 @@ impl Settings {
             min_validity_secs,
             max_validity_secs,
             max_batch,
+            max_in_flight,
+            max_backlog,
             status_retry_after_secs,
             unavailable_retry_after_secs,
         } = config.ingress.clone();
@@ -61,6 +67,8 @@ impl Settings {
             public_url,
             max_body_bytes,
             max_batch,
+            max_in_flight,
+            max_backlog,
             status_retry_after_secs,
             unavailable_retry_after_secs,
         })

@@ -33,6 +33,7 @@ pub(crate) async fn submit_payment(State(app): State<App>, request: Request) -> 
 }
 
 async fn submit(app: &App, request: Request) -> Result<Answer, Problem> {
+    let _place = app.door().enter().map_err(|full| refusal::no_room(full, app.settings()))?;
     let (head, body) = request.into_parts();
     let call = Call::read(app, &head).await?;
     let body = json::read_body(Request::from_parts(head, body)).await?;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
 mod accepted;
+mod crowds;
 mod outages;
 mod refused;
 mod repeated;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use access::ApiToken;
 use domain::{AccountId, ApiKeyId, Payment, Scope, Timestamp};
 use ingress::{App, Settings, router};
-use queue::{Queue, QueueConfig};
+use queue::{Queue, QueueConfig, Stream};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{RequestBuilder, Response};
 use runtime::Clock;
@@ -46,9 +46,23 @@ pub(crate) struct ShopBuilder {
     redis_url: String,
     public_url: Option<PublicUrl>,
     pool: Option<(u32, Duration)>,
+    max_in_flight: usize,
+    max_backlog: u64,
 }
 
 impl ShopBuilder {
+    /// It works on so many submissions at once.
+    pub(crate) fn max_in_flight(mut self, most: usize) -> Self {
+        self.max_in_flight = most;
+        self
+    }
+
+    /// It takes nothing while more than this wait.
+    pub(crate) fn max_backlog(mut self, most: u64) -> Self {
+        self.max_backlog = most;
+        self
+    }
+
     /// Rings for new payments in this Redis.
     pub(crate) fn redis(mut self, url: String) -> Self {
         self.redis_url = url;
@@ -87,6 +101,8 @@ impl ShopBuilder {
             public_url: self.public_url,
             max_body_bytes: 65_536,
             max_batch: 64,
+            max_in_flight: self.max_in_flight,
+            max_backlog: self.max_backlog,
             status_retry_after_secs: 1,
             unavailable_retry_after_secs: 2,
         };
@@ -95,6 +111,8 @@ impl ShopBuilder {
         let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
+        let (door, stop) = (app.clone(), shutdown.clone());
+        tokio::spawn(async move { door.heed_backlog(queue, vec![Stream::Risk], stop).await });
         tokio::spawn(runtime::http::serve(listener, router(app), shutdown.clone()));
         (address, shutdown.drop_guard())
     }
@@ -107,7 +125,13 @@ impl Shop {
     }
 
     pub(crate) fn builder() -> ShopBuilder {
-        ShopBuilder { redis_url: NO_REDIS.to_owned(), public_url: None, pool: None }
+        ShopBuilder {
+            redis_url: NO_REDIS.to_owned(),
+            public_url: None,
+            pool: None,
+            max_in_flight: 1_024,
+            max_backlog: 1_000,
+        }
     }
 
     /// `POST /v1/payments` by the shop's own seller.

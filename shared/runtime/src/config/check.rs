@@ -106,6 +106,8 @@ fn zeros(config: &Config) -> Vec<Issue> {
         ("http_client.timeout_ms", config.http_client.timeout_ms),
         ("ingress.max_body_bytes", wide(config.ingress.max_body_bytes)),
         ("ingress.max_batch", wide(config.ingress.max_batch)),
+        ("ingress.max_in_flight", wide(config.ingress.max_in_flight)),
+        ("ingress.max_backlog", config.ingress.max_backlog),
         ("results.recheck_ms", config.results.recheck_ms),
         ("results.max_waiters", wide(config.results.max_waiters)),
         ("risk.concurrency", wide(config.risk.concurrency)),

@@ -58,6 +58,10 @@ pub struct IngressConfig {
     pub max_validity_secs: u64,
     /// The most payments stored in one statement.
     pub max_batch: usize,
+    /// Submissions worked on at once; further ones are asked to come back.
+    pub max_in_flight: usize,
+    /// While more payments than this wait for risk and settlement, no further ones are taken.
+    pub max_backlog: u64,
     /// `Retry-After` of a 202, in seconds.
     pub status_retry_after_secs: u32,
     /// `Retry-After` of a 503 while payments cannot be stored, in seconds.

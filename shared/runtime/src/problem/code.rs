@@ -86,6 +86,7 @@ problem_codes! {
     InvalidWebhookUrl = "invalid_webhook_url", UNPROCESSABLE_ENTITY, Never, "The webhook URL may not be called";
     RateLimited = "rate_limited", TOO_MANY_REQUESTS, Later, "Too many requests";
     InternalError = "internal_error", INTERNAL_SERVER_ERROR, Later, "Something went wrong on our side";
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, Later, "More payments wait than can be worked off soon";
     AcceptUnavailable = "accept_unavailable", SERVICE_UNAVAILABLE, Later, "Payments cannot be accepted at the moment";
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, Later, "The service is not available at the moment";
 }
