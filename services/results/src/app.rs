@@ -11,6 +11,7 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::Settings;
+use crate::desk::Desk;
 use crate::refusal::Refusal;
 use crate::waiters::Waiters;
 use crate::watch::Watchtower;
@@ -26,6 +27,7 @@ struct Shared {
     settings: Settings,
     keys: ApiKeys,
     store: Store,
+    desk: Desk,
     watchtower: Watchtower,
     waiters: Waiters,
     herald: Herald,
@@ -45,8 +47,9 @@ impl App {
         let watchtower =
             Watchtower::new(queue.subscribe(), store.clone(), settings.recheck, stopping);
         let waiters = Waiters::new(settings.max_waiters, settings.max_waiters_per_key);
+        let desk = Desk::new(store.clone(), settings.max_waiters);
         let (keys, herald) = (ApiKeys::new(store.clone()), Herald::new(queue));
-        let shared = Shared { settings, keys, store, watchtower, waiters, herald, clock };
+        let shared = Shared { settings, keys, store, desk, watchtower, waiters, herald, clock };
         Self { shared: Arc::new(shared) }
     }
 
@@ -70,6 +73,10 @@ impl App {
 
     pub(crate) fn store(&self) -> &Store {
         &self.shared.store
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.shared.desk
     }
 
     pub(crate) fn watchtower(&self) -> &Watchtower {

@@ -28,7 +28,7 @@ pub(crate) async fn cancel_payment(
     let caller = app.caller(&headers, Scope::PaymentsWrite).await?;
     Query::read(query.as_deref())?.finish()?;
     let canceled = cancel(&app, caller.account, id(&payment)?).await?;
-    let answer = PaymentAnswer::gather(app.store(), canceled).await?;
+    let answer = PaymentAnswer::gather(app.desk(), canceled).await?;
     Ok(answer.into_response(app.settings()))
 }
 

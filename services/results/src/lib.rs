@@ -4,7 +4,9 @@
 //! channel, and by a slow look into the ledger where that was lost.
 
 mod app;
+mod archive;
 mod cancel_payment;
+mod desk;
 mod etag;
 mod list_payments;
 mod page;

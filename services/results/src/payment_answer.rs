@@ -6,10 +6,12 @@ use axum::Json;
 use axum::http::header::{CACHE_CONTROL, ETAG, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::{B256, Payment, PaymentResource, PaymentState, StateName, TransactionId};
+use domain::{Payment, PaymentResource, PaymentState, StateName, TransactionId};
 use serde::Serialize;
-use store::{DeliveryCounts, Store, StoreError, TimelineEntry};
+use store::{DeliveryCounts, TimelineEntry};
 
+use crate::desk::{Desk, Details};
+use crate::refusal::Refusal;
 use crate::{Settings, etag};
 
 /// What may be kept of a payment that can still change: nothing, unasked.
@@ -33,9 +35,7 @@ const MILLIS_PER_SECOND: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) struct PaymentAnswer {
     payment: Payment,
-    carrier: Option<B256>,
-    timeline: Vec<TimelineEntry>,
-    webhooks: DeliveryCounts,
+    details: Details,
 }
 
 #[derive(Serialize)]
@@ -50,31 +50,17 @@ struct Body<'a> {
 
 impl PaymentAnswer {
     /// Gathers what is shown beside a payment.
-    pub(crate) async fn gather(store: &Store, payment: Payment) -> Result<Self, StoreError> {
-        let carriers = carrier(&payment);
-        let (timeline, webhooks, hashes) = tokio::try_join!(
-            store.timeline(payment.id),
-            store.delivery_counts(payment.id),
-            async {
-                match carriers {
-                    Some(transaction) => store.newest_hashes(&[transaction]).await,
-                    None => Ok(std::collections::HashMap::default()),
-                }
-            },
-        )?;
-        // A change since the payment was read must not show in one part of the answer alone.
-        let version = payment.version;
-        let timeline = timeline.into_iter().filter(|entry| entry.version <= version).collect();
-        let carrier = carriers.and_then(|transaction| hashes.get(&transaction).copied());
-        Ok(Self { payment, carrier, timeline, webhooks })
+    pub(crate) async fn gather(desk: &Desk, payment: Payment) -> Result<Self, Refusal> {
+        let details = desk.details(&payment).await?;
+        Ok(Self { payment, details })
     }
 
     /// 200 with the payment.
     pub(crate) fn into_response(self, settings: &Settings) -> Response {
         let body = Body {
-            payment: PaymentResource::new(&self.payment, self.carrier),
-            timeline: &self.timeline,
-            webhooks: self.webhooks,
+            payment: PaymentResource::new(&self.payment, self.details.carrier),
+            timeline: &self.details.timeline,
+            webhooks: self.details.webhooks,
             next_poll_ms: next_poll(&self.payment, settings).map(millis),
         };
         let mut response = Json(body).into_response();

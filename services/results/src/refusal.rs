@@ -1,10 +1,11 @@
 //! How what went wrong is told to the client.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use access::Denied;
 use axum::response::{IntoResponse, Response};
-use runtime::{Problem, ProblemCode};
+use runtime::{CoalesceError, Problem, ProblemCode};
 use store::StoreError;
 
 /// Why a request has no answer but a problem.
@@ -32,12 +33,26 @@ impl From<ProblemCode> for Refusal {
 /// The ledger's own words are for the log.
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
+        Arc::new(error).into()
+    }
+}
+
+/// What several requests were told at once.
+impl From<Arc<StoreError>> for Refusal {
+    fn from(error: Arc<StoreError>) -> Self {
         if error.is_unavailable() {
             tracing::warn!(%error, "the ledger does not answer");
             return ProblemCode::Unavailable.into();
         }
         tracing::error!(%error, "the ledger refused");
         ProblemCode::InternalError.into()
+    }
+}
+
+impl From<CoalesceError> for Refusal {
+    fn from(error: CoalesceError) -> Self {
+        tracing::warn!(%error, "more is asked than can be read");
+        ProblemCode::Unavailable.into()
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn show_payment(
     let mut response = if asked.has(payment.version) {
         not_modified(&payment, app.settings())
     } else {
-        let answer = PaymentAnswer::gather(app.store(), payment).await?;
+        let answer = PaymentAnswer::gather(app.desk(), payment).await?;
         answer.into_response(app.settings())
     };
     asked.mark(&mut response, heard);
@@ -154,6 +154,6 @@ fn count_poll(outcome: &'static str) {
 
 /// The caller's payment; anybody else's is told like one that never was.
 async fn load(app: &App, caller: Caller, id: PaymentId) -> Result<Payment, Refusal> {
-    let found = app.store().find_payment(caller.account, id).await?;
+    let found = app.desk().payment(caller.account, id).await?;
     found.ok_or_else(|| ProblemCode::NotFound.into())
 }

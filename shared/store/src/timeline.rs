@@ -1,11 +1,14 @@
 //! The journal of a payment.
 
+use std::collections::HashMap;
+
 use domain::{B256, EventId, EventType, Payment, PaymentId, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
+use crate::payment::uuids;
 use crate::row::{count, moment};
 use crate::{Store, StoreError};
 
@@ -31,24 +34,35 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the ledger cannot answer.
     pub async fn timeline(&self, payment: PaymentId) -> Result<Vec<TimelineEntry>, StoreError> {
+        Ok(self.timelines(&[payment]).await?.remove(&payment).unwrap_or_default())
+    }
+
+    /// Every change of each of these payments, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn timelines(
+        &self,
+        payments: &[PaymentId],
+    ) -> Result<HashMap<PaymentId, Vec<TimelineEntry>>, StoreError> {
         let rows = sqlx::query!(
-            "select version, type, state, at, detail from payment_events
-             where payment_id = $1 order by version",
-            payment.uuid(),
+            "select payment_id, version, type, state, at, detail from payment_events
+             where payment_id = any($1) order by payment_id, version",
+            &uuids(payments),
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(TimelineEntry {
-                    version: count(row.version)?,
-                    status: row.state,
-                    r#type: row.r#type,
-                    at: moment(row.at),
-                    detail: row.detail,
-                })
-            })
-            .collect()
+        let mut timelines: HashMap<PaymentId, Vec<TimelineEntry>> = HashMap::new();
+        for row in rows {
+            timelines.entry(PaymentId::new(row.payment_id)).or_default().push(TimelineEntry {
+                version: count(row.version)?,
+                status: row.state,
+                r#type: row.r#type,
+                at: moment(row.at),
+                detail: row.detail,
+            });
+        }
+        Ok(timelines)
     }
 }
 

@@ -8,6 +8,7 @@ mod canceling;
 mod endpoints;
 mod listing;
 mod ownership;
+mod remembering;
 mod running;
 mod showing;
 mod waiting;

@@ -1,7 +1,10 @@
 //! Deliveries as their seller sees them.
 
+use std::collections::HashMap;
+
 use domain::{AccountId, DeliveryId, EndpointId, EventId, PaymentId, Timestamp};
 
+use crate::payment::uuids;
 use crate::row::{count, moment, unsigned};
 use crate::{Store, StoreError};
 
@@ -91,26 +94,34 @@ impl Store {
             .collect()
     }
 
-    /// How the deliveries of a payment's events stand.
+    /// How the deliveries of these payments' events stand; of those that have none, nothing.
     ///
     /// # Errors
     /// [`StoreError`] when the ledger cannot answer.
-    pub async fn delivery_counts(&self, payment: PaymentId) -> Result<DeliveryCounts, StoreError> {
-        let row = sqlx::query!(
-            r#"select
-                 count(*) filter (where state in ('pending', 'held')) as "pending!",
-                 count(*) filter (where state = 'delivered') as "delivered!",
-                 count(*) filter (where state in ('exhausted', 'aborted')) as "failed!"
-               from webhook_deliveries
-               where event_id in (select id from payment_events where payment_id = $1)"#,
-            payment.uuid(),
+    pub async fn delivery_counts(
+        &self,
+        payments: &[PaymentId],
+    ) -> Result<HashMap<PaymentId, DeliveryCounts>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select e.payment_id,
+                 count(*) filter (where d.state in ('pending', 'held')) as "pending!",
+                 count(*) filter (where d.state = 'delivered') as "delivered!",
+                 count(*) filter (where d.state in ('exhausted', 'aborted')) as "failed!"
+               from payment_events e join webhook_deliveries d on d.event_id = e.id
+               where e.payment_id = any($1) group by e.payment_id"#,
+            &uuids(payments),
         )
-        .fetch_one(&self.pool)
+        .fetch_all(&self.pool)
         .await?;
-        Ok(DeliveryCounts {
-            pending: unsigned(row.pending)?,
-            delivered: unsigned(row.delivered)?,
-            failed: unsigned(row.failed)?,
-        })
+        rows.into_iter()
+            .map(|row| {
+                let counts = DeliveryCounts {
+                    pending: unsigned(row.pending)?,
+                    delivered: unsigned(row.delivered)?,
+                    failed: unsigned(row.failed)?,
+                };
+                Ok((PaymentId::new(row.payment_id), counts))
+            })
+            .collect()
     }
 }

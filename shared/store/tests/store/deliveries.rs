@@ -237,7 +237,7 @@ async fn how_the_deliveries_of_a_payment_stand_is_counted() {
     ledger.store().delete_endpoint(ledger.seller, gone, NOW).await.unwrap();
     ledger.store().disable_endpoint(off, "why", NOW).await.unwrap();
 
-    let counts = ledger.store().delivery_counts(payment.id).await.unwrap();
+    let counts = ledger.store().delivery_counts(&[payment.id]).await.unwrap()[&payment.id];
     assert_eq!(counts, DeliveryCounts { pending: 1, delivered: 1, failed: 2 });
 }
 

@@ -223,7 +223,7 @@ async fn payments_are_read(ledger: &Ledger) {
     process.store.load_signed(&ids).await.unwrap();
     process.store.versions(&ids).await.unwrap();
     process.store.timeline(ids[0]).await.unwrap();
-    process.store.delivery_counts(ids[0]).await.unwrap();
+    process.store.delivery_counts(&ids).await.unwrap();
     process.assert_walked_through_nothing("load").await;
 
     let before = Some(PaymentId::new(id(5, PAYMENTS / 2)));
