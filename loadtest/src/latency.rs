@@ -5,6 +5,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::course::{Curve, SHARES};
+
 /// A histogram of times up to two minutes, to three digits.
 #[derive(Clone, Debug)]
 pub(crate) struct Latencies(Histogram<u64>);
@@ -28,6 +30,13 @@ impl Latencies {
 
     pub(crate) fn record(&mut self, time: Duration) {
         self.0.saturating_record(u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1));
+    }
+
+    /// The whole of it, for a plot.
+    #[expect(clippy::float_arithmetic, reason = "figures for people; no amount is among them")]
+    pub(crate) fn curve(&self) -> Curve {
+        let ms = |share| self.0.value_at_quantile(share) as f64 / 1_000.0;
+        SHARES.map(|share| (share, ms(share))).to_vec()
     }
 
     #[expect(clippy::float_arithmetic, reason = "figures for people; no amount is among them")]

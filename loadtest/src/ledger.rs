@@ -40,9 +40,10 @@ impl World {
         until(END, async || self.backlog().await == 0).await;
     }
 
-    /// How many payments there are.
+    /// How many payments the run has brought.
     pub(crate) async fn stored(&self) -> u64 {
-        number(self.pool(), "select count(*)::text as n from payments").await
+        let all = number(self.pool(), "select count(*)::text as n from payments").await;
+        all.saturating_sub(self.seeded.map_or(0, |seeded| seeded.payments))
     }
 
     /// The ledger's time now, as PostgreSQL writes it: what is accepted from here on belongs to the next run.

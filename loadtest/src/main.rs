@@ -4,33 +4,42 @@
 
 mod check;
 mod connection;
+mod course;
+mod follow;
 mod latency;
 mod ledger;
 mod offer;
 mod order;
+mod page;
+mod plot;
 mod receiver;
 mod report;
 mod role;
 mod scenario;
 mod schedule;
 mod search;
+mod seed;
 mod world;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::order::Mix;
-use crate::scenario::{Answer, Plan, accept, burst, duplicates, lone, settle};
+use crate::order::{Market, Mix, sign};
+use crate::scenario::{Answer, Plan, accept, burst, duplicates, full_ledger, lone, scale, settle};
 use crate::schedule::Arrivals;
 
 /// Starts every role on servers of its own, posts payments at fixed times whatever becomes of those
 /// before them, follows each to its end, and compares ledger, chain and webhooks. Latencies count
 /// from when a request was due. Exits 1 when a promise was broken.
 #[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     /// What to find out; everything, unless named.
     scenarios: Vec<Name>,
     /// Shorter, and accept, settle and lone alone.
@@ -54,12 +63,29 @@ struct Args {
     /// Signers.
     #[arg(long, default_value_t = 4)]
     signers: u64,
+    /// Processes of each worker: risk, settlement, notifier.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    workers: u16,
+    /// Payments that the ledger holds from before.
+    #[arg(long, default_value_t = 0)]
+    stored: u64,
     /// The same seed posts at the same times.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where report.json and report.md go.
+    /// Where report.json, report.md and report.html go.
     #[arg(long, default_value = "target/bench")]
     into: PathBuf,
+}
+
+/// What else this program does.
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum Instead {
+    /// Prints signed requests, a line each, for other load generators; they are valid for 50 minutes.
+    Bodies {
+        /// How many.
+        #[arg(long)]
+        count: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,11 +95,21 @@ enum Name {
     Lone,
     Burst,
     Duplicates,
+    FullLedger,
+    Scale,
 }
 
 impl Name {
     const QUICK: [Self; 3] = [Self::Accept, Self::Settle, Self::Lone];
-    const ALL: [Self; 5] = [Self::Accept, Self::Settle, Self::Lone, Self::Burst, Self::Duplicates];
+    const ALL: [Self; 7] = [
+        Self::Accept,
+        Self::Settle,
+        Self::Lone,
+        Self::Burst,
+        Self::Duplicates,
+        Self::FullLedger,
+        Self::Scale,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -82,12 +118,14 @@ impl Name {
             Self::Lone => "lone",
             Self::Burst => "burst",
             Self::Duplicates => "duplicates",
+            Self::FullLedger => "full_ledger",
+            Self::Scale => "scale",
         }
     }
 
     async fn run(self, args: &Args) -> Answer {
         let long = match self {
-            Self::Accept => 20,
+            Self::Accept | Self::FullLedger | Self::Scale => 20,
             Self::Settle | Self::Lone | Self::Burst | Self::Duplicates => 60,
         };
         let (probe, hold) = if args.quick { (2, 10) } else { (4, long) };
@@ -98,6 +136,8 @@ impl Name {
             rate: args.rate,
             mix: Mix { repeated: args.repeated, bad: args.bad },
             signers: args.signers,
+            workers: usize::from(args.workers),
+            stored: args.stored,
             seed: args.seed,
             logs: args.into.join("logs").join(self.as_str()),
         };
@@ -107,14 +147,31 @@ impl Name {
             Self::Lone => lone::run(&plan).await,
             Self::Burst => burst::run(&plan).await,
             Self::Duplicates => duplicates::run(&plan).await,
+            Self::FullLedger => full_ledger::run(&plan).await,
+            Self::Scale => scale::run(&plan).await,
         }
     }
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(Instead::Bodies { count }) = args.instead {
+        return print_bodies(count);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(run(&args))
+}
+
+/// Of many buyers to many sellers, each different from every other.
+fn print_bodies(count: usize) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    for order in sign(&Market::of_strangers(), count, Mix::default(), 1) {
+        // Whoever reads them has had enough.
+        if out.write_all(&order.body).and_then(|()| out.write_all(b"\n")).is_err() {
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
 }
 
 #[expect(clippy::print_stderr, reason = "a run of minutes says where it is")]

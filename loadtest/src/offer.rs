@@ -10,9 +10,12 @@ use http_body_util::Full;
 use hyper::Request;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::connection::Connections;
+use crate::course::Curve;
+use crate::follow::{Followed, follow};
 use crate::latency::{Latencies, Percentiles};
 use crate::order::{Kind, Order};
 
@@ -25,10 +28,18 @@ const LATE: Duration = Duration::from_millis(10);
 /// The most connections.
 const CONNECTIONS: usize = 256;
 
+/// One payment of so many is followed by its status.
+const FOLLOWED_OF: usize = 50;
+
+/// Connections for that: more wait at a time than are answered.
+const WAITING: usize = 512;
+
 /// Whom to send to, and as whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) ingress: SocketAddr,
+    /// Whom to ask what became of a payment, where somebody serves that.
+    pub(crate) results: Option<SocketAddr>,
     /// Each seller's API key.
     pub(crate) keys: Vec<String>,
 }
@@ -40,8 +51,11 @@ pub(crate) struct Offered {
     pub(crate) payments: Vec<PaymentId>,
     /// From when each request was due to when it was answered.
     pub(crate) latency: Percentiles,
+    pub(crate) curve: Curve,
     pub(crate) counts: Counts,
     pub(crate) took: Duration,
+    /// Those whose status is followed, once they are over.
+    pub(crate) followed: JoinHandle<Vec<(PaymentId, Followed)>>,
 }
 
 /// What became of the requests.
@@ -52,6 +66,8 @@ pub(crate) struct Counts {
     pub(crate) late: u64,
     /// Answered in no way that fits their kind, by answer.
     pub(crate) unexpected: BTreeMap<String, u64>,
+    /// Asked to come back: 503 with `Retry-After`, as there was no room.
+    pub(crate) turned_away: u64,
     /// Not answered.
     pub(crate) unanswered: u64,
 }
@@ -59,7 +75,7 @@ pub(crate) struct Counts {
 impl Counts {
     /// Requests that were not answered as they should be.
     pub(crate) fn failed(&self) -> u64 {
-        self.unanswered + self.unexpected.values().sum::<u64>()
+        self.unanswered + self.turned_away + self.unexpected.values().sum::<u64>()
     }
 }
 
@@ -84,8 +100,10 @@ pub(crate) async fn offer(target: &Target, orders: &[Order], times: &[Duration])
     let keys: Vec<String> = target.keys.iter().map(|key| format!("Bearer {key}")).collect();
     let (tell, told) = mpsc::unbounded_channel();
     let counting = tokio::spawn(count(told));
+    let results = target.results.map(|address| Arc::new(Connections::to(address, WAITING)));
+    let (follow_up, mut followed) = mpsc::unbounded_channel();
     let began = Instant::now();
-    for (order, after) in orders.iter().zip(times) {
+    for (number, (order, after)) in orders.iter().zip(times).enumerate() {
         let due = began + *after;
         tokio::time::sleep_until(due).await;
         let was_late = due.elapsed() > LATE;
@@ -96,19 +114,35 @@ pub(crate) async fn offer(target: &Target, orders: &[Order], times: &[Duration])
             .body(Full::new(order.body.clone()))
             .unwrap();
         let (kind, tell, connections) = (order.kind, tell.clone(), Arc::clone(&connections));
+        let follower = results
+            .clone()
+            .filter(|_| number % FOLLOWED_OF == 0)
+            .map(|results| (results, keys[order.seller].clone(), follow_up.clone()));
         tokio::spawn(async move {
             let answer = tokio::time::timeout(PATIENCE, connections.send(request)).await;
             let answer = answer.ok().and_then(Result::ok).map(|(status, body)| {
                 (status.as_u16(), serde_json::from_slice(&body).unwrap_or_default())
             });
+            let after = due.elapsed();
+            let taken = answer.as_ref().and_then(|(status, body): &(u16, Body)| {
+                body.id.as_ref().filter(|_| *status < 300)?.parse::<PaymentId>().ok()
+            });
             // Whoever counts waits for every answer.
-            let _ = tell.send(Answered { kind, after: due.elapsed(), was_late, answer });
+            let _ = tell.send(Answered { kind, after, was_late, answer });
+            if let (Some(id), Some((results, bearer, follow_up))) = (taken, follower) {
+                let _ = follow_up.send((id, follow(results, bearer, id).await));
+            }
         });
     }
-    drop(tell);
+    drop((tell, follow_up));
+    let followed = tokio::spawn(async move {
+        let mut all = Vec::new();
+        while followed.recv_many(&mut all, usize::MAX).await > 0 {}
+        all
+    });
     let (payments, latencies, counts) = counting.await.unwrap();
-    let latency = latencies.percentiles();
-    Offered { payments, latency, counts, took: began.elapsed() }
+    let (latency, curve) = (latencies.percentiles(), latencies.curve());
+    Offered { payments, latency, curve, counts, took: began.elapsed(), followed }
 }
 
 async fn count(mut told: mpsc::UnboundedReceiver<Answered>) -> (Vec<PaymentId>, Latencies, Counts) {
@@ -122,7 +156,9 @@ async fn count(mut told: mpsc::UnboundedReceiver<Answered>) -> (Vec<PaymentId>, 
             counts.unanswered += 1;
             continue;
         };
-        if !kind.fits(status, code.as_deref()) {
+        if (status, code.as_deref()) == (503, Some("overloaded")) {
+            counts.turned_away += 1;
+        } else if !kind.fits(status, code.as_deref()) {
             let answer = format!("{kind:?}: {status} {}", code.unwrap_or_default());
             *counts.unexpected.entry(answer).or_default() += 1;
         }

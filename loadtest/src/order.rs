@@ -57,6 +57,26 @@ pub(crate) struct Market {
     pub(crate) pay_to: Vec<Address>,
 }
 
+/// The sellers share the payments, and so do the buyers.
+const SELLERS: usize = 4;
+const BUYERS: usize = 200;
+
+impl Market {
+    /// Buyers whom nobody knows, and sellers of their own.
+    pub(crate) fn of_strangers() -> Self {
+        let seller = |number| Address::with_last_byte(number) | Address::repeat_byte(0xa0);
+        Self {
+            buyers: (0..BUYERS).map(|_| Buyer::new()).collect(),
+            pay_to: (1..).map(seller).take(SELLERS).collect(),
+        }
+    }
+
+    /// The buyers' addresses.
+    pub(crate) fn addresses(&self) -> Vec<Address> {
+        self.buyers.iter().map(Buyer::address).collect()
+    }
+}
+
 /// What to post, in per cent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Mix {

@@ -142,7 +142,8 @@ async fn receive(
     StatusCode::OK
 }
 
-fn unix_ms(text: &str) -> Option<i64> {
+/// A time as our API writes it (RFC 3339).
+pub(crate) fn unix_ms(text: &str) -> Option<i64> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     i64::try_from(time.unix_timestamp_nanos() / 1_000_000).ok()
 }

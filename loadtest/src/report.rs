@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use comfy_table::Table;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::page::{page, table, told};
 use crate::scenario::Answer;
 
 /// What all of it ran on.
@@ -30,7 +30,15 @@ impl Machine {
     }
 }
 
-/// Writes `report.json` and `report.md` into the folder, and says how many promises were broken.
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { cores, processor, memory_mib } = self;
+        write!(f, "{cores} cores of {processor}, {memory_mib} MiB of memory, everything on it: ")?;
+        f.write_str("load generator, PostgreSQL, Redis, chain.")
+    }
+}
+
+/// Writes `report.json`, `report.md` and `report.html` into the folder, and says how many promises were broken.
 #[expect(clippy::print_stdout, reason = "the figures are what it was started for")]
 pub(crate) fn publish(answers: &[(&'static str, Answer)], folder: &Path) -> usize {
     let violations: Vec<String> = answers
@@ -39,15 +47,18 @@ pub(crate) fn publish(answers: &[(&'static str, Answer)], folder: &Path) -> usiz
         .collect();
     let scenarios: Map<String, Value> =
         answers.iter().map(|(name, answer)| ((*name).to_owned(), answer.figures.clone())).collect();
+    let machine = Machine::this();
     let report = json!({
-        "machine": Machine::this(),
+        "machine": machine,
         "scenarios": scenarios,
         "violations": violations.len(),
     });
     std::fs::create_dir_all(folder).unwrap();
     let text = serde_json::to_string_pretty(&report).unwrap();
     std::fs::write(folder.join("report.json"), text).unwrap();
-    std::fs::write(folder.join("report.md"), markdown(&report, &violations)).unwrap();
+    std::fs::write(folder.join("report.md"), markdown(&machine, &report, &violations)).unwrap();
+    let html = page(&machine.to_string(), &scenarios, &violations);
+    std::fs::write(folder.join("report.html"), html).unwrap();
     println!("{}", table(&scenarios));
     for violation in &violations {
         println!("broken: {violation}");
@@ -55,30 +66,12 @@ pub(crate) fn publish(answers: &[(&'static str, Answer)], folder: &Path) -> usiz
     violations.len()
 }
 
-fn table(scenarios: &Map<String, Value>) -> Table {
-    let mut table = Table::new();
-    table.set_header(["", "figure", "value"]);
-    for (name, figures) in scenarios {
-        for (figure, value) in figures.as_object().into_iter().flatten() {
-            table.add_row([name.as_str(), figure, &value.to_string()]);
-        }
-    }
-    table
-}
-
-fn markdown(report: &Value, violations: &[String]) -> String {
+fn markdown(machine: &Machine, report: &Value, violations: &[String]) -> String {
     let mut text = String::from("# What the pipeline does on this machine\n\n");
-    let machine = &report["machine"];
-    let _ = writeln!(
-        text,
-        "{} cores of {}, {} MiB of memory, everything on it: load generator, PostgreSQL, Redis, chain.",
-        machine["cores"],
-        machine["processor"].as_str().unwrap_or_default(),
-        machine["memory_mib"],
-    );
+    let _ = writeln!(text, "{machine}");
     for (name, figures) in report["scenarios"].as_object().into_iter().flatten() {
         let _ = writeln!(text, "\n## {name}\n\n| figure | value |\n|---|---|");
-        for (figure, value) in figures.as_object().into_iter().flatten() {
+        for (figure, value) in told(figures) {
             let _ = writeln!(text, "| {figure} | {value} |");
         }
     }

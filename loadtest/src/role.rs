@@ -62,6 +62,15 @@ impl Role {
         self.address("serving health and metrics").await
     }
 
+    /// The most memory that it has had so far, in MiB (proc(5), `VmHWM`).
+    pub(crate) fn most_memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_ascii_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or_default() / 1_024
+    }
+
     /// How long it has computed so far.
     pub(crate) fn computed(&self) -> Duration {
         computed(&format!("/proc/{}/stat", self.child.id()))

@@ -3,7 +3,9 @@
 pub(crate) mod accept;
 pub(crate) mod burst;
 pub(crate) mod duplicates;
+pub(crate) mod full_ledger;
 pub(crate) mod lone;
+pub(crate) mod scale;
 pub(crate) mod settle;
 
 use std::collections::HashSet;
@@ -30,6 +32,10 @@ pub(crate) struct Plan {
     pub(crate) rate: Option<u64>,
     pub(crate) mix: Mix,
     pub(crate) signers: u64,
+    /// Processes of each worker.
+    pub(crate) workers: usize,
+    /// Payments that the ledger holds from before.
+    pub(crate) stored: u64,
     pub(crate) seed: u64,
     /// Where the roles' logs go.
     pub(crate) logs: PathBuf,

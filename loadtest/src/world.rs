@@ -7,21 +7,21 @@ use std::time::Duration;
 use domain::{Address, U256};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use testkit::{Anvil, Buyer, Database, RedisServer, Seller, http};
+use testkit::{Anvil, Database, RedisServer, Seller, http};
 
 use crate::offer::Target;
 use crate::order::Market;
 use crate::receiver::Receiver;
 use crate::role::{Role, computed_here};
 use crate::scenario::Plan;
+use crate::seed::{Seeded, seed};
 
 /// Every role, in the order in which a payment passes them.
 pub(crate) const ALL: [&str; 6] =
     ["ingress", "risk", "settlement", "results", "notifier", "reconciler"];
 
-/// The sellers share the payments, and so do the buyers.
-const SELLERS: usize = 4;
-const BUYERS: usize = 200;
+/// What an operator starts more of when there is more to do.
+const WORKERS: [&str; 3] = ["risk", "settlement", "notifier"];
 
 /// More than any of them spends.
 const FUNDS: u64 = 1_000_000_000_000;
@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) target: Target,
     pub(crate) receiver: Receiver,
     pub(crate) signers: Vec<Address>,
+    /// What the ledger held before the run.
+    pub(crate) seeded: Option<Seeded>,
     roles: Vec<Role>,
     http: reqwest::Client,
     redis: RedisServer,
@@ -52,7 +54,7 @@ pub(crate) type Computed = BTreeMap<&'static str, u64>;
 pub(crate) type Calls = BTreeMap<String, u64>;
 
 impl World {
-    /// With these roles, each of them once, and so many signers.
+    /// With these roles, of workers as many processes as the plan has, and so many signers.
     pub(crate) async fn start(names: &[&'static str], plan: &Plan, signers: u64) -> Self {
         let (database, redis, anvil, receiver) = tokio::join!(
             Database::create(),
@@ -62,14 +64,17 @@ impl World {
         );
         let keys: Vec<String> =
             (1..=signers).map(|number| format!("{:064x}", FIRST_KEY + number)).collect();
-        let signers: Vec<Address> = keys.iter().map(|key| address_of(key)).collect();
-        for signer in &signers {
-            anvil.set_balance(*signer, U256::from(GAS_MONEY)).await;
-        }
+        let signers = give_gas_money(&anvil, &keys).await;
         let market = open_market(&anvil).await;
+        let seeded = match plan.stored {
+            0 => None,
+            stored => Some(seed(database.store.pool(), stored, &market.addresses()).await),
+        };
         std::fs::create_dir_all(&plan.logs).unwrap();
+        // Every process gets its share of the signers.
+        let lanes = signers.len().div_ceil(plan.workers).max(1);
         let config = plan.logs.join("quittance.toml");
-        std::fs::write(&config, settings(&anvil, signers.len().max(1))).unwrap();
+        std::fs::write(&config, settings(&anvil, lanes, names.contains(&"risk"))).unwrap();
         let keys: Vec<String> = keys.iter().map(|key| format!("eip155:84532={key}")).collect();
         let variables = |name: &str| {
             let mut variables = vec![
@@ -82,30 +87,37 @@ impl World {
             }
             variables
         };
-        let mut roles: Vec<Role> = Vec::new();
-        for (number, name) in names.iter().enumerate() {
-            roles.push(Role::start(name, &variables(name), &plan.logs, number));
-        }
+        let processes = |name| if WORKERS.contains(name) { plan.workers } else { 1 };
+        let started = names.iter().flat_map(|name| std::iter::repeat_n(*name, processes(name)));
+        let started = started.enumerate();
+        let roles: Vec<Role> = started
+            .map(|(number, name)| Role::start(name, &variables(name), &plan.logs, number))
+            .collect();
         let mut sellers = Vec::new();
-        for _ in 0..SELLERS {
+        for _ in &market.pay_to {
             sellers.push(Seller::create(&database.store).await);
         }
         let ingress = find(&roles, "ingress").expect("nothing is posted without it");
         let ingress = ingress.address("taking payments").await;
+        let results = match find(&roles, "results") {
+            Some(results) => Some(results.address("serving statuses").await),
+            None => None,
+        };
         let keys = sellers.iter().map(|seller| seller.key.clone()).collect();
         let world = Self {
-            target: Target { ingress, keys },
+            target: Target { ingress, results, keys },
             http: http::client(),
             database,
             anvil,
             market,
             receiver,
             signers,
+            seeded,
             roles,
             redis,
         };
-        if let Some(results) = find(&world.roles, "results") {
-            world.subscribe(&sellers, results.address("serving statuses").await).await;
+        if let Some(results) = results {
+            world.subscribe(&sellers, results).await;
         }
         for role in &world.roles {
             role.metrics().await;
@@ -130,6 +142,16 @@ impl World {
             *computed.entry(role.name).or_default() += ms(role.computed());
         }
         computed
+    }
+
+    /// The most memory that a process of each role has had so far, in MiB.
+    pub(crate) fn most_memory_mib(&self) -> BTreeMap<&'static str, u64> {
+        let mut most = BTreeMap::new();
+        for role in &self.roles {
+            let of_role = most.entry(role.name).or_default();
+            *of_role = role.most_memory_mib().max(*of_role);
+        }
+        most
     }
 
     /// How often the roles have asked a node so far, for what.
@@ -167,15 +189,22 @@ pub(crate) fn between<K: Clone + Ord>(
     after.iter().map(since).collect()
 }
 
+async fn give_gas_money(anvil: &Anvil, keys: &[String]) -> Vec<Address> {
+    let signers: Vec<Address> = keys.iter().map(|key| address_of(key)).collect();
+    for signer in &signers {
+        anvil.set_balance(*signer, U256::from(GAS_MONEY)).await;
+    }
+    signers
+}
+
 async fn open_market(anvil: &Anvil) -> Market {
-    let buyers: Vec<Buyer> = (0..BUYERS).map(|_| Buyer::new()).collect();
-    for buyer in &buyers {
-        anvil.mint(buyer.address(), FUNDS).await;
+    let market = Market::of_strangers();
+    for buyer in market.addresses() {
+        anvil.mint(buyer, FUNDS).await;
     }
     // What is given is in no block: from the next one on it is in every node's history.
     anvil.mine(1).await;
-    let seller = |number| Address::with_last_byte(number) | Address::repeat_byte(0xa0);
-    Market { buyers, pay_to: (1..).map(seller).take(SELLERS).collect() }
+    market
 }
 
 fn find<'a>(roles: &'a [Role], name: &str) -> Option<&'a Role> {
@@ -190,11 +219,14 @@ fn address_of(key: &str) -> Address {
     chain::Signer::from_key(&SecretString::from(key)).unwrap().address()
 }
 
-fn settings(anvil: &Anvil, signers: usize) -> String {
+/// Where nobody works, the backlog is no reason to take nothing.
+fn settings(anvil: &Anvil, lanes: usize, works: bool) -> String {
+    let max_backlog = if works { 100_000 } else { u32::MAX };
     format!(
         r#"
         [ingress]
         listen = "127.0.0.1:0"
+        max_backlog = {max_backlog}
         [results]
         listen = "127.0.0.1:0"
         [metrics]
@@ -202,7 +234,7 @@ fn settings(anvil: &Anvil, signers: usize) -> String {
         [notifier]
         allow_private_targets = true
         [settlement]
-        max_lanes = {signers}
+        max_lanes = {lanes}
         {network}
         "#,
         network = Anvil::settings(&anvil.url(), "confirmations = 1\nblock_time_ms = 1000"),

@@ -38,7 +38,10 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
         }
         rate = Search::lower(rate);
     };
+    let at_half = offer_at(&world, plan, rate / 2, plan.hold).await;
+    accepted.extend(at_half.payments.iter().copied());
     let mut violations = failures(&offered);
+    violations.extend(failures(&at_half));
     let stored = world.stored().await;
     // Requests that were tried beyond the limit may have been taken without an answer.
     if stored < accepted.len() as u64 {
@@ -50,7 +53,10 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
         "p99_ms": offered.latency.p99_ms,
         "p999_ms": offered.latency.p999_ms,
         "requests": offered.counts,
+        "at_half": { "rate_per_s": rate / 2, "latency": at_half.latency },
         "cpu_us_per_payment": each_us(&computed, offered.payments.len()),
+        "curves": { "accept": offered.curve },
+        "memory_mib": world.most_memory_mib(),
         "stored": stored,
     });
     world.end().await;

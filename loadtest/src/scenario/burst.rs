@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Answer, Plan, failures, offer_at, warm_up};
 use crate::check::violations;
+use crate::follow::judge;
 use crate::world::{ALL, World};
 
 /// Payments a second, and for how long.
@@ -26,6 +27,8 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
     let drained = answered.elapsed();
     let mut broken = failures(&offered);
     broken.extend(violations(&world, &accepted).await);
+    let (polled, told_wrong) = judge(&world, &offered.followed.await.unwrap()).await;
+    broken.extend(told_wrong);
     let took = world.times(&since, "payment.settled").await;
     let figures = json!({
         "accepted": offered.payments.len(),
@@ -35,6 +38,10 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
         "settle_p50_ms": took.p50_ms,
         "settle_p99_ms": took.p99_ms,
         "requests": offered.counts,
+        "status_polls": polled,
+        "course": world.course(&since).await,
+        "curves": { "accept": offered.curve, "settle": world.settle_curve(&since).await },
+        "memory_mib": world.most_memory_mib(),
     });
     world.end().await;
     Answer { figures, violations: broken }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Plan, each_us, failures, offer_at, progress, warm_up};
 use crate::check::violations;
+use crate::follow::{Followed, judge};
 use crate::offer::Offered;
 use crate::search::Search;
 use crate::world::{ALL, Calls, Computed, World, between};
@@ -33,7 +34,10 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
     };
     let mut broken = failures(&held.offered);
     broken.extend(violations(&world, &accepted).await);
-    let figures = held.figures(&world).await;
+    let (polled, told_wrong) = judge(&world, &held.followed).await;
+    broken.extend(told_wrong);
+    let mut figures = held.figures(&world).await;
+    figures["status_polls"] = polled;
     world.end().await;
     Answer { figures, violations: broken }
 }
@@ -57,6 +61,7 @@ async fn highest(world: &World, plan: &Plan, accepted: &mut HashSet<PaymentId>) 
 struct Held {
     rate: u64,
     offered: Offered,
+    followed: Vec<(PaymentId, Followed)>,
     holds: bool,
     since: String,
     first_block: u64,
@@ -68,11 +73,12 @@ async fn hold(world: &World, plan: &Plan, rate: u64, accepted: &mut HashSet<Paym
     world.receiver.forget_delays();
     let (since, before, calls) = (world.mark().await, world.computed(), world.calls().await);
     let first_block = world.anvil.block_number().await + 1;
-    let (offered, holds) = try_rate(world, plan, rate, plan.hold).await;
+    let (mut offered, holds) = try_rate(world, plan, rate, plan.hold).await;
+    let followed = (&mut offered.followed).await.unwrap();
     accepted.extend(offered.payments.iter().copied());
     let calls = between(&calls, &world.calls().await);
     let computed = between(&before, &world.computed());
-    Held { rate, offered, holds, since, first_block, calls, computed }
+    Held { rate, offered, followed, holds, since, first_block, calls, computed }
 }
 
 impl Held {
@@ -99,6 +105,10 @@ impl Held {
             "payments_per_transaction": settled as f64 / mined.transactions.max(1) as f64,
             "failed_transactions": mined.failed,
             "cpu_us_per_payment": each_us(&self.computed, self.offered.payments.len()),
+            "seeded": world.seeded,
+            "course": world.course(&self.since).await,
+            "curves": { "accept": self.offered.curve, "settle": world.settle_curve(&self.since).await },
+            "memory_mib": world.most_memory_mib(),
         })
     }
 }
