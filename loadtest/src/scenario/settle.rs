@@ -20,6 +20,10 @@ const FIRST: u64 = 500;
 /// How often the backlog is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// What waits to be accepted is backlog too: 99 of 100 requests must be answered within so many
+/// milliseconds of when they were due.
+const P99_MS: f64 = 500.0;
+
 /// A rate that is tried for less than this can hide in the pipeline.
 const MOST_BLIND: Duration = Duration::from_secs(8);
 
@@ -129,7 +133,9 @@ async fn try_rate(world: &World, plan: &Plan, rate: u64, time: Duration) -> (Off
         () = looking => unreachable!("looking ends with the offering"),
     };
     world.drain().await;
-    let holds = offered.counts.failed() == 0 && stays(&backlog.into_inner().unwrap(), rate);
+    let holds = offered.counts.failed() == 0
+        && offered.latency.p99_ms < P99_MS
+        && stays(&backlog.into_inner().unwrap(), rate);
     progress(rate, &offered, holds);
     (offered, holds)
 }
