@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::order::{Market, Mix, sign};
 use crate::scenario::{Answer, Plan, accept, burst, duplicates, full_ledger, lone, scale, settle};
@@ -159,7 +160,23 @@ fn main() -> ExitCode {
         return print_bodies(count);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    runtime.block_on(run(&args))
+    runtime.block_on(async {
+        // What was started for the run ends with it, also when it is ended.
+        tokio::select! {
+            code = run(&args) => code,
+            () = ended() => ExitCode::FAILURE,
+        }
+    })
+}
+
+/// Comes back when the process is told to end.
+async fn ended() {
+    let mut terminated = signal(SignalKind::terminate()).unwrap();
+    let mut interrupted = signal(SignalKind::interrupt()).unwrap();
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
 }
 
 /// Of many buyers to many sellers, each different from every other.
