@@ -29,7 +29,7 @@ const LATE: Duration = Duration::from_millis(10);
 const CONNECTIONS: usize = 256;
 
 /// One payment of so many is followed by its status.
-const FOLLOWED_OF: usize = 50;
+const FOLLOWED_OF: usize = 100;
 
 /// Connections for that: more wait at a time than are answered.
 const WAITING: usize = 512;
