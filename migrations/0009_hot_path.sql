@@ -9,7 +9,6 @@ create unique index if not exists payments_one_account on payments (account_id, 
 alter table payment_events
     add constraint payment_events_of_payment foreign key (account_id, payment_id) references payments (account_id, id)
     not valid;
-alter table payment_events validate constraint payment_events_of_payment;
 alter table payment_events
     drop constraint payment_events_payment_id_fkey,
     drop constraint payment_events_account_id_fkey;
