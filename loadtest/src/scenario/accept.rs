@@ -33,6 +33,7 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
         let offered = offer_at(&world, plan, rate, plan.hold).await;
         let computed = between(&before, &world.computed());
         accepted.extend(offered.payments.iter().copied());
+        progress(rate, &offered, holds(&offered));
         if holds(&offered) || rate <= FIRST / 10 {
             break (offered, computed);
         }
