@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the run")]
 
 mod check;
+mod computing;
 mod connection;
 mod course;
 mod follow;

@@ -9,10 +9,9 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::eventually;
 
-const START: Duration = Duration::from_secs(30);
+use crate::computing::computed_by;
 
-/// Ticks a second in which the kernel counts computing time (proc(5), `USER_HZ`).
-const TICKS: u64 = 100;
+const START: Duration = Duration::from_secs(30);
 
 /// A running role, killed when this is dropped.
 #[derive(Debug)]
@@ -73,7 +72,7 @@ impl Role {
 
     /// How long it has computed so far.
     pub(crate) fn computed(&self) -> Duration {
-        computed(&format!("/proc/{}/stat", self.child.id()))
+        computed_by(self.child.id())
     }
 }
 
@@ -83,18 +82,4 @@ impl Drop for Role {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-/// How long this process has computed so far.
-pub(crate) fn computed_here() -> Duration {
-    computed("/proc/self/stat")
-}
-
-/// User and system time of a process: the 14th and 15th field of its `stat` (proc(5)).
-fn computed(stat: &str) -> Duration {
-    let stat = std::fs::read_to_string(stat).unwrap_or_default();
-    // Names may have blanks; they end with the last bracket.
-    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
-    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    Duration::from_millis(ticks.saturating_mul(1_000 / TICKS))
 }

@@ -62,10 +62,12 @@ async fn warm_up(world: &World, plan: &Plan, accepted: &mut HashSet<PaymentId>) 
     accepted.extend(offered.payments);
 }
 
-/// Microseconds of computing for each payment, by role.
+/// Microseconds of computing for each payment, by role and in total.
 fn each_us(computed: &Computed, payments: usize) -> Value {
-    let each = |ms: &u64| ms.saturating_mul(1_000).checked_div(payments as u64).unwrap_or_default();
-    json!(computed.iter().map(|(role, ms)| (*role, each(ms))).collect::<Computed>())
+    let each = |ms: u64| ms.saturating_mul(1_000).checked_div(payments as u64).unwrap_or_default();
+    let mut costs: Computed = computed.iter().map(|(role, ms)| (*role, each(*ms))).collect();
+    costs.insert("total", each(computed.values().sum()));
+    json!(costs)
 }
 
 /// Says what became of a rate, on the way to the highest.

@@ -7,12 +7,14 @@ use std::time::Duration;
 use domain::{Address, U256};
 use secrecy::SecretString;
 use serde_json::{Value, json};
+use sqlx::{Executor, Row};
 use testkit::{Anvil, Database, RedisServer, Seller, http};
 
+use crate::computing::{computed_by, computed_by_family, parent_of};
 use crate::offer::Target;
 use crate::order::Market;
 use crate::receiver::Receiver;
-use crate::role::{Role, computed_here};
+use crate::role::Role;
 use crate::scenario::Plan;
 use crate::seed::{Seeded, seed};
 
@@ -43,11 +45,13 @@ pub(crate) struct World {
     /// What the ledger held before the run.
     pub(crate) seeded: Option<Seeded>,
     roles: Vec<Role>,
+    /// PostgreSQL's first process, where that runs on this machine.
+    postgres: Option<u32>,
     http: reqwest::Client,
     redis: RedisServer,
 }
 
-/// How long each role has computed, in milliseconds; the load generator is one of them.
+/// How long each role has computed, in milliseconds, and the load generator and the servers.
 pub(crate) type Computed = BTreeMap<&'static str, u64>;
 
 /// How often each method of the node was called.
@@ -74,7 +78,7 @@ impl World {
         // Every process gets its share of the signers.
         let lanes = signers.len().div_ceil(plan.workers).max(1);
         let config = plan.logs.join("quittance.toml");
-        std::fs::write(&config, settings(&anvil, lanes, names.contains(&"risk"))).unwrap();
+        std::fs::write(&config, settings(&anvil, lanes)).unwrap();
         let keys: Vec<String> = keys.iter().map(|key| format!("eip155:84532={key}")).collect();
         let variables = |name: &str| {
             let mut variables = vec![
@@ -107,6 +111,7 @@ impl World {
         let world = Self {
             target: Target { ingress, results, keys },
             http: http::client(),
+            postgres: postgres(&database).await,
             database,
             anvil,
             market,
@@ -137,7 +142,13 @@ impl World {
     }
 
     pub(crate) fn computed(&self) -> Computed {
-        let mut computed = Computed::from([("load generator", ms(computed_here()))]);
+        let server = |process: Option<u32>| ms(process.map(computed_by).unwrap_or_default());
+        let mut computed = Computed::from([
+            ("load generator", server(Some(std::process::id()))),
+            ("node", server(self.anvil.process_id())),
+            ("postgres", ms(self.postgres.map(computed_by_family).unwrap_or_default())),
+            ("redis", server(self.redis.process_id())),
+        ]);
         for role in &self.roles {
             *computed.entry(role.name).or_default() += ms(role.computed());
         }
@@ -169,6 +180,12 @@ impl World {
         calls
     }
 
+    /// Ends every other role.
+    pub(crate) fn leave(&mut self, name: &str) {
+        self.roles.retain(|role| role.name == name);
+        self.target.results = None;
+    }
+
     pub(crate) async fn end(self) {
         drop(self.roles);
         self.database.store.close().await;
@@ -176,6 +193,13 @@ impl World {
             .await
             .unwrap();
     }
+}
+
+/// The process that has started the one at the other end of a connection.
+async fn postgres(database: &Database) -> Option<u32> {
+    let own = sqlx::raw_sql("select pg_backend_pid() as id");
+    let backend: i32 = database.store.pool().fetch_one(own).await.ok()?.get("id");
+    parent_of(u32::try_from(backend).ok()?)
 }
 
 /// What was counted between two counts.
@@ -219,14 +243,13 @@ fn address_of(key: &str) -> Address {
     chain::Signer::from_key(&SecretString::from(key)).unwrap().address()
 }
 
-/// Where nobody works, the backlog is no reason to take nothing.
-fn settings(anvil: &Anvil, lanes: usize, works: bool) -> String {
-    let max_backlog = if works { 100_000 } else { u32::MAX };
+/// What waits is no reason to take nothing: in some scenarios nobody works.
+fn settings(anvil: &Anvil, lanes: usize) -> String {
     format!(
         r#"
         [ingress]
         listen = "127.0.0.1:0"
-        max_backlog = {max_backlog}
+        max_backlog = 4294967295
         [results]
         listen = "127.0.0.1:0"
         [metrics]

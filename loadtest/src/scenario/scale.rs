@@ -20,6 +20,8 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
             "settle_p99_ms": of("settle_p99_ms"),
             "webhook_p99_ms": of("webhook_p99_ms"),
             "rpc_calls_per_payment": of("rpc_calls_per_payment"),
+            "cpu_us_per_payment": of("cpu_us_per_payment"),
+            "memory_mib": of("memory_mib"),
         }));
         violations.extend(answer.violations);
     }

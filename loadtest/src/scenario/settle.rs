@@ -29,20 +29,29 @@ const MOST_BLIND: Duration = Duration::from_secs(8);
 
 pub(crate) async fn run(plan: &Plan) -> Answer {
     let world = World::start(&ALL, plan, plan.signers).await;
-    let mut accepted = HashSet::new();
-    warm_up(&world, plan, &mut accepted).await;
+    let answer = measure(&world, plan, &mut HashSet::new()).await;
+    world.end().await;
+    answer
+}
+
+/// The same, where these payments were accepted before.
+pub(super) async fn measure(
+    world: &World,
+    plan: &Plan,
+    accepted: &mut HashSet<PaymentId>,
+) -> Answer {
+    warm_up(world, plan, accepted).await;
     world.drain().await;
     let held = match plan.rate {
-        Some(rate) => hold(&world, plan, rate, &mut accepted).await,
-        None => highest(&world, plan, &mut accepted).await,
+        Some(rate) => hold(world, plan, rate, accepted).await,
+        None => highest(world, plan, accepted).await,
     };
     let mut broken = failures(&held.offered);
-    broken.extend(violations(&world, &accepted).await);
-    let (polled, told_wrong) = judge(&world, &held.followed).await;
+    broken.extend(violations(world, accepted).await);
+    let (polled, told_wrong) = judge(world, &held.followed).await;
     broken.extend(told_wrong);
-    let mut figures = held.figures(&world).await;
+    let mut figures = held.figures(world).await;
     figures["status_polls"] = polled;
-    world.end().await;
     Answer { figures, violations: broken }
 }
 

@@ -171,6 +171,11 @@ impl Anvil {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The id of its process, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// Ends it, and keeps the chain for [`Anvil::start_again`]; what waited in the mempool is lost.
     ///
     /// # Panics

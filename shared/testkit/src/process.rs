@@ -30,8 +30,12 @@ impl Process {
         Self { child }
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let pid = Pid::from_raw(i32::try_from(self.id()).unwrap());
         kill(pid, signal).unwrap();
     }
 

@@ -43,6 +43,11 @@ impl RedisServer {
         format!("redis+unix://{}", self.socket().display())
     }
 
+    /// The id of its process, while it runs.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
     /// Ends it as a crash would. Everybody's connections break; what was written is kept.
     pub fn kill(&mut self) {
         self.process = None;
