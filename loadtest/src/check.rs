@@ -11,13 +11,11 @@ use crate::world::World;
 /// How long the last webhooks may take.
 const TOLD: Duration = Duration::from_secs(60);
 
-/// Payments that are loaded at once.
-const PAGE: usize = 5_000;
-
 /// Every promise that was broken, in words. `accepted` are all payments that were ever taken.
 pub(crate) async fn violations(world: &World, accepted: &HashSet<PaymentId>) -> Vec<String> {
     let mut broken = Vec::new();
-    let payments = load(world, accepted).await;
+    let ids: Vec<PaymentId> = accepted.iter().copied().collect();
+    let payments = world.load(&ids).await;
     let stored = world.stored().await;
     if stored != accepted.len() as u64 || payments.len() != accepted.len() {
         broken.push(format!("{stored} payments are stored, {} were accepted", accepted.len()));
@@ -72,13 +70,4 @@ async fn webhooks(world: &World, payments: &[Payment]) -> Vec<String> {
         broken.push(format!("{} webhooks are not signed as ours", world.receiver.counts().forged));
     }
     broken
-}
-
-async fn load(world: &World, ids: &HashSet<PaymentId>) -> Vec<Payment> {
-    let ids: Vec<PaymentId> = ids.iter().copied().collect();
-    let mut payments = Vec::with_capacity(ids.len());
-    for page in ids.chunks(PAGE) {
-        payments.extend(world.database.store.load(page).await.unwrap());
-    }
-    payments
 }

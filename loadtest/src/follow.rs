@@ -18,7 +18,7 @@ use crate::receiver::unix_ms;
 use crate::world::World;
 
 /// How long one poll waits for news, in seconds.
-const WAIT_SECS: u64 = 20;
+const WAIT_SECS: u64 = 30;
 
 /// A poll that has no answer after so long has none.
 const PATIENCE: Duration = Duration::from_secs(WAIT_SECS + 10);
@@ -36,12 +36,36 @@ pub(crate) struct Followed {
     pub(crate) went_back: bool,
 }
 
+/// What is read of an answer.
 #[derive(Debug, Deserialize)]
-struct Status {
+pub(crate) struct Status {
     status: String,
     terminal: bool,
-    version: u32,
+    pub(crate) version: u32,
     updated_at: String,
+}
+
+impl Status {
+    /// How long it has been so.
+    pub(crate) fn age(&self, now_unix_ms: i64) -> Duration {
+        let since = unix_ms(&self.updated_at).unwrap_or(now_unix_ms);
+        Duration::from_millis(u64::try_from(now_unix_ms - since).unwrap_or_default())
+    }
+}
+
+/// Asks for something newer than `known`, and waits for it; none when no answer comes.
+pub(crate) async fn poll(
+    results: &Connections,
+    bearer: &str,
+    id: PaymentId,
+    known: u32,
+) -> Option<Status> {
+    let path = format!("/v1/payments/{id}?wait={WAIT_SECS}&since_version={known}");
+    let request = Request::get(path).header("host", "results").header("authorization", bearer);
+    let request = request.body(Full::new(Bytes::new())).unwrap();
+    let answer = tokio::time::timeout(PATIENCE, results.send(request)).await;
+    let (_, body) = answer.ok()?.ok()?;
+    serde_json::from_slice(&body).ok()
 }
 
 /// Polls until the payment is over, or no answer comes.
@@ -49,13 +73,8 @@ pub(crate) async fn follow(results: Arc<Connections>, bearer: String, id: Paymen
     let mut followed = Followed::default();
     let mut known = 1;
     while followed.end.is_none() {
-        let path = format!("/v1/payments/{id}?wait={WAIT_SECS}&since_version={known}");
-        let request = Request::get(path).header("host", "results").header("authorization", &bearer);
-        let request = request.body(Full::new(Bytes::new())).unwrap();
         followed.polls += 1;
-        let answer = tokio::time::timeout(PATIENCE, results.send(request)).await;
-        let Ok(Ok((_, body))) = answer else { break };
-        let Ok(status) = serde_json::from_slice::<Status>(&body) else { break };
+        let Some(status) = poll(&results, &bearer, id, known).await else { break };
         known = followed.note(&status, known, Clock::system().now_unix_ms());
     }
     followed
@@ -67,9 +86,7 @@ impl Followed {
         self.went_back |= status.version < known;
         if status.terminal {
             self.end = Some(status.status.clone());
-            self.delay = unix_ms(&status.updated_at).map(|ended| {
-                Duration::from_millis(u64::try_from(now_unix_ms - ended).unwrap_or_default())
-            });
+            self.delay = Some(status.age(now_unix_ms));
         }
         status.version.max(known)
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use domain::{Payment, PaymentId};
 use serde::Serialize;
 use sqlx::{PgPool, Row};
 
@@ -12,6 +13,9 @@ const END: Duration = Duration::from_secs(180);
 
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Payments that are loaded at once.
+const PAGE: usize = 5_000;
 
 /// Waits for a condition, and gives up without a word: what did not come true is counted later.
 pub(crate) async fn until(limit: Duration, mut is_true: impl AsyncFnMut() -> bool) {
@@ -85,6 +89,15 @@ impl World {
             "select count(*)::text as n from payments where created_at >= '{since}' and state = '{state}'"
         );
         number(self.pool(), &sql).await
+    }
+
+    /// These payments as they stand.
+    pub(crate) async fn load(&self, ids: &[PaymentId]) -> Vec<Payment> {
+        let mut payments = Vec::with_capacity(ids.len());
+        for page in ids.chunks(PAGE) {
+            payments.extend(self.database.store.load(page).await.unwrap());
+        }
+        payments
     }
 
     pub(crate) fn pool(&self) -> &PgPool {

@@ -31,7 +31,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::order::{Market, Mix, sign};
-use crate::scenario::{Answer, Plan, accept, burst, duplicates, full_ledger, lone, scale, settle};
+use crate::scenario::{
+    Answer, Plan, accept, burst, duplicates, full_ledger, idle, lone, scale, settle, waiting,
+};
 use crate::schedule::Arrivals;
 
 /// Starts every role on servers of its own, posts payments at fixed times whatever becomes of those
@@ -80,13 +82,23 @@ struct Args {
 }
 
 /// What else this program does.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 enum Instead {
     /// Prints signed requests, a line each, for other load generators; they are valid for 50 minutes.
     Bodies {
         /// How many.
         #[arg(long)]
         count: usize,
+    },
+    /// Writes payments that are over into the ledger at `DATABASE_URL`, which nobody else uses
+    /// meanwhile.
+    Seed {
+        /// How many, about.
+        #[arg(long)]
+        count: u64,
+        /// The ledger: migrated, and of a user who owns its tables.
+        #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+        database: String,
     },
 }
 
@@ -97,18 +109,22 @@ enum Name {
     Lone,
     Burst,
     Duplicates,
+    Waiting,
+    Idle,
     FullLedger,
     Scale,
 }
 
 impl Name {
     const QUICK: [Self; 3] = [Self::Accept, Self::Settle, Self::Lone];
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Accept,
         Self::Settle,
         Self::Lone,
         Self::Burst,
         Self::Duplicates,
+        Self::Waiting,
+        Self::Idle,
         Self::FullLedger,
         Self::Scale,
     ];
@@ -120,6 +136,8 @@ impl Name {
             Self::Lone => "lone",
             Self::Burst => "burst",
             Self::Duplicates => "duplicates",
+            Self::Waiting => "waiting",
+            Self::Idle => "idle",
             Self::FullLedger => "full_ledger",
             Self::Scale => "scale",
         }
@@ -127,8 +145,8 @@ impl Name {
 
     async fn run(self, args: &Args) -> Answer {
         let long = match self {
-            Self::Accept | Self::FullLedger | Self::Scale => 20,
-            Self::Settle | Self::Lone | Self::Burst | Self::Duplicates => 60,
+            Self::Settle => 60,
+            _ => 20,
         };
         let (probe, hold) = if args.quick { (2, 10) } else { (4, long) };
         let plan = Plan {
@@ -149,6 +167,8 @@ impl Name {
             Self::Lone => lone::run(&plan).await,
             Self::Burst => burst::run(&plan).await,
             Self::Duplicates => duplicates::run(&plan).await,
+            Self::Waiting => waiting::run(&plan).await,
+            Self::Idle => idle::run(&plan).await,
             Self::FullLedger => full_ledger::run(&plan).await,
             Self::Scale => scale::run(&plan).await,
         }
@@ -157,14 +177,20 @@ impl Name {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Some(Instead::Bodies { count }) = args.instead {
-        return print_bodies(count);
-    }
+    // The roles inherit it; those who wait have a connection each.
+    runtime::open_files::allow_the_most().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let work = async {
+        match &args.instead {
+            Some(Instead::Bodies { count }) => print_bodies(*count),
+            Some(Instead::Seed { count, database }) => fill(database, *count).await,
+            None => run(&args).await,
+        }
+    };
     runtime.block_on(async {
         // What was started for the run ends with it, also when it is ended.
         tokio::select! {
-            code = run(&args) => code,
+            code = work => code,
             () = ended() => ExitCode::FAILURE,
         }
     })
@@ -189,6 +215,16 @@ fn print_bodies(count: usize) -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    ExitCode::SUCCESS
+}
+
+/// Payments of the buyers who also pay in a run.
+#[expect(clippy::print_stdout, reason = "what was written is the answer")]
+async fn fill(database: &str, count: u64) -> ExitCode {
+    let pool = sqlx::PgPool::connect(database).await.unwrap();
+    let seed::Seeded { payments, seconds, mib } =
+        seed::seed(&pool, count, &Market::of_strangers().addresses()).await;
+    println!("{payments} payments in {seconds:.0} s; the database has {mib} MiB");
     ExitCode::SUCCESS
 }
 

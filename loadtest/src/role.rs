@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use testkit::eventually;
 
@@ -59,6 +61,11 @@ impl Role {
 
     pub(crate) async fn metrics(&self) -> SocketAddr {
         self.address("serving health and metrics").await
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let process = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(process, signal).unwrap();
     }
 
     /// The most memory that it has had so far, in MiB (proc(5), `VmHWM`).

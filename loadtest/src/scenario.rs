@@ -4,9 +4,11 @@ pub(crate) mod accept;
 pub(crate) mod burst;
 pub(crate) mod duplicates;
 pub(crate) mod full_ledger;
+pub(crate) mod idle;
 pub(crate) mod lone;
 pub(crate) mod scale;
 pub(crate) mod settle;
+pub(crate) mod waiting;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -30,24 +30,34 @@ const NAMES: &str = "
                 || lpad(to_hex(n), 15, '0'))::uuid
     $$";
 
-/// Who the payments belong to.
+/// Who the payments belong to, and who is told.
 const OWNERS: &str = "
     insert into accounts select seed_id(2, n), 'seeded ' || n, now() from generate_series(0, :sellers - 1) n;
     insert into webhook_endpoints
-        select seed_id(6, n), seed_id(2, n), 'https://seller.example/' || n, '{payment.settled}',
+        select seed_id(6, n), seed_id(2, n), 'https://seller.example/' || n, 
+            '{payment.settled,payment.rejected,payment.canceled,payment.expired,payment.failed,payment.reorged}',
             sha256(n::text::bytea), 'enabled', null, now(), now()
         from generate_series(0, :sellers - 1) n;
     insert into signers (id, chain_id, address, next_nonce)
-        values (seed_id(4, 0), :chain, decode(repeat('5e', 20), 'hex'), :payments / 139)";
+        values (seed_id(4, 0), :chain, substr(sha256((:start || ' signer')::bytea), 1, 20), :payments / 139)";
 
-/// Indexes that no constraint needs: made anew afterwards, which is faster than row by row.
-const PLAIN_INDEXES: &str = "
-    select c.relname::text as name, pg_get_indexdef(i.indexrelid) as definition
-    from pg_index i
-    join pg_class c on c.oid = i.indexrelid
-    join pg_class t on t.oid = i.indrelid
-    where t.relnamespace = 'public'::regnamespace and not i.indisunique
-      and t.relname in ('payments', 'payment_events', 'chain_transactions', 'transaction_items', 'webhook_deliveries')";
+/// References and the indexes that no constraint needs: made and checked anew afterwards, which is faster than
+/// row by row.
+const SET_ASIDE: &str = "
+    with filled as (
+        select oid from pg_class
+        where relnamespace = 'public'::regnamespace
+          and relname in ('payments', 'payment_events', 'chain_transactions', 'transaction_attempts',
+              'transaction_items', 'webhook_deliveries', 'webhook_attempts')
+    )
+    select format('alter table %s drop constraint %I', conrelid::regclass, conname) as aside,
+           format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(c.oid)) as back
+    from pg_constraint c join filled on filled.oid = c.conrelid
+    where c.contype = 'f'
+    union all
+    select format('drop index %s', i.indexrelid::regclass), pg_get_indexdef(i.indexrelid)
+    from pg_index i join filled on filled.oid = i.indrelid
+    where not i.indisunique";
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -57,8 +67,7 @@ pub(crate) struct Seeded {
     pub(crate) mib: u64,
 }
 
-/// Writes about so many payments by these buyers. The database's user must be a superuser, since what
-/// belongs together is written so, and not checked again.
+/// Writes about so many payments by these buyers into a ledger that nobody else uses meanwhile.
 pub(crate) async fn seed(pool: &PgPool, payments: u64, buyers: &[Address]) -> Seeded {
     let began = Instant::now();
     let chunks = payments.div_ceil(CHUNK);
@@ -67,9 +76,9 @@ pub(crate) async fn seed(pool: &PgPool, payments: u64, buyers: &[Address]) -> Se
     for statements in [NAMES, OWNERS] {
         script.run(pool, statements, 0).await;
     }
-    let indexes = pool.fetch_all(sqlx::raw_sql(PLAIN_INDEXES)).await.unwrap();
-    for index in &indexes {
-        run(pool, format!("drop index {}", index.get::<String, _>("name"))).await;
+    let set_aside = pool.fetch_all(sqlx::raw_sql(SET_ASIDE)).await.unwrap();
+    for it in &set_aside {
+        run(pool, it.get("aside")).await;
     }
     let lanes = (0..AT_ONCE as u64).map(|lane| {
         let script = &script;
@@ -80,8 +89,10 @@ pub(crate) async fn seed(pool: &PgPool, payments: u64, buyers: &[Address]) -> Se
         }
     });
     futures::future::join_all(lanes).await;
-    let definitions = indexes.iter().map(|index| run(pool, index.get("definition")));
-    futures::future::join_all(definitions).await;
+    // Indexes first: they make the references quick to check.
+    for it in set_aside.iter().rev() {
+        run(pool, it.get("back")).await;
+    }
     run(pool, "drop function seed_id".to_owned()).await;
     run(pool, "vacuum (analyze)".to_owned()).await;
     run(pool, "checkpoint".to_owned()).await;
@@ -122,10 +133,8 @@ impl Script {
         for (name, value) in &self.values {
             text = text.replace(name, value);
         }
-        // Neither checked nor flushed: what is lost in a crash is written anew, all of it.
-        let quick = "set session_replication_role = replica; set synchronous_commit = off;";
-        let back = "reset session_replication_role; reset synchronous_commit";
-        run(pool, format!("{quick}{text};{back}")).await;
+        // Not flushed: what is lost in a crash is written anew, all of it.
+        run(pool, format!("set synchronous_commit = off; {text}; reset synchronous_commit")).await;
     }
 }
 

@@ -12,18 +12,24 @@ insert into payments (id, account_id, chain_id, asset, payer, nonce, pay_to, amo
     x402_version, finality, reference, request_id, created_at, updated_at, version, state, failure_code,
     tx_hash, log_index, block_number, block_hash)
 select seed_id(1, n), seed_id(2, n % 20), :chain, :asset, (:buyers)[1 + n % cardinality(:buyers)],
-    sha256(('nonce ' || n)::bytea), decode(repeat('cc', 20), 'hex'), 10000, 0, extract(epoch from at)::bigint + 300,
+    sha256((:start || ' nonce ' || n)::bytea), decode(repeat('cc', 20), 'hex'), 10000, 0, extract(epoch from at)::bigint + 300,
     sha256(n::text::bytea) || sha256(('s' || n)::bytea) || '\x1b', 2, 'confirmed', 'order ' || n, 'req_' || md5(n::text),
     at, at + interval '1 second', case fate when 'settled' then 5 when 'failed' then 4 when 'expired' then 3 else 2 end, fate,
     case fate when 'rejected' then 'insufficient_funds' when 'failed' then 'transfer_refused' end,
-    case fate when 'settled' then sha256(('tx ' || t)::bytea) end, case fate when 'settled' then 2 * (n % 139) end,
+    case fate when 'settled' then sha256((:start || ' tx ' || t)::bytea) end, case fate when 'settled' then 2 * (n % 139) end,
     case fate when 'settled' then 1000000000 + t / 10 end, case fate when 'settled' then sha256(('block ' || t / 10)::bytea) end
 from numbered;
 
 insert into payment_events (payment_id, version, id, account_id, type, state, at, detail)
 select p.id, step.version, seed_id(10 + step.version, n), p.account_id, 'payment.' || step.state, step.state,
     p.created_at + step.version * interval '200 milliseconds',
-    case when p.tx_hash is null then '{}' else jsonb_build_object('transaction', encode(p.tx_hash, 'hex')) end
+    case
+        when step.state = 'submitted' then jsonb_build_object('tx_hash', '0x' || encode(sha256((:start || ' tx ' || n / 139)::bytea), 'hex'))
+        when step.state in ('confirmed', 'settled') then jsonb_build_object('tx_hash', '0x' || encode(p.tx_hash, 'hex'),
+            'log_index', p.log_index, 'block_number', p.block_number, 'block_hash', '0x' || encode(p.block_hash, 'hex'))
+        when step.state in ('rejected', 'failed') then jsonb_build_object('failure', p.failure_code)
+        else '{}'
+    end
 from generate_series(:from::bigint, :until::bigint - 1) n
 join payments p on p.id = seed_id(1, n)
 cross join lateral (
@@ -34,7 +40,7 @@ cross join lateral (
 insert into chain_transactions (id, signer_id, chain_id, nonce, target, input, gas_limit, state, signed_at_block,
     mined_hash, block_number, block_hash, created_at, updated_at)
 select seed_id(3, t), seed_id(4, 0), :chain, t, decode(repeat('ca', 20), 'hex'), decode(repeat(md5(t::text), 2600), 'hex'),
-    9000000, 'final', 1000000000 + t / 10, sha256(('tx ' || t)::bytea), 1000000000 + t / 10,
+    9000000, 'final', 1000000000 + t / 10, sha256((:start || ' tx ' || t)::bytea), 1000000000 + t / 10,
     sha256(('block ' || t / 10)::bytea), to_timestamp((:start + t * 139 * :gap) / 1000.0),
     to_timestamp((:start + t * 139 * :gap) / 1000.0)
 from generate_series(:from::bigint / 139, :until::bigint / 139 - 1) t;
@@ -51,7 +57,9 @@ from generate_series(:from::bigint, :until::bigint - 1) n where n % 100 >= 2;
 insert into webhook_deliveries (id, endpoint_id, account_id, event_id, payment_id, event_type, body, state, attempts,
     created_at, finished_at)
 select seed_id(5, n), seed_id(6, n % 20), p.account_id, seed_id(10 + p.version, n), p.id, 'payment.' || p.state,
-    convert_to(repeat(md5(n::text), 37), 'UTF8'), 'delivered', 1, p.updated_at, p.updated_at
+    convert_to(json_build_object('type', 'payment.' || p.state, 'timestamp', p.updated_at, 'id', seed_id(10 + p.version, n),
+        'api_version', '2026-11-01', 'account', p.account_id, 'sequence', p.version, 'data', to_jsonb(p))::text, 'UTF8'),
+    'delivered', 1, p.updated_at, p.updated_at
 from generate_series(:from::bigint, :until::bigint - 1) n join payments p on p.id = seed_id(1, n);
 
 insert into webhook_attempts (delivery_id, number, at, duration_ms, outcome, status)

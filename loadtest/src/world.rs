@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use domain::{Address, U256};
+use nix::sys::signal::Signal;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::{Executor, Row};
@@ -165,12 +166,27 @@ impl World {
         most
     }
 
+    /// A metric without labels, summed over the processes of a role.
+    pub(crate) async fn metric(&self, role: &str, name: &str) -> u64 {
+        let mut sum = 0;
+        for role in self.roles.iter().filter(|it| it.name == role) {
+            let text = self.scrape(role).await;
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            sum += line.and_then(|value| value.parse::<u64>().ok()).unwrap_or_default();
+        }
+        sum
+    }
+
+    async fn scrape(&self, role: &Role) -> String {
+        let url = format!("http://{}/metrics", role.metrics().await);
+        self.http.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
     /// How often the roles have asked a node so far, for what.
     pub(crate) async fn calls(&self) -> Calls {
         let mut calls = Calls::new();
         for role in &self.roles {
-            let url = format!("http://{}/metrics", role.metrics().await);
-            let text = self.http.get(url).send().await.unwrap().text().await.unwrap();
+            let text = self.scrape(role).await;
             for line in text.lines().filter(|line| line.starts_with("rpc_requests_total{")) {
                 let method = line.split("method=\"").nth(1).and_then(|rest| rest.split('"').next());
                 let count = line.rsplit(' ').next().and_then(|count| count.parse::<u64>().ok());
@@ -178,6 +194,11 @@ impl World {
             }
         }
         calls
+    }
+
+    /// Stops a role, or lets it go on.
+    pub(crate) fn signal(&self, role: &str, signal: Signal) {
+        self.roles.iter().filter(|it| it.name == role).for_each(|it| it.signal(signal));
     }
 
     /// Ends every other role.
@@ -252,6 +273,7 @@ fn settings(anvil: &Anvil, lanes: usize) -> String {
         max_backlog = 4294967295
         [results]
         listen = "127.0.0.1:0"
+        max_waiters = 100000
         [metrics]
         listen = "127.0.0.1:0"
         [notifier]

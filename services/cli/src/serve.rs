@@ -35,6 +35,10 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
     runtime::telemetry::init(service, &config.log.level)?;
     #[cfg(feature = "fail-points")]
     runtime::fail_point::arm(config.fail_point);
+    match runtime::open_files::allow_the_most() {
+        Ok(limit) => tracing::info!(limit, "files and connections that may be open at once"),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
     for issue in config.warnings() {
         tracing::warn!(setting = issue.setting, problem = issue.problem, "questionable setting");
     }

@@ -10,6 +10,7 @@ pub mod http;
 pub mod id;
 pub mod json;
 pub mod metrics;
+pub mod open_files;
 pub mod problem;
 mod shape;
 pub mod shutdown;
