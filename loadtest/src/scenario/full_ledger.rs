@@ -27,6 +27,7 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
         "seeded": full.settle["seeded"],
         "accept": both(|it| &it.accept["rate_per_s"]),
         "accept_p99_ms": both(|it| &it.accept["p99_ms"]),
+        "accept_cpu_us_per_payment": both(|it| &it.accept["cpu_us_per_payment"]),
         "settle": both(|it| &it.settle["rate_per_s"]),
         "settle_p50_ms": both(|it| &it.settle["settle_p50_ms"]),
         "easy": {

@@ -150,12 +150,13 @@ async fn try_rate(world: &World, plan: &Plan, rate: u64, time: Duration) -> (Off
 }
 
 /// Whether a backlog that was looked at again and again did not grow: its last third is not
-/// larger than the third before it by more than what comes within a quarter of a second.
+/// larger than the third before it by more than what comes within a quarter of a second, and not
+/// larger than what comes within three seconds.
 fn stays(backlog: &[u64], rate: u64) -> bool {
     let third = backlog.len() / 3;
     let mean = |part: &[u64]| part.iter().sum::<u64>() / (part.len() as u64).max(1);
     let (before, last) = (&backlog[third..third * 2], &backlog[third * 2..]);
-    mean(last) <= mean(before) + rate / 4
+    mean(last) <= mean(before) + rate / 4 && mean(last) <= rate * 3
 }
 
 struct Mined {
@@ -199,6 +200,7 @@ mod tests {
             (&[900, 900, 900, 1_000, 1_000, 1_000, 1_200, 1_200, 1_200], true),
             (&[900, 900, 900, 1_000, 1_000, 1_000, 1_300, 1_300, 1_300], false),
             (&[0, 500, 1_000, 1_500, 2_000, 2_500, 3_000, 3_500, 4_000], false),
+            (&[0, 1_500, 3_000, 3_500, 3_500, 3_500, 3_500, 3_500, 3_500], false),
             (&[], true),
         ] {
             assert_eq!(stays(backlog, 1_000), expected, "{backlog:?}");
