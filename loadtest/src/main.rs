@@ -55,7 +55,7 @@ struct Args {
     /// For how many seconds the highest rate is held.
     #[arg(long)]
     hold: Option<u64>,
-    /// Settle so many payments a second, instead of looking for the most.
+    /// Accept or settle so many payments a second, instead of looking for the most.
     #[arg(long)]
     rate: Option<u64>,
     /// So many of 100 requests repeat an earlier one.

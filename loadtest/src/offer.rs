@@ -129,6 +129,7 @@ pub(crate) async fn offer(target: &Target, orders: &[Order], times: &[Duration])
             });
             // Whoever counts waits for every answer.
             let _ = tell.send(Answered { kind, after, was_late, answer });
+            drop(tell);
             if let (Some(id), Some((results, bearer, follow_up))) = (taken, follower) {
                 let _ = follow_up.send((id, follow(results, bearer, id).await));
             }

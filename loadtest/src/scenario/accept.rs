@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use domain::PaymentId;
 use serde_json::json;
 
 use super::{Answer, Plan, each_us, failures, offer_at, progress, warm_up};
@@ -28,21 +29,17 @@ pub(super) async fn measure(world: &World, plan: &Plan) -> Answer {
     let before = world.stored().await;
     let mut accepted = HashSet::new();
     warm_up(world, plan, &mut accepted).await;
-    let mut search = Search::from(FIRST);
-    while let Some(rate) = search.next() {
-        let offered = offer_at(world, plan, rate, plan.probe).await;
-        search.note(holds(&offered));
-        progress(rate, &offered, holds(&offered));
-        accepted.extend(offered.payments);
-    }
-    let mut rate = search.held().unwrap_or_default();
+    let mut rate = match plan.rate {
+        Some(rate) => rate,
+        None => highest(world, plan, &mut accepted).await,
+    };
     let (offered, computed) = loop {
         let before = world.computed();
         let offered = offer_at(world, plan, rate, plan.hold).await;
         let computed = between(&before, &world.computed());
         accepted.extend(offered.payments.iter().copied());
         progress(rate, &offered, holds(&offered));
-        if holds(&offered) || rate <= FIRST / 10 {
+        if holds(&offered) || plan.rate.is_some() || rate <= FIRST / 10 {
             break (offered, computed);
         }
         rate = Search::lower(rate);
@@ -69,6 +66,18 @@ pub(super) async fn measure(world: &World, plan: &Plan) -> Answer {
         "stored": stored,
     });
     Answer { figures, violations }
+}
+
+/// The highest rate that holds for a short time.
+async fn highest(world: &World, plan: &Plan, accepted: &mut HashSet<PaymentId>) -> u64 {
+    let mut search = Search::from(FIRST);
+    while let Some(rate) = search.next() {
+        let offered = offer_at(world, plan, rate, plan.probe).await;
+        search.note(holds(&offered));
+        progress(rate, &offered, holds(&offered));
+        accepted.extend(offered.payments);
+    }
+    search.held().unwrap_or_default()
 }
 
 fn holds(offered: &Offered) -> bool {

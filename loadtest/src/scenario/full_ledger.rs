@@ -56,7 +56,7 @@ async fn measure(plan: &Plan) -> Measured {
     let easy = settle::measure(&world, &at_ease, &mut accepted).await;
     let settle = settle::measure(&world, plan, &mut accepted).await;
     world.leave("ingress");
-    let accept = accept::measure(&world, plan).await;
+    let accept = accept::measure(&world, &Plan { rate: None, ..plan.clone() }).await;
     world.end().await;
     Measured {
         violations: [easy.violations, settle.violations, accept.violations].concat(),

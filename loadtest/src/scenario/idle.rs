@@ -13,6 +13,7 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
     let world = World::start(&ALL, plan, plan.signers).await;
     let mut accepted = HashSet::new();
     warm_up(&world, plan, &mut accepted).await;
+    world.drain().await;
     let violations = violations(&world, &accepted).await;
     let before = world.computed();
     tokio::time::sleep(plan.hold).await;

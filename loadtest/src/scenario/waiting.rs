@@ -1,29 +1,40 @@
 //! Many ask for news of their payments and wait: what does that cost, and how soon are they told?
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::PaymentId;
+use bytes::Bytes;
+use domain::{Payment, PaymentId};
+use http_body_util::Full;
+use hyper::{Request, StatusCode};
 use nix::sys::signal::Signal;
 use runtime::Clock;
 use serde_json::json;
 use testkit::eventually;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use super::{Answer, Plan, failures, offer_at, warm_up};
 use crate::check::violations;
 use crate::connection::Connections;
 use crate::follow::{Status, poll};
 use crate::latency::Latencies;
-use crate::world::{ALL, World, between};
+use crate::world::{ALL, Computed, World, between};
 
 /// Payments a second, and for how long: each is waited for.
 const RATE: u64 = 2_000;
 const TIME: Duration = Duration::from_secs(5);
 
+/// How many of them change in a second.
+const CHANGES: u32 = 500;
+
+/// Connections over which they are asked for.
+const AT_ONCE: usize = 64;
+
 /// How long what they cost while nothing happens is measured.
-const QUIET: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(5);
 
 /// How long all may take to wait.
 const SETTING_OUT: Duration = Duration::from_secs(20);
@@ -31,7 +42,7 @@ const SETTING_OUT: Duration = Duration::from_secs(20);
 /// The version of a payment that is accepted and nothing more.
 const ACCEPTED: u32 = 1;
 
-/// Risk sleeps until all wait, and then approves as fast as it can.
+/// Risk sleeps, so that nothing happens but that sellers take their payments back.
 pub(crate) async fn run(plan: &Plan) -> Answer {
     let world = World::start(&ALL, plan, plan.signers).await;
     let mut accepted = HashSet::new();
@@ -39,16 +50,20 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
     world.drain().await;
     world.signal("risk", Signal::SIGSTOP);
     let offered = offer_at(&world, plan, RATE, TIME).await;
-    let mut polls = ask_for_each(&world, &offered.payments).await;
+    accepted.extend(offered.payments.iter().copied());
+    let mut broken = failures(&offered);
+    let waited_for = owned(&world, &offered.payments).await;
+    let mut polls = ask_for_each(&world, &waited_for);
     let all_wait = async || {
         let waiting = world.metric("results", "long_polls_waiting").await;
-        (waiting >= offered.payments.len() as u64).then_some(waiting)
+        (waiting >= waited_for.len() as u64).then_some(waiting)
     };
     let waiting = eventually(SETTING_OUT, all_wait).await;
     let before = world.computed();
     tokio::time::sleep(QUIET).await;
     let quiet = between(&before, &world.computed());
-    world.signal("risk", Signal::SIGCONT);
+    let memory_while_waiting = world.most_memory_mib();
+    broken.extend(cancel_all(&world, &waited_for).await);
     let (mut told_after, mut untold) = (Latencies::new(), 0u64);
     while let Some(answer) = polls.join_next().await {
         match answer.unwrap() {
@@ -56,35 +71,71 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
             _ => untold += 1,
         }
     }
-    accepted.extend(offered.payments.iter().copied());
-    let mut broken = failures(&offered);
     if untold > 0 {
         broken.push(format!("{untold} who waited were told of no change"));
     }
+    world.signal("risk", Signal::SIGCONT);
+    world.drain().await;
     broken.extend(violations(&world, &accepted).await);
     let figures = json!({
         "waiting": waiting,
         "told_after": told_after.percentiles(),
-        "cpu_ms_per_s_while_waiting": quiet.get("results").map(|ms| ms / QUIET.as_secs()),
+        "changes_per_s": CHANGES,
+        "cpu_ms_per_s_while_waiting": quiet.iter().map(|(who, ms)| (*who, ms / QUIET.as_secs())).collect::<Computed>(),
+        "memory_mib_while_waiting": memory_while_waiting.get("results"),
         "memory_mib": world.most_memory_mib(),
     });
     world.end().await;
     Answer { figures, violations: broken }
 }
 
+/// A payment and the authority to ask for it.
+type Owned = (PaymentId, String);
+
+async fn owned(world: &World, payments: &[PaymentId]) -> Vec<Owned> {
+    let bearer = |payment: &Payment| {
+        let sellers = &mut world.market.pay_to.iter();
+        let seller = sellers.position(|it| *it == payment.authorization.pay_to);
+        format!("Bearer {}", world.target.keys[seller.unwrap()])
+    };
+    world.load(payments).await.iter().map(|payment| (payment.id, bearer(payment))).collect()
+}
+
 /// A poll for news of each, with a connection of its own.
-async fn ask_for_each(world: &World, payments: &[PaymentId]) -> JoinSet<Option<(Status, i64)>> {
-    let results = world.target.results.expect("every role runs");
-    let connections = Arc::new(Connections::to(results, payments.len()));
+fn ask_for_each(world: &World, payments: &[Owned]) -> JoinSet<Option<(Status, i64)>> {
+    let connections = Arc::new(Connections::to(results(world), payments.len()));
     let mut polls = JoinSet::new();
-    for payment in world.load(payments).await {
-        let seller = world.market.pay_to.iter().position(|it| *it == payment.authorization.pay_to);
-        let bearer = format!("Bearer {}", world.target.keys[seller.unwrap()]);
+    for (payment, bearer) in payments.iter().cloned() {
         let connections = Arc::clone(&connections);
         polls.spawn(async move {
-            let status = poll(&connections, &bearer, payment.id, ACCEPTED).await?;
+            let status = poll(&connections, &bearer, payment, ACCEPTED).await?;
             Some((status, Clock::system().now_unix_ms()))
         });
     }
     polls
+}
+
+/// Takes one after the other back, at even times; says what went wrong.
+async fn cancel_all(world: &World, payments: &[Owned]) -> Vec<String> {
+    let connections = Arc::new(Connections::to(results(world), AT_ONCE));
+    let mut requests = JoinSet::new();
+    let mut due = tokio::time::interval(Duration::from_secs(1) / CHANGES);
+    due.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    for (payment, bearer) in payments {
+        due.tick().await;
+        let request = Request::post(format!("/v1/payments/{payment}/cancel"))
+            .header("host", "results")
+            .header("authorization", bearer)
+            .body(Full::new(Bytes::new()))
+            .unwrap();
+        let connections = Arc::clone(&connections);
+        requests.spawn(async move { connections.send(request).await });
+    }
+    let answers = requests.join_all().await;
+    let failed = answers.iter().filter(|it| !matches!(it, Ok((StatusCode::OK, _)))).count();
+    Vec::from_iter((failed > 0).then(|| format!("{failed} payments could not be taken back")))
+}
+
+fn results(world: &World) -> SocketAddr {
+    world.target.results.expect("every role runs")
 }

@@ -31,8 +31,11 @@ pub(crate) async fn show_payment(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let caller = app.caller(&headers, Scope::PaymentsRead).await?;
+    // Boxed, since what is needed for that would otherwise be kept for as long as the client waits.
+    let caller = Box::pin(app.caller(&headers, Scope::PaymentsRead)).await?;
     let asked = Asked::read(&app, query.as_deref(), &headers)?;
+    // They hold on to the buffer that the request was read into.
+    drop((headers, query));
     let (payment, heard) = asked.newest(&app, caller, id(&payment)?).await?;
     let mut response = if asked.has(payment.version) {
         not_modified(&payment, app.settings())
