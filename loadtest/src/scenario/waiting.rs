@@ -55,7 +55,7 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
     let waited_for = owned(&world, &offered.payments).await;
     let mut polls = ask_for_each(&world, &waited_for);
     let all_wait = async || {
-        let waiting = world.metric("results", "long_polls_waiting").await;
+        let waiting = world.metric("results", "long_poll_waiters").await;
         (waiting >= waited_for.len() as u64).then_some(waiting)
     };
     let waiting = eventually(SETTING_OUT, all_wait).await;

@@ -8,6 +8,8 @@ mod archive;
 mod cancel_payment;
 mod desk;
 mod etag;
+mod events;
+mod feed;
 mod list_payments;
 mod page;
 mod payment_answer;
@@ -16,6 +18,8 @@ mod query;
 mod refusal;
 mod settings;
 mod show_payment;
+mod sse;
+mod stream_payment;
 mod waiters;
 mod watch;
 mod webhook_deliveries;
@@ -60,6 +64,10 @@ pub fn router(app: App) -> Router {
     let routes = Router::new()
         .route("/v1/payments", get(list_payments::list_payments))
         .route("/v1/payments/{id}", get(show_payment::show_payment))
+        .route("/v1/payments/{id}/stream", get(stream_payment::stream_payment))
+        .route("/v1/events", get(events::list_events))
+        .route("/v1/events/stream", get(events::stream_events))
+        .route("/v1/events/{id}", get(events::show_event))
         .route("/v1/payments/{id}/cancel", post(cancel_payment::cancel_payment))
         .route(
             "/v1/webhook_endpoints",

@@ -15,8 +15,9 @@ use crate::etag::IfNoneMatch;
 use crate::payment_answer::{PaymentAnswer, not_modified};
 use crate::query::Query;
 use crate::refusal::{Refusal, id};
+use crate::waiters::Waits;
 use crate::watch::Ended;
-use crate::{App, prefer};
+use crate::{App, prefer, sse, stream_payment};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -34,6 +35,10 @@ pub(crate) async fn show_payment(
     // Boxed, since what is needed for that would otherwise be kept for as long as the client waits.
     let caller = Box::pin(app.caller(&headers, Scope::PaymentsRead)).await?;
     let asked = Asked::read(&app, query.as_deref(), &headers)?;
+    if sse::is_wanted(&headers) {
+        let known = sse::last_event_id(&headers)?.or(asked.since_version);
+        return stream_payment::open(app, caller, id(&payment)?, known.unwrap_or_default()).await;
+    }
     // They hold on to the buffer that the request was read into.
     drop((headers, query));
     let (payment, heard) = asked.newest(&app, caller, id(&payment)?).await?;
@@ -97,7 +102,7 @@ impl Asked {
         let Some(known) = self.waits_beyond(&payment) else {
             return Ok((payment, Heard::Yes));
         };
-        let Some(place) = app.waiters().enter(caller.key) else {
+        let Some(place) = app.waiters().enter(caller.key, Waits::Poll) else {
             count_poll("shed");
             return Ok((payment, Heard::Shed));
         };
@@ -156,7 +161,7 @@ fn count_poll(outcome: &'static str) {
 }
 
 /// The caller's payment; anybody else's is told like one that never was.
-async fn load(app: &App, caller: Caller, id: PaymentId) -> Result<Payment, Refusal> {
+pub(crate) async fn load(app: &App, caller: Caller, id: PaymentId) -> Result<Payment, Refusal> {
     let found = app.desk().payment(caller.account, id).await?;
     found.ok_or_else(|| ProblemCode::NotFound.into())
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use domain::PaymentId;
+use domain::{AccountId, PaymentId};
 use queue::status::{Subscriber, Watch};
 use runtime::Coalescer;
 use store::Store;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// The most versions read with one statement.
@@ -33,10 +33,16 @@ pub(crate) struct Lookout {
     watch: Option<Watch>,
 }
 
+/// A watch over whatever happens to an account's payments, from before its events were read.
+#[derive(Debug)]
+pub(crate) struct AccountLookout {
+    watch: Option<Watch>,
+}
+
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// The payment has changed.
+    /// There is something new, or may be.
     Changed,
     /// The time was up.
     TimeUp,
@@ -84,6 +90,32 @@ impl Watchtower {
                 () = self.stopping.cancelled() => return Ended::Stopping,
             }
         }
+    }
+
+    /// Watches an account from now on. Read its events *after* this.
+    pub(crate) fn look_out_for(&self, account: AccountId) -> AccountLookout {
+        AccountLookout { watch: self.subscriber.watch(account.to_string()).ok() }
+    }
+
+    /// Waits until something happens to the account, at most for `pause`, and not beyond `deadline`.
+    /// What happened since the last wait ends this one at once.
+    pub(crate) async fn wait_for_news(
+        &self,
+        lookout: &mut AccountLookout,
+        pause: Duration,
+        deadline: Instant,
+    ) -> Ended {
+        tokio::select! {
+            _ = heard(lookout.watch.as_mut()) => Ended::Changed,
+            () = sleep(pause) => Ended::Changed,
+            () = sleep_until(deadline) => Ended::TimeUp,
+            () = self.stopping.cancelled() => Ended::Stopping,
+        }
+    }
+
+    /// How often a waiting request looks by itself.
+    pub(crate) const fn recheck(&self) -> Duration {
+        self.recheck
     }
 
     /// The payment's version, unless the ledger cannot say now.

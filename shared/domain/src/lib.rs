@@ -36,7 +36,7 @@ pub use ids::{
 pub use money::{Amount, InvalidAmount};
 pub use network::{ChainId, InvalidNetwork};
 pub use payment::{Inclusion, Payment, PaymentState, StateName, Submission, UnknownState};
-pub use resource::{PaymentResource, TransactionResource, WebhookBody, WebhookEvent};
+pub use resource::{PaymentResource, Standing, TransactionResource, WebhookBody, WebhookEvent};
 pub use risk::{ChainView, Verdict, judge};
 pub use scope::{Scope, UnknownScope};
 pub use timestamp::Timestamp;

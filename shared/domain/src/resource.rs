@@ -41,8 +41,45 @@ struct AuthorizationResource {
     valid_before: i64,
 }
 
+/// How a payment stood after one of its changes. Everything else about it never changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The state that the change led to.
+    pub status: StateName,
+    /// The version that it made.
+    pub version: u32,
+    /// When it happened.
+    pub since: Timestamp,
+    /// The transaction that carried it then.
+    pub transaction: Option<TransactionResource>,
+    /// Why it failed.
+    pub failure: Option<FailureCode>,
+}
+
+impl Standing {
+    /// How the payment stands now. `carrier` is the newest hash of the transaction that carries it,
+    /// where one does and no block holds it yet.
+    pub fn of(payment: &Payment, carrier: Option<B256>) -> Self {
+        let mined = payment.state.inclusion().map(|inclusion| TransactionResource {
+            hash: inclusion.tx_hash,
+            block_number: Some(inclusion.block_number),
+            log_index: Some(inclusion.log_index),
+        });
+        let pending = || {
+            carrier.map(|hash| TransactionResource { hash, block_number: None, log_index: None })
+        };
+        Self {
+            status: payment.state.name(),
+            version: payment.version,
+            since: payment.updated_at,
+            transaction: mined.or_else(pending),
+            failure: payment.state.failure(),
+        }
+    }
+}
+
 /// The transaction that carries or carried a payment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct TransactionResource {
     /// The hash of the newest attempt, or of the one that was mined.
     pub hash: B256,
@@ -64,24 +101,21 @@ impl<'a> PaymentResource<'a> {
     /// The payment as it stands. `carrier` is the newest hash of the transaction that carries it,
     /// where one does and no block holds it yet.
     pub fn new(payment: &'a Payment, carrier: Option<B256>) -> Self {
+        Self::at(payment, Standing::of(payment, carrier))
+    }
+
+    /// The payment as it stood then.
+    pub fn at(payment: &'a Payment, standing: Standing) -> Self {
         let authorization = &payment.authorization;
-        let status = payment.state.name();
-        let mined = payment.state.inclusion().map(|inclusion| TransactionResource {
-            hash: inclusion.tx_hash,
-            block_number: Some(inclusion.block_number),
-            log_index: Some(inclusion.log_index),
-        });
-        let pending = || {
-            carrier.map(|hash| TransactionResource { hash, block_number: None, log_index: None })
-        };
+        let Standing { status, version, since, transaction, failure } = standing;
         Self {
             id: payment.id,
             object: "payment",
             status,
             terminal: status.is_terminal(),
-            version: payment.version,
+            version,
             created_at: payment.created_at,
-            updated_at: payment.updated_at,
+            updated_at: since,
             scheme: "exact",
             network: authorization.chain,
             asset: authorization.asset,
@@ -96,9 +130,9 @@ impl<'a> PaymentResource<'a> {
             },
             reference: payment.reference.as_deref(),
             metadata: payment.metadata.as_ref(),
-            transaction: mined.or_else(pending),
+            transaction,
             finality_requested: payment.finality,
-            failure: payment.state.failure().map(|code| FailureResource {
+            failure: failure.map(|code| FailureResource {
                 code,
                 reason: code.x402_reason(),
                 retryable: false,
@@ -116,10 +150,10 @@ pub struct WebhookEvent<'a> {
     pub id: EventId,
     /// What happened.
     pub kind: EventType,
-    /// The payment as it stands after the change.
+    /// The payment.
     pub payment: &'a Payment,
-    /// The newest hash of the transaction that carries it, if one does.
-    pub carrier: Option<B256>,
+    /// How it stood after the change.
+    pub standing: Standing,
 }
 
 /// The body of a webhook (Standard Webhooks 1.0.0: `type`, `timestamp`, `data`, and our own).
@@ -142,12 +176,12 @@ impl<'a> WebhookBody<'a> {
     pub fn new(event: &WebhookEvent<'a>) -> Self {
         Self {
             r#type: event.kind,
-            timestamp: event.payment.updated_at,
+            timestamp: event.standing.since,
             id: event.id,
             api_version: Self::API_VERSION,
             account: event.payment.account,
-            sequence: event.payment.version,
-            data: PaymentResource::new(event.payment, event.carrier),
+            sequence: event.standing.version,
+            data: PaymentResource::at(event.payment, event.standing),
         }
     }
 

@@ -1,8 +1,10 @@
 //! Telling the rest of the pipeline, after a commit, that payments have changed.
 
-use domain::{DeliveryId, Payment, StateName};
+use std::collections::BTreeSet;
 
-use crate::status::Publisher;
+use domain::{AccountId, DeliveryId, Payment, StateName};
+
+use crate::status::{Publisher, UNVERSIONED};
 use crate::{Bell, Job, Queue, Stream};
 
 /// Rings whoever has to look at a payment next, and tells whoever waits for its status.
@@ -44,8 +46,10 @@ impl Herald {
         deliveries: &[DeliveryId],
     ) {
         let mut changes: Vec<(String, u64)> = Vec::new();
+        let mut accounts: BTreeSet<AccountId> = BTreeSet::new();
         for payment in payments {
             changes.push((payment.id.to_string(), payment.version.into()));
+            accounts.insert(payment.account);
             let state = payment.state.name();
             // Whoever submitted or confirmed it follows it already.
             if matches!(state, StateName::Accepted | StateName::Held | StateName::Approved)
@@ -54,6 +58,7 @@ impl Herald {
                 self.bell.ring(&stream, Job::new(payment.id.to_string()));
             }
         }
+        changes.extend(accounts.iter().map(|account| (account.to_string(), UNVERSIONED)));
         self.publisher.publish(changes);
         self.bell.ring_all(&Stream::Notify, deliveries.iter().map(|id| Job::new(id.to_string())));
     }

@@ -12,6 +12,7 @@ mod delivery;
 mod due;
 mod endpoint;
 mod error;
+mod feed;
 mod intake;
 mod payment;
 mod row;
@@ -39,6 +40,7 @@ pub use delivery::{
 pub use due::{Backlog, Due, DueDeliveries};
 pub use endpoint::{Endpoint, EndpointState, NewEndpoint};
 pub use error::StoreError;
+pub use feed::{FeedEvent, FeedPosition};
 pub use intake::{Acceptance, Idempotency, Intake};
 pub use payment::{PaymentFilter, SignedPayment};
 pub use signer::{Lane, LaneRequest, Renewal, SignerEvent, SignerEventRow, SignerRow};

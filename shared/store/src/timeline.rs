@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use domain::{B256, EventId, EventType, Payment, PaymentId, Timestamp};
+use domain::{B256, EventId, EventType, Payment, PaymentId, Standing, Timestamp};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
+use crate::feed::standing;
 use crate::payment::uuids;
 use crate::row::{count, moment};
 use crate::{Store, StoreError};
@@ -26,6 +27,16 @@ pub struct TimelineEntry {
     /// What the change brought to light.
     #[serde(flatten)]
     pub detail: Value,
+}
+
+impl TimelineEntry {
+    /// How the payment stood after the change.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreadable`] when the journal says what no payment can be.
+    pub fn standing(&self) -> Result<Standing, StoreError> {
+        standing(&self.status, self.version, self.at, &self.detail)
+    }
 }
 
 impl Store {

@@ -146,7 +146,7 @@ pub(crate) fn included() -> Event {
 pub(crate) struct Told {
     pub(crate) status: u16,
     headers: reqwest::header::HeaderMap,
-    /// The body; null where there is none.
+    /// The body; null where there is none, or no document.
     pub(crate) body: Value,
 }
 
@@ -155,10 +155,9 @@ impl Told {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
-        let body = match &bytes[..] {
-            [] => Value::Null,
-            bytes => serde_json::from_slice(bytes).unwrap(),
-        };
+        let is_json =
+            headers.get("content-type").is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+        let body = if is_json { serde_json::from_slice(&bytes).unwrap() } else { Value::Null };
         Self { status, headers, body }
     }
 

@@ -21,6 +21,12 @@ async fn a_query_that_is_not_understood_is_refused() {
         let told = Told::by(api.get(&format!("{payment}?{query}"))).await;
         assert_eq!(told.problem(), (400, "invalid_query"), "{query}");
     }
+    for query in
+        ["limit=0", "types=", "types=payment.done", "wait=soon", "cursr=now", "limit=1&limit=1"]
+    {
+        let told = Told::by(api.get(&format!("/v1/events?{query}"))).await;
+        assert_eq!(told.problem(), (400, "invalid_query"), "{query}");
+    }
     let long = format!("reference={}", "x".repeat(201));
     for query in [
         "limit=0",
@@ -55,6 +61,8 @@ async fn a_name_that_cannot_be_is_not_there() {
         &format!("/v1/webhook_endpoints/{endpoint}"),
         &format!("/v1/webhook_endpoints/{endpoint}/deliveries"),
         "/v1/webhook_deliveries/x/attempts",
+        "/v1/payments/x/stream",
+        "/v1/events/x",
         "/v1/nothing",
     ] {
         assert_eq!(Told::by(api.get(path)).await.problem(), (404, "not_found"), "{path}");

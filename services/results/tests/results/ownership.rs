@@ -19,6 +19,7 @@ async fn routes(api: &Api) -> Vec<(Method, String, Scope)> {
     vec![
         (get.clone(), format!("/v1/payments/{payment}"), Scope::PaymentsRead),
         (get.clone(), format!("/v1/payments/{payment}?wait=3600"), Scope::PaymentsRead),
+        (get.clone(), format!("/v1/payments/{payment}/stream"), Scope::PaymentsRead),
         (post, format!("/v1/payments/{payment}/cancel"), Scope::PaymentsWrite),
         (get.clone(), format!("/v1/webhook_endpoints/{endpoint}"), Scope::Webhooks),
         (get.clone(), format!("/v1/webhook_endpoints/{endpoint}/deliveries"), Scope::Webhooks),
@@ -58,7 +59,9 @@ async fn lists_hold_nothing_of_another_account() {
 async fn every_route_asks_for_a_key_with_its_scope() {
     let api = Api::start().await;
     let mut routes = routes(&api).await;
-    routes.push((Method::GET, "/v1/payments".to_owned(), Scope::PaymentsRead));
+    for path in ["/v1/payments", "/v1/events", "/v1/events/stream", "/v1/events/evt_x"] {
+        routes.push((Method::GET, path.to_owned(), Scope::PaymentsRead));
+    }
     routes.push((Method::GET, "/v1/webhook_endpoints".to_owned(), Scope::Webhooks));
     routes.push((Method::POST, "/v1/webhook_endpoints".to_owned(), Scope::Webhooks));
     for (method, path, scope) in routes {

@@ -11,22 +11,22 @@ use tokio::task::JoinHandle;
 use crate::api::{Api, FOR_EVER, Told, included, settings};
 
 /// How long a request may take to begin to wait, and a notice to be heard.
-const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// Nothing is seen but what is told.
-fn deaf() -> Settings {
+pub(crate) fn deaf() -> Settings {
     Settings { recheck: FOR_EVER, ..settings() }
 }
 
 /// Sends a request that waits, and comes back once it does.
-async fn waiting(api: &Api, request: RequestBuilder) -> JoinHandle<Told> {
+pub(crate) async fn waiting(api: &Api, request: RequestBuilder) -> JoinHandle<Told> {
     let sent = tokio::spawn(Told::by(request));
     all_are_waiting(api, 1).await;
     sent
 }
 
 /// Comes back once this many requests wait.
-async fn all_are_waiting(api: &Api, count: usize) {
+pub(crate) async fn all_are_waiting(api: &Api, count: usize) {
     eventually(SOON, || std::future::ready((api.app.waiting() == count).then_some(()))).await;
 }
 

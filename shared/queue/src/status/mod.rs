@@ -9,6 +9,9 @@ mod subscriber;
 pub use publisher::Publisher;
 pub use subscriber::{Subscriber, TooManyWatchers, Watch};
 
+/// Stands for a change of something that has no versions: each is news.
+pub(crate) const UNVERSIONED: u64 = 0;
+
 /// The channel of an installation.
 pub(crate) fn channel(prefix: &str) -> String {
     format!("{prefix}status")

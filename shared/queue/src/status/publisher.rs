@@ -17,7 +17,7 @@ pub struct Publisher {
     outbox: Outbox<Change>,
 }
 
-/// A payment and the version it has now.
+/// A payment and the version it has now; or an account and no version, when something happened to one of its payments.
 pub(super) type Change = (String, u64);
 
 impl Publisher {
@@ -25,7 +25,8 @@ impl Publisher {
         Self { outbox: Outbox::open(Announcer { link, channel }) }
     }
 
-    /// Tells that each of these payments has reached this version. Never waits and never fails.
+    /// Tells that each of these has reached this version; whoever watches a name that is told with
+    /// version 0 is woken each time. Never waits and never fails.
     pub fn publish<I: Into<String>>(&self, changes: impl IntoIterator<Item = (I, u64)>) {
         let mut dropped = 0;
         for (payment, version) in changes {

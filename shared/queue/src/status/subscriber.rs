@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::UNVERSIONED;
 use super::publisher::Change;
 use crate::backoff::Backoff;
 use crate::connection::Endpoint;
@@ -157,7 +158,7 @@ impl Watched {
                     if newer {
                         *known = *version;
                     }
-                    newer
+                    newer || *version == UNVERSIONED
                 });
             }
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::{AccountId, DeliveryId, WebhookBody, WebhookEvent};
+use domain::{AccountId, DeliveryId, Standing, WebhookBody, WebhookEvent};
 use sqlx::PgTransaction;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -63,7 +63,7 @@ impl DeliveryRows {
             id: event.id,
             kind: event.kind,
             payment: event.payment,
-            carrier: event.carrier,
+            standing: Standing::of(event.payment, event.carrier),
         };
         self.ids.push(Uuid::now_v7());
         self.endpoints.push(endpoint);

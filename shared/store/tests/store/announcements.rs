@@ -90,11 +90,12 @@ async fn what_is_told_is_the_webhook_of_the_change() {
 
     let row = ledger.rows("select event_id, body from webhook_deliveries").await.remove(0);
     let body: Vec<u8> = row.get("body");
+    let payment = ledger.reload(payment.id).await;
     let event = domain::WebhookEvent {
         id: domain::EventId::new(row.get("event_id")),
         kind: EventType::Approved,
-        payment: &ledger.reload(payment.id).await,
-        carrier,
+        payment: &payment,
+        standing: domain::Standing::of(&payment, carrier),
     };
     assert_eq!(body, WebhookBody::new(&event).to_bytes());
     let body: Value = serde_json::from_slice(&body).unwrap();

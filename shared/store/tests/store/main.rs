@@ -10,6 +10,7 @@ mod crowd;
 mod deliveries;
 mod due;
 mod endpoints;
+mod feed;
 mod follow_up;
 mod intake;
 mod ledger;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::{AccountId, DeliveryId, Event, PaymentId, SignerId, StateName};
+use domain::{AccountId, DeliveryId, Event, EventId, PaymentId, SignerId, StateName};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 use store::{
-    AttemptKind, AttemptRecord, BlockRange, DeliveryFilter, DeliveryNext, DueDeliveries, Intake,
-    PaymentFilter, Store, Stored,
+    AttemptKind, AttemptRecord, BlockRange, DeliveryFilter, DeliveryNext, DueDeliveries,
+    FeedPosition, Intake, PaymentFilter, Store, Stored,
 };
 use uuid::Uuid;
 
@@ -186,6 +186,7 @@ async fn no_hot_query_walks_through_a_growing_table() {
     let ledger = grown().await;
     intake_is_looked_up(&ledger).await;
     payments_are_read(&ledger).await;
+    events_are_read(&ledger).await;
     what_is_due_is_found(&ledger).await;
     deliveries_are_made(&ledger).await;
     ledger_and_chain_are_compared(&ledger).await;
@@ -239,6 +240,24 @@ async fn payments_are_read(ledger: &Ledger) {
         let filter = PaymentFilter { state, before, ..PaymentFilter::default() };
         process.store.list_payments(account, &filter, 50).await.unwrap();
         process.assert_walked_through_nothing("list_payments").await;
+    }
+}
+
+async fn events_are_read(ledger: &Ledger) {
+    let process = Process::start(ledger).await;
+    let end = process.store.feed_end().await.unwrap();
+    let nearly = FeedPosition { written_by: end.written_by.saturating_sub(1), ..end };
+    for (account, after) in
+        [(busy(), FeedPosition::default()), (busy(), nearly), (ledger.seller, end)]
+    {
+        process.store.feed(account, after, 100).await.unwrap();
+        process.store.feed_is_held_back(account).await.unwrap();
+    }
+    process.store.find_event(busy(), EventId::new(id(6, 2))).await.unwrap();
+    process.assert_walked_through_nothing("the feed").await;
+    for (query, plan) in generic_plans(&process.store).await {
+        let sorts = plan.to_string().contains("\"Sort\"");
+        assert!(!sorts, "{query}\n{plan:#}");
     }
 }
 

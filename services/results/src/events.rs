@@ -1,0 +1,154 @@
+//! `GET /v1/events`, `GET /v1/events/{id}` and `GET /v1/events/stream`: what happened to an account's payments.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use domain::{Scope, WebhookBody};
+use futures::{StreamExt, stream};
+use runtime::http::SlowByDesign;
+use runtime::{Problem, ProblemCode};
+use serde::Serialize;
+use store::FeedPosition;
+use tokio::time::Instant;
+
+use crate::feed::{Cursor, Kinds, Reader, told};
+use crate::query::{Query, invalid};
+use crate::refusal::{Refusal, id};
+use crate::waiters::{Place, Waits};
+use crate::{App, sse};
+
+/// Events in an answer unless the client says otherwise, and at most.
+const USUAL_LIMIT: usize = 50;
+const MAX_LIMIT: usize = 100;
+
+/// The cursor of who wants only what happens from now on.
+const NOW: &str = "now";
+
+#[derive(Serialize)]
+struct Body<'a> {
+    data: Vec<WebhookBody<'a>>,
+    has_more: bool,
+    next_cursor: String,
+}
+
+/// `GET /v1/events`: oldest first, from a cursor on. The next one is given always, so that who has
+/// read all comes back with it for what happened since; with `wait`, as soon as that did.
+pub(crate) async fn list_events(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let caller = app.caller(&headers, Scope::PaymentsRead).await?;
+    let mut query = Query::read(query.as_deref())?;
+    let kinds: Kinds =
+        query.take("types", "names of event types with commas between")?.unwrap_or_default();
+    let limit = query.take("limit", "a number between 1 and 100")?.unwrap_or(USUAL_LIMIT);
+    let wait = query.take("wait", "a number of seconds")?.map(Duration::from_secs);
+    let cursor: Option<String> = query.take("cursor", "a cursor")?;
+    query.finish()?;
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(invalid("limit", "must be a number between 1 and 100").into());
+    }
+    let position = position(&app, cursor.as_deref(), FeedPosition::default()).await?;
+    let mut reader = Reader::new(app.clone(), caller.account, kinds, position);
+    let place = wait.and_then(|wait| {
+        let wait = wait.min(app.settings().max_wait);
+        Some((app.waiters().enter(caller.key, Waits::Poll)?, Instant::now() + wait))
+    });
+    let events = match place {
+        Some((_place, deadline)) => reader.next(limit, deadline).await?,
+        None => reader.read(limit).await?,
+    };
+    let data = events.told().map(|(_, body)| body).collect();
+    let body = Body { data, has_more: events.more, next_cursor: reader.cursor().to_string() };
+    let mut response = Json(body).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if wait.is_some() {
+        response.extensions_mut().insert(SlowByDesign);
+    }
+    Ok(response)
+}
+
+/// `GET /v1/events/{id}`: one event, as endpoints are told of it. It never changes.
+pub(crate) async fn show_event(
+    State(app): State<App>,
+    Path(event): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let caller = app.caller(&headers, Scope::PaymentsRead).await?;
+    let found = app.store().find_event(caller.account, id(&event)?).await?;
+    let event = found.ok_or(ProblemCode::NotFound)?;
+    let payment = app.desk().payment(caller.account, event.payment).await?;
+    let payment = payment.ok_or(ProblemCode::NotFound)?;
+    let mut response = Json(told(&event, &payment)).into_response();
+    let for_an_hour = HeaderValue::from_static("private, max-age=3600, immutable");
+    response.headers_mut().insert(CACHE_CONTROL, for_an_hour);
+    Ok(response)
+}
+
+/// `GET /v1/events/stream`: the same as they happen, from the client's last one on (`Last-Event-ID`,
+/// or a cursor), else from now on. The id of an event is the cursor behind it.
+pub(crate) async fn stream_events(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let caller = app.caller(&headers, Scope::PaymentsRead).await?;
+    let mut query = Query::read(query.as_deref())?;
+    let kinds: Kinds =
+        query.take("types", "names of event types with commas between")?.unwrap_or_default();
+    let cursor: Option<String> = query.take("cursor", "a cursor")?;
+    query.finish()?;
+    let place = app.waiters().enter(caller.key, Waits::Stream).ok_or_else(sse::no_room)?;
+    let position = match sse::last_event_id::<Cursor>(&headers)? {
+        Some(Cursor(position)) => position,
+        None => {
+            let now = app.store().feed_end().await?;
+            position(&app, cursor.as_deref(), now).await?
+        }
+    };
+    let reader = Reader::new(app, caller.account, kinds, position);
+    let following = Following { reader, closes: sse::closing_time(), _place: place };
+    Ok(sse::answer(stream::unfold(following, Following::next).flat_map(stream::iter)))
+}
+
+/// Where a cursor leads; `otherwise` without one.
+async fn position(
+    app: &App,
+    cursor: Option<&str>,
+    otherwise: FeedPosition,
+) -> Result<FeedPosition, Refusal> {
+    match cursor {
+        None => Ok(otherwise),
+        Some(NOW) => Ok(app.store().feed_end().await?),
+        Some(cursor) => {
+            let foreign = |_| Problem::new(ProblemCode::InvalidCursor);
+            Ok(cursor.parse().map(|Cursor(position)| position).map_err(foreign)?)
+        }
+    }
+}
+
+/// A client that hears of whatever happens.
+struct Following {
+    reader: Reader,
+    closes: Instant,
+    _place: Place,
+}
+
+impl Following {
+    /// What happened next. Ends when the stream has to be closed, and where the ledger fails: the
+    /// client comes again and misses nothing.
+    async fn next(mut self) -> Option<(Vec<Event>, Self)> {
+        let events = self.reader.next(MAX_LIMIT, self.closes).await.ok()?;
+        let told: Vec<Event> = events
+            .told()
+            .map(|(event, body)| sse::event(Cursor(event.position), event.kind.as_str(), &body))
+            .collect();
+        (!told.is_empty()).then_some((told, self))
+    }
+}

@@ -1,0 +1,96 @@
+//! `GET /v1/payments/{id}/stream`
+
+use access::Caller;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::Event;
+use axum::response::{IntoResponse, Response};
+use domain::{Payment, PaymentId, PaymentResource, Scope};
+use futures::{StreamExt, stream};
+use store::TimelineEntry;
+use tokio::time::Instant;
+
+use crate::query::Query;
+use crate::refusal::{Refusal, id};
+use crate::show_payment::load;
+use crate::waiters::{Place, Waits};
+use crate::watch::Ended;
+use crate::{App, sse};
+
+/// Every change of a payment, from the one after the client's last (`Last-Event-ID`, or
+/// `since_version`) to its end, as they happen. The id of an event is the version it made.
+pub(crate) async fn stream_payment(
+    State(app): State<App>,
+    Path(payment): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let caller = app.caller(&headers, Scope::PaymentsRead).await?;
+    let mut query = Query::read(query.as_deref())?;
+    let since: Option<u32> = query.take("since_version", "a version")?;
+    query.finish()?;
+    let known = sse::last_event_id(&headers)?.or(since).unwrap_or_default();
+    open(app, caller, id(&payment)?, known).await
+}
+
+/// The stream behind this version; 204, which tells a client to stay away, where nothing can come.
+pub(crate) async fn open(
+    app: App,
+    caller: Caller,
+    id: PaymentId,
+    known: u32,
+) -> Result<Response, Refusal> {
+    let payment = load(&app, caller, id).await?;
+    if payment.state.is_terminal() && payment.version <= known {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let place = app.waiters().enter(caller.key, Waits::Stream).ok_or_else(sse::no_room)?;
+    let closes = sse::closing_time();
+    let following = Following { app, caller, id, known, is_over: false, closes, _place: place };
+    Ok(sse::answer(stream::unfold(following, Following::next).flat_map(stream::iter)))
+}
+
+/// A client on its way through the versions of a payment.
+struct Following {
+    app: App,
+    caller: Caller,
+    id: PaymentId,
+    /// The version that it was told of last.
+    known: u32,
+    /// Whether that is the last.
+    is_over: bool,
+    closes: Instant,
+    _place: Place,
+}
+
+impl Following {
+    /// The changes that it does not know, once there are any. Ends with the payment, when the stream
+    /// has to be closed, and where the ledger fails: the client comes again and loses nothing.
+    async fn next(mut self) -> Option<(Vec<Event>, Self)> {
+        while !self.is_over {
+            let lookout = self.app.watchtower().look_out(self.id);
+            let payment = load(&self.app, self.caller, self.id).await.ok()?;
+            if payment.version > self.known {
+                let details = self.app.desk().details(&payment).await.ok()?;
+                let events = news(&payment, &details.timeline, self.known);
+                (self.known, self.is_over) = (payment.version, payment.state.is_terminal());
+                return Some((events, self));
+            }
+            let ended = self.app.watchtower().wait(lookout, self.known, self.closes).await;
+            if ended != Ended::Changed {
+                break;
+            }
+        }
+        None
+    }
+}
+
+/// What happened after a version, each with the payment as it stood then.
+fn news(payment: &Payment, timeline: &[TimelineEntry], known: u32) -> Vec<Event> {
+    let unknown = timeline.iter().filter(|entry| entry.version > known);
+    let event = |entry: &TimelineEntry| {
+        let standing = entry.standing().ok()?;
+        Some(sse::event(entry.version, &entry.r#type, &PaymentResource::at(payment, standing)))
+    };
+    unknown.filter_map(event).collect()
+}
