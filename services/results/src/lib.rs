@@ -75,10 +75,17 @@ pub fn router(app: App) -> Router {
         )
         .route(
             "/v1/webhook_endpoints/{id}",
-            get(webhook_endpoints::show_endpoint).delete(webhook_endpoints::delete_endpoint),
+            get(webhook_endpoints::show_endpoint)
+                .patch(webhook_endpoints::update_endpoint)
+                .delete(webhook_endpoints::delete_endpoint),
         )
+        .route("/v1/webhook_endpoints/{id}/enable", post(webhook_endpoints::enable_endpoint))
+        .route("/v1/webhook_endpoints/{id}/disable", post(webhook_endpoints::disable_endpoint))
+        .route("/v1/webhook_endpoints/{id}/secret", get(webhook_endpoints::show_secret))
+        .route("/v1/webhook_endpoints/{id}/secret/rotate", post(webhook_endpoints::rotate_secret))
         .route("/v1/webhook_endpoints/{id}/deliveries", get(webhook_deliveries::list_deliveries))
         .route("/v1/webhook_deliveries/{id}/attempts", get(webhook_deliveries::list_attempts))
+        .route("/v1/webhook_deliveries/{id}/redeliver", post(webhook_deliveries::redeliver))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app);
     http::instrument(routes)

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::{DeliveryId, EventId, PaymentId, Scope, Timestamp};
-use runtime::ProblemCode;
+use runtime::{Problem, ProblemCode};
 use serde::Serialize;
-use store::{DeliveryFilter, DeliveryListing, LoggedAttempt};
+use store::{DeliveryFilter, DeliveryListing, LoggedAttempt, Redelivery};
 
 use crate::App;
 use crate::page::{List, Page};
@@ -109,4 +109,33 @@ pub(crate) async fn list_attempts(
     let attempts = found.ok_or(ProblemCode::NotFound)?;
     let data = attempts.into_iter().map(Into::into).collect();
     Ok(Json(Attempts { data }).into_response())
+}
+
+#[derive(Serialize)]
+struct Redelivered {
+    id: DeliveryId,
+    object: &'static str,
+    status: &'static str,
+}
+
+/// `POST /v1/webhook_deliveries/{id}/redeliver`: sends it now, also what was delivered or given up.
+/// It takes the place of the attempt that was planned.
+pub(crate) async fn redeliver(
+    State(app): State<App>,
+    Path(delivery): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let caller = app.caller(&headers, Scope::Webhooks).await?;
+    let delivery: DeliveryId = id(&delivery)?;
+    match app.store().redeliver(caller.account, delivery, app.now()).await? {
+        Redelivery::Due => {
+            app.herald().announce([], &[delivery]);
+            let body = Redelivered { id: delivery, object: "webhook_delivery", status: "pending" };
+            Ok((StatusCode::ACCEPTED, Json(body)).into_response())
+        }
+        Redelivery::EndpointIsDown => Err(Problem::new(ProblemCode::Conflict)
+            .detail("The endpoint is told nothing; enable it first")
+            .into()),
+        Redelivery::Unknown => Err(ProblemCode::NotFound.into()),
+    }
 }

@@ -1,6 +1,9 @@
 //! `/v1/webhook_endpoints`: where a seller wants to be told, and of what.
 
 mod create;
+mod secret;
+mod standing;
+mod update;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -12,6 +15,9 @@ use serde::Serialize;
 use store::{Endpoint, EndpointState};
 
 pub(crate) use self::create::create_endpoint;
+pub(crate) use self::secret::{rotate_secret, show_secret};
+pub(crate) use self::standing::{disable_endpoint, enable_endpoint};
+pub(crate) use self::update::update_endpoint;
 use crate::App;
 use crate::refusal::{Refusal, id};
 

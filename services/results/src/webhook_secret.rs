@@ -10,7 +10,7 @@ const PREFIX: &str = "whsec_";
 /// The recommended size; 24 to 64 bytes are allowed.
 const BYTES: usize = 32;
 
-/// A new secret: shown once, to the endpoint's owner.
+/// A new secret.
 pub(crate) struct WebhookSecret([u8; BYTES]);
 
 impl WebhookSecret {
@@ -25,8 +25,13 @@ impl WebhookSecret {
 
     /// What the receiver's library takes.
     pub(crate) fn reveal(&self) -> String {
-        format!("{PREFIX}{}", BASE64_STANDARD.encode(self.0))
+        reveal(&self.0)
     }
+}
+
+/// A secret as the receiver's library takes it.
+pub(crate) fn reveal(secret: &[u8]) -> String {
+    format!("{PREFIX}{}", BASE64_STANDARD.encode(secret))
 }
 
 impl fmt::Debug for WebhookSecret {

@@ -8,7 +8,7 @@ use domain::{DeliveryId, EndpointId, EventId, PaymentId, Timestamp};
 use uuid::Uuid;
 
 pub(crate) use self::announcement::announce;
-pub use self::attempt::{AttemptRecord, DeliveryNext, LoggedAttempt};
+pub use self::attempt::{AttemptRecord, DeliveryNext, LoggedAttempt, Redelivery};
 pub use self::listing::{DeliveryCounts, DeliveryFilter, DeliveryListing};
 use crate::row::{count, moment};
 use crate::{Store, StoreError};
@@ -23,6 +23,8 @@ pub struct Delivery {
     pub url: String,
     /// What to sign it with.
     pub secret: Vec<u8>,
+    /// What to sign it with as well, while receivers change over.
+    pub old_secret: Option<Vec<u8>>,
     /// The `webhook-id`.
     pub event: EventId,
     /// The payment it tells of.
@@ -71,8 +73,9 @@ impl Store {
              from wanted w join webhook_endpoints e on e.id = w.endpoint_id and e.state = 'enabled'
              where d.id = w.id and w.state = 'pending' and w.due_at <= $2
                and (w.lease_until is null or w.lease_until < $2)
-             returning d.id, d.endpoint_id, e.url, e.secret, d.event_id, d.payment_id, d.body,
-                       d.attempts, d.created_at",
+             returning d.id, d.endpoint_id, e.url, e.secret,
+                       case when e.old_secret_until > $2 then e.old_secret end as old_secret,
+                       d.event_id, d.payment_id, d.body, d.attempts, d.created_at",
             &ids,
             now.to_datetime(),
             lease_until.to_datetime(),
@@ -86,6 +89,7 @@ impl Store {
                     endpoint: EndpointId::new(row.endpoint_id),
                     url: row.url,
                     secret: row.secret,
+                    old_secret: row.old_secret,
                     event: EventId::new(row.event_id),
                     payment: PaymentId::new(row.payment_id),
                     body: row.body,

@@ -1,8 +1,14 @@
 //! Where sellers want to be told.
 
+mod secret;
+mod standing;
+
 use domain::{AccountId, EndpointId, EventType, Timestamp};
 use sqlx::PgTransaction;
+use time::OffsetDateTime;
+use uuid::Uuid;
 
+pub use self::secret::{EndpointSecrets, NewSecret, Rotation};
 use crate::row::{moment, parse, unreadable};
 use crate::{Store, StoreError};
 
@@ -55,6 +61,48 @@ impl std::fmt::Debug for NewEndpoint {
     }
 }
 
+/// What is to become of an endpoint; what is none stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointUpdate {
+    /// Where it is from now on.
+    pub url: Option<String>,
+    /// What it hears of from now on; at least one.
+    pub event_types: Option<Vec<EventType>>,
+}
+
+struct EndpointRow {
+    id: Uuid,
+    account_id: Uuid,
+    url: String,
+    event_types: Vec<String>,
+    state: String,
+    disabled_reason: Option<String>,
+    created_at: OffsetDateTime,
+}
+
+impl EndpointRow {
+    fn into_endpoint(self) -> Result<Endpoint, StoreError> {
+        let state = match self.state.as_str() {
+            "enabled" => EndpointState::Enabled,
+            "disabled" => EndpointState::Disabled(self.disabled_reason.unwrap_or_default()),
+            _ => return Err(unreadable("endpoint state")),
+        };
+        let types = self.event_types.iter().map(|name| parse(name, "event type"));
+        Ok(Endpoint {
+            id: EndpointId::new(self.id),
+            account: AccountId::new(self.account_id),
+            event_types: types.collect::<Result<_, _>>()?,
+            url: self.url,
+            state,
+            created_at: moment(self.created_at),
+        })
+    }
+}
+
+fn names(types: &[EventType]) -> Vec<String> {
+    types.iter().map(|kind| kind.as_str().to_owned()).collect()
+}
+
 impl Store {
     /// Makes an endpoint, unless the account has `most` of them already: then false.
     ///
@@ -66,8 +114,7 @@ impl Store {
         most: i64,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let types: Vec<String> =
-            new.event_types.iter().map(|kind| kind.as_str().to_owned()).collect();
+        let types = names(&new.event_types);
         let mut tx = self.pool.begin().await?;
         // The account's row is the lock that makes counting and inserting one step.
         sqlx::query!("select id from accounts where id = $1 for update", new.account.uuid())
@@ -100,35 +147,45 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the ledger cannot answer.
     pub async fn list_endpoints(&self, account: AccountId) -> Result<Vec<Endpoint>, StoreError> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            EndpointRow,
             "select id, account_id, url, event_types, state, disabled_reason, created_at
              from webhook_endpoints where account_id = $1 and state <> 'deleted' order by id",
             account.uuid(),
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                let state = match row.state.as_str() {
-                    "enabled" => EndpointState::Enabled,
-                    "disabled" => EndpointState::Disabled(row.disabled_reason.unwrap_or_default()),
-                    _ => return Err(unreadable("endpoint state")),
-                };
-                let event_types = row
-                    .event_types
-                    .iter()
-                    .map(|name| parse(name, "event type"))
-                    .collect::<Result<_, _>>()?;
-                Ok(Endpoint {
-                    id: EndpointId::new(row.id),
-                    account: AccountId::new(row.account_id),
-                    url: row.url,
-                    event_types,
-                    state,
-                    created_at: moment(row.created_at),
-                })
-            })
-            .collect()
+        rows.into_iter().map(EndpointRow::into_endpoint).collect()
+    }
+
+    /// Gives the account's endpoint another URL or other event types, and says how it is then; none when
+    /// the account has no such endpoint. What is on its way goes to the new URL.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing changed.
+    pub async fn update_endpoint(
+        &self,
+        account: AccountId,
+        id: EndpointId,
+        update: &EndpointUpdate,
+        now: Timestamp,
+    ) -> Result<Option<Endpoint>, StoreError> {
+        let types = update.event_types.as_ref().map(|types| names(types));
+        let row = sqlx::query_as!(
+            EndpointRow,
+            "update webhook_endpoints
+             set url = coalesce($3, url), event_types = coalesce($4, event_types), updated_at = $5
+             where id = $1 and account_id = $2 and state <> 'deleted'
+             returning id, account_id, url, event_types, state, disabled_reason, created_at",
+            id.uuid(),
+            account.uuid(),
+            update.url.as_deref(),
+            types.as_deref(),
+            now.to_datetime(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(EndpointRow::into_endpoint).transpose()
     }
 
     /// Deletes the account's endpoint and cancels what is on its way to it, in one step; false
@@ -170,33 +227,6 @@ impl Store {
         tx.commit().await?;
         Ok(done.rows_affected() > 0)
     }
-
-    /// Stops telling an endpoint anything; what is on its way is held until it is enabled.
-    ///
-    /// # Errors
-    /// [`StoreError`] when nothing changed.
-    pub async fn disable_endpoint(
-        &self,
-        id: EndpointId,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
-        hold_pending(&mut tx, id).await?;
-        sqlx::query!(
-            "update webhook_endpoints set state = 'disabled', disabled_reason = $2, updated_at = $3
-             where id = $1 and state = 'enabled'",
-            id.uuid(),
-            reason,
-            now.to_datetime(),
-        )
-        .execute(&mut *tx)
-        .await?;
-        // As when an endpoint is deleted: what came in between.
-        hold_pending(&mut tx, id).await?;
-        tx.commit().await?;
-        Ok(())
-    }
 }
 
 /// Cancels what is on its way to an endpoint. Rows are locked in the order of their ids, as they
@@ -216,22 +246,6 @@ async fn cancel_waiting(
          from waiting where d.id = waiting.id",
         id.uuid(),
         now.to_datetime(),
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Holds what is on its way to an endpoint; locked in the same order.
-async fn hold_pending(tx: &mut PgTransaction<'_>, id: EndpointId) -> Result<(), StoreError> {
-    sqlx::query!(
-        "with pending as (
-             select id from webhook_deliveries
-             where endpoint_id = $1 and state = 'pending' order by id for update
-         )
-         update webhook_deliveries d set state = 'held', due_at = null, lease_until = null
-         from pending where d.id = pending.id",
-        id.uuid(),
     )
     .execute(&mut **tx)
     .await?;

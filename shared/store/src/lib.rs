@@ -35,10 +35,12 @@ pub use audit::{
 pub use control::PauseScope;
 pub use delivery::{
     AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryListing, DeliveryNext,
-    LoggedAttempt,
+    LoggedAttempt, Redelivery,
 };
 pub use due::{Backlog, Due, DueDeliveries};
-pub use endpoint::{Endpoint, EndpointState, NewEndpoint};
+pub use endpoint::{
+    Endpoint, EndpointSecrets, EndpointState, EndpointUpdate, NewEndpoint, NewSecret, Rotation,
+};
 pub use error::StoreError;
 pub use feed::{FeedEvent, FeedPosition};
 pub use intake::{Acceptance, Idempotency, Intake};

@@ -86,7 +86,9 @@ impl Attempt {
 
 fn headers(delivery: &Delivery, now: Timestamp) -> HeaderMap {
     let timestamp_secs = now.unix_secs();
-    let signature = sign(&delivery.secret, delivery.event, timestamp_secs, &delivery.body);
+    let secrets = [Some(&delivery.secret), delivery.old_secret.as_ref()];
+    let secrets = secrets.into_iter().flatten().map(Vec::as_slice);
+    let signature = sign(secrets, delivery.event, timestamp_secs, &delivery.body);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(WEBHOOK_ID, text(&delivery.event.to_string()));

@@ -8,12 +8,20 @@ use sha2::Sha256;
 /// Marks an HMAC-SHA256 signature.
 const SCHEME: &str = "v1";
 
-/// The value of `webhook-signature`: HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`.
+/// The value of `webhook-signature`: for each secret an HMAC-SHA256 over
+/// `{webhook-id}.{webhook-timestamp}.{body}`, with blanks between; a receiver takes whichever it knows.
 ///
 /// The timestamp is that of the attempt, in Unix seconds. The id holds no dot, so nothing that a
 /// payment carries can move the borders between the parts.
-pub(crate) fn sign(secret: &[u8], event: EventId, timestamp_secs: i64, body: &[u8]) -> String {
-    signature(secret, &event.to_string(), timestamp_secs, body)
+pub(crate) fn sign<'a>(
+    secrets: impl IntoIterator<Item = &'a [u8]>,
+    event: EventId,
+    timestamp_secs: i64,
+    body: &[u8],
+) -> String {
+    let id = event.to_string();
+    let signed = secrets.into_iter().map(|secret| signature(secret, &id, timestamp_secs, body));
+    signed.collect::<Vec<_>>().join(" ")
 }
 
 fn signature(secret: &[u8], id: &str, timestamp_secs: i64, body: &[u8]) -> String {
@@ -71,6 +79,25 @@ mod tests {
         let reference = standardwebhooks::Webhook::from_bytes(secret.clone()).unwrap();
         let body = "{\"reference\":\"Bestellung Nº 4711 · 価格\"}".as_bytes();
         let expected = reference.sign(&event.to_string(), 1_772_366_408, body).unwrap();
-        assert_eq!(sign(&secret, event, 1_772_366_408, body), expected);
+        assert_eq!(sign([secret.as_slice()], event, 1_772_366_408, body), expected);
+    }
+
+    #[test]
+    fn while_secrets_change_either_of_them_verifies() {
+        let event = EventId::new(Uuid::now_v7());
+        let now = runtime::Clock::system().now_unix_ms() / 1_000;
+        let (old, new) = (vec![7; 32], vec![8; 32]);
+        let both = [new.as_slice(), old.as_slice()];
+        let signature = sign(both, event, now, b"{}");
+        let mut headers = reqwest::header::HeaderMap::new();
+        headers.insert("webhook-id", event.to_string().parse().unwrap());
+        headers.insert("webhook-timestamp", now.into());
+        headers.insert("webhook-signature", signature.parse().unwrap());
+        for secret in [old, new] {
+            let receiver = standardwebhooks::Webhook::from_bytes(secret).unwrap();
+            receiver.verify(b"{}", &headers).unwrap();
+        }
+        let stranger = standardwebhooks::Webhook::from_bytes(vec![9; 32]).unwrap();
+        stranger.verify(b"{}", &headers).unwrap_err();
     }
 }

@@ -34,7 +34,7 @@ struct Created<'a> {
     secret: String,
 }
 
-/// Makes an endpoint, and shows its secret, this once.
+/// Makes an endpoint, and shows its secret.
 pub(crate) async fn create_endpoint(
     State(app): State<App>,
     request: Request,
@@ -79,7 +79,7 @@ fn created(endpoint: &Endpoint, secret: &WebhookSecret) -> Response {
 
 /// The URL in its plain form, unless it would never be called; what its name leads to is judged
 /// at each call.
-fn callable(url: &str, targets: Targets) -> Result<String, Problem> {
+pub(super) fn callable(url: &str, targets: Targets) -> Result<String, Problem> {
     // The plain form may be longer, so it is judged as well.
     let judged = targets.check(url).and_then(|url| targets.check(url.as_str()));
     judged.map(String::from).map_err(|blocked| {
@@ -91,7 +91,7 @@ fn callable(url: &str, targets: Targets) -> Result<String, Problem> {
 }
 
 /// The types that were named, each once; the usual ones where none were.
-fn event_types(named: Option<Vec<String>>) -> Result<Vec<EventType>, Problem> {
+pub(super) fn event_types(named: Option<Vec<String>>) -> Result<Vec<EventType>, Problem> {
     let Some(named) = named else {
         return Ok(EventType::DEFAULT.to_vec());
     };

@@ -166,3 +166,110 @@ async fn attempt(api: &Api, deliveries: &[domain::DeliveryId]) {
     let records: Vec<AttemptRecord> = claimed.iter().map(failed).collect();
     store.record_attempts(&records, now()).await.unwrap();
 }
+
+/// A request that changes something, by the API's seller.
+async fn told(api: &Api, method: Method, path: &str, body: Option<Value>) -> Told {
+    let request = api.request(method, path, &api.seller.key);
+    Told::by(match body {
+        Some(body) => request.json(&body),
+        None => request,
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_endpoint_gets_another_url_or_other_types_and_keeps_the_rest() {
+    let api = Api::start().await;
+    let made = api.endpoint(json!({"url": URL, "event_types": ["payment.canceled"]})).await;
+    let path = format!("/v1/webhook_endpoints/{}", made.text("id"));
+    let moved = told(&api, Method::PATCH, &path, Some(json!({"url": format!("{URL}/2")}))).await;
+    assert_eq!((moved.status, moved.text("url")), (200, "https://seller.example/hook/2"));
+    assert_eq!(moved.body["event_types"], json!(["payment.canceled"]));
+    let types = json!({"event_types": ["payment.settled"]});
+    let changed = told(&api, Method::PATCH, &path, Some(types)).await;
+    assert_eq!(changed.body["event_types"], json!(["payment.settled"]));
+    assert_eq!(Told::by(api.get(&path)).await.body, changed.body);
+}
+
+#[tokio::test]
+async fn an_update_that_cannot_be_changes_nothing_and_says_why() {
+    let api = Api::start().await;
+    let made = api.endpoint(json!({"url": URL})).await;
+    let path = format!("/v1/webhook_endpoints/{}", made.text("id"));
+    for (body, problem) in [
+        (json!({"url": "https://127.0.0.1/hook"}), (422, "invalid_webhook_url")),
+        (json!({"event_types": []}), (422, "malformed_field")),
+        (json!({"event_types": ["payment.done"]}), (422, "malformed_field")),
+        (json!({"secret": "whsec_mine"}), (400, "invalid_request")),
+    ] {
+        let refused = told(&api, Method::PATCH, &path, Some(body.clone())).await;
+        assert_eq!(refused.problem(), problem, "{body}");
+    }
+    let kept = Told::by(api.get(&path)).await;
+    assert_eq!(kept.text("url"), URL);
+}
+
+#[tokio::test]
+async fn a_disabled_endpoint_is_told_nothing_until_it_is_enabled() {
+    let api = Api::start().await;
+    let made = api.endpoint(json!({"url": URL, "event_types": ["payment.canceled"]})).await;
+    let path = format!("/v1/webhook_endpoints/{}", made.text("id"));
+    let payment = api.payment().await;
+    api.advance_untold(&payment, Event::Canceled).await;
+    let status = async || {
+        let listed = Told::by(api.get(&format!("{path}/deliveries"))).await;
+        listed.body["data"][0]["status"].as_str().unwrap().to_owned()
+    };
+    let disabled = told(&api, Method::POST, &format!("{path}/disable"), None).await;
+    assert_eq!((disabled.status, disabled.text("status")), (200, "disabled"));
+    assert_eq!((disabled.text("disabled_reason"), status().await.as_str()), ("owner", "held"));
+
+    let enabled = told(&api, Method::POST, &format!("{path}/enable"), None).await;
+    assert_eq!((enabled.status, enabled.text("status")), (200, "enabled"));
+    assert_eq!(
+        (&enabled.body["disabled_reason"], status().await.as_str()),
+        (&Value::Null, "pending")
+    );
+}
+
+#[tokio::test]
+async fn a_secret_can_be_seen_again_and_changed_without_a_gap() {
+    let api = Api::start().await;
+    let made = api.endpoint(json!({"url": URL})).await;
+    let path = format!("/v1/webhook_endpoints/{}/secret", made.text("id"));
+    let shown = Told::by(api.get(&path)).await;
+    assert_eq!((shown.status, shown.text("secret")), (200, made.text("secret")));
+    assert_eq!(shown.header("cache-control"), Some("no-store"));
+
+    let rotated = told(&api, Method::POST, &format!("{path}/rotate"), None).await;
+    assert_ne!(rotated.text("secret"), made.text("secret"));
+    assert!(rotated.body["previous_expires_at"].is_string());
+    assert_eq!(Told::by(api.get(&path)).await.body, rotated.body);
+    let again = told(&api, Method::POST, &format!("{path}/rotate"), None).await;
+    assert_eq!(again.problem(), (409, "conflict"));
+    let now = json!({"overlap_seconds": 0});
+    let now = told(&api, Method::POST, &format!("{path}/rotate"), Some(now)).await;
+    assert_eq!((now.status, &now.body["previous_expires_at"]), (200, &Value::Null));
+    let long = json!({"overlap_seconds": 604_801});
+    let long = told(&api, Method::POST, &format!("{path}/rotate"), Some(long)).await;
+    assert_eq!(long.problem(), (422, "malformed_field"));
+    assert_eq!(long.body["errors"][0]["pointer"], "/overlap_seconds");
+}
+
+#[tokio::test]
+async fn a_delivery_that_was_given_up_can_be_made_again() {
+    let api = Api::start().await;
+    let made = api.endpoint(json!({"url": URL, "event_types": ["payment.canceled"]})).await;
+    let payment = api.payment().await;
+    let deliveries = api.advance_untold(&payment, Event::Canceled).await.1.deliveries;
+    attempt(&api, &deliveries).await;
+
+    let path = format!("/v1/webhook_deliveries/{}/redeliver", deliveries[0]);
+    let again = told(&api, Method::POST, &path, None).await;
+    assert_eq!((again.status, again.text("status")), (202, "pending"));
+    let log = format!("/v1/webhook_endpoints/{}", made.text("id"));
+    let listed = Told::by(api.get(&format!("{log}/deliveries"))).await;
+    assert_eq!(listed.body["data"][0]["status"], "pending");
+    told(&api, Method::POST, &format!("{log}/disable"), None).await;
+    assert_eq!(told(&api, Method::POST, &path, None).await.problem(), (409, "conflict"));
+}

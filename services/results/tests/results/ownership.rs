@@ -1,7 +1,7 @@
 //! Whose is what, and who may do what.
 
 use domain::{Event, Scope};
-use reqwest::Method;
+use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use testkit::Seller;
 
@@ -16,16 +16,30 @@ async fn routes(api: &Api) -> Vec<(Method, String, Scope)> {
     let (payment, advance) = api.advance_untold(&told, Event::Canceled).await;
     let (payment, delivery) = (payment.id, advance.deliveries[0]);
     let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
+    let patch = Method::PATCH;
+    let endpoint = format!("/v1/webhook_endpoints/{endpoint}");
     vec![
         (get.clone(), format!("/v1/payments/{payment}"), Scope::PaymentsRead),
         (get.clone(), format!("/v1/payments/{payment}?wait=3600"), Scope::PaymentsRead),
         (get.clone(), format!("/v1/payments/{payment}/stream"), Scope::PaymentsRead),
-        (post, format!("/v1/payments/{payment}/cancel"), Scope::PaymentsWrite),
-        (get.clone(), format!("/v1/webhook_endpoints/{endpoint}"), Scope::Webhooks),
-        (get.clone(), format!("/v1/webhook_endpoints/{endpoint}/deliveries"), Scope::Webhooks),
+        (post.clone(), format!("/v1/payments/{payment}/cancel"), Scope::PaymentsWrite),
+        (get.clone(), endpoint.clone(), Scope::Webhooks),
+        (patch, endpoint.clone(), Scope::Webhooks),
+        (get.clone(), format!("{endpoint}/secret"), Scope::Webhooks),
+        (post.clone(), format!("{endpoint}/secret/rotate"), Scope::Webhooks),
+        (get.clone(), format!("{endpoint}/deliveries"), Scope::Webhooks),
         (get, format!("/v1/webhook_deliveries/{delivery}/attempts"), Scope::Webhooks),
-        (delete, format!("/v1/webhook_endpoints/{endpoint}"), Scope::Webhooks),
+        (post.clone(), format!("/v1/webhook_deliveries/{delivery}/redeliver"), Scope::Webhooks),
+        (post.clone(), format!("{endpoint}/disable"), Scope::Webhooks),
+        (post, format!("{endpoint}/enable"), Scope::Webhooks),
+        (delete, endpoint, Scope::Webhooks),
     ]
+}
+
+/// A request with all that its route needs.
+fn asked(api: &Api, method: &Method, path: &str, key: &str) -> RequestBuilder {
+    let request = api.request(method.clone(), path, key);
+    if *method == Method::PATCH { request.json(&json!({})) } else { request }
 }
 
 #[tokio::test]
@@ -34,12 +48,12 @@ async fn what_belongs_to_another_account_is_not_there() {
     let stranger = Seller::create(&api.database.store).await;
     let routes = routes(&api).await;
     for (method, path, _) in &routes {
-        let told = Told::by(api.request(method.clone(), path, &stranger.key)).await;
+        let told = Told::by(asked(&api, method, path, &stranger.key)).await;
         assert_eq!(told.problem(), (404, "not_found"), "{method} {path}");
     }
     // Its owner finds it unharmed afterwards.
     for (method, path, _) in &routes {
-        let told = Told::by(api.request(method.clone(), path, &api.seller.key)).await;
+        let told = Told::by(asked(&api, method, path, &api.seller.key)).await;
         assert!(told.status < 300, "{method} {path}: {}", told.status);
     }
 }
@@ -67,7 +81,7 @@ async fn every_route_asks_for_a_key_with_its_scope() {
     for (method, path, scope) in routes {
         let others: Vec<Scope> = Scope::ALL.into_iter().filter(|other| *other != scope).collect();
         let narrow = api.seller.another_key(&api.database.store, &others).await;
-        let told = Told::by(api.request(method.clone(), &path, &narrow.key)).await;
+        let told = Told::by(asked(&api, &method, &path, &narrow.key)).await;
         assert_eq!(told.problem(), (403, "forbidden"), "{method} {path}");
         let told = Told::by(api.anonymous(method.clone(), &path)).await;
         assert_eq!(told.problem(), (401, "unauthorized"), "{method} {path}");

@@ -65,6 +65,17 @@ pub struct LoggedAttempt {
     pub response: Option<String>,
 }
 
+/// What became of the wish for another attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redelivery {
+    /// It is made now, or already being made.
+    Due,
+    /// Its endpoint is disabled or deleted, and is told nothing.
+    EndpointIsDown,
+    /// The account has no such delivery.
+    Unknown,
+}
+
 impl Store {
     /// Logs attempts and moves their deliveries on, where the claim still holds.
     ///
@@ -86,6 +97,51 @@ impl Store {
         log_attempts(&mut tx, &records).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Lets one of the account's deliveries be attempted now, whatever became of it; the attempt that
+    /// was planned is not made besides. One that is being attempted stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing changed.
+    pub async fn redeliver(
+        &self,
+        account: AccountId,
+        delivery: DeliveryId,
+        now: Timestamp,
+    ) -> Result<Redelivery, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let found = sqlx::query!(
+            "with wanted as (
+                 select id, account_id, endpoint_id, lease_until from webhook_deliveries
+                 where id = $1 for update
+             )
+             select w.account_id, w.lease_until, e.state as endpoint from wanted w
+             join webhook_endpoints e on e.id = w.endpoint_id",
+            delivery.uuid(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(found) = found.filter(|found| found.account_id == account.uuid()) else {
+            return Ok(Redelivery::Unknown);
+        };
+        if found.endpoint != "enabled" {
+            return Ok(Redelivery::EndpointIsDown);
+        }
+        if found.lease_until.is_some_and(|until| until > now.to_datetime()) {
+            return Ok(Redelivery::Due);
+        }
+        sqlx::query!(
+            "update webhook_deliveries
+             set state = 'pending', due_at = $2, lease_until = null, finished_at = null
+             where id = $1",
+            delivery.uuid(),
+            now.to_datetime(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Redelivery::Due)
     }
 
     /// Every attempt of one of the account's deliveries, oldest first; `None` when the account has

@@ -6,7 +6,7 @@ use domain::{DeliveryId, EndpointId, EventType};
 use futures::future::join_all;
 use store::{
     AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryListing, DeliveryNext,
-    DueDeliveries, Store,
+    DueDeliveries, Redelivery, Store,
 };
 
 use crate::ledger::{Ledger, NOW, later};
@@ -251,4 +251,49 @@ async fn a_log_is_its_own_accounts_alone() {
         ledger.store().list_attempts(ledger.seller, due[0]).await.unwrap().unwrap().len(),
         0
     );
+}
+
+#[tokio::test]
+async fn whatever_became_of_a_delivery_it_can_be_made_again_at_once() {
+    let ledger = Ledger::open().await;
+    let (endpoint, due) = waiting(&ledger, 4).await;
+    let claimed = claim(ledger.store(), &due, 0).await;
+    let nexts = [
+        DeliveryNext::Delivered,
+        DeliveryNext::Exhausted,
+        DeliveryNext::Aborted,
+        DeliveryNext::RetryAt(later(600)),
+    ];
+    let records: Vec<AttemptRecord> =
+        claimed.iter().zip(nexts).map(|(delivery, next)| record(delivery, next)).collect();
+    ledger.store().record_attempts(&records, later(1)).await.unwrap();
+
+    for delivery in &due {
+        let again = ledger.store().redeliver(ledger.seller, *delivery, later(9)).await.unwrap();
+        assert_eq!(again, Redelivery::Due);
+    }
+    let again = claim(ledger.store(), &due, 9).await;
+    assert!(again.iter().all(|delivery| delivery.attempts == 1));
+    assert_eq!(again.len(), 4);
+    // One that is on its way is not sent beside itself.
+    let twice = ledger.store().redeliver(ledger.seller, due[0], later(10)).await.unwrap();
+    assert_eq!(twice, Redelivery::Due);
+    assert!(claim(ledger.store(), &due, 10).await.is_empty());
+    assert_eq!(stand(&ledger, endpoint).await, vec![("pending".to_owned(), 1); 4]);
+}
+
+#[tokio::test]
+async fn nothing_is_made_again_for_strangers_or_for_an_endpoint_that_is_down() {
+    let ledger = Ledger::open().await;
+    let (endpoint, due) = waiting(&ledger, 1).await;
+    let (store, stranger) = (ledger.store(), ledger.account().await);
+    assert_eq!(store.redeliver(stranger, due[0], NOW).await.unwrap(), Redelivery::Unknown);
+
+    store.disable_endpoint(endpoint, "why", NOW).await.unwrap();
+    let down = store.redeliver(ledger.seller, due[0], NOW).await.unwrap();
+    assert_eq!(down, Redelivery::EndpointIsDown);
+    assert_eq!(stand(&ledger, endpoint).await, [("held".to_owned(), 0)]);
+    store.delete_endpoint(ledger.seller, endpoint, NOW).await.unwrap();
+    let down = store.redeliver(ledger.seller, due[0], NOW).await.unwrap();
+    assert_eq!(down, Redelivery::EndpointIsDown);
 }

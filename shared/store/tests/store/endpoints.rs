@@ -1,8 +1,10 @@
 //! Endpoints: how many there are, and what becomes of deliveries when they end.
 
-use domain::{AccountId, EndpointId, EventType};
+use domain::{AccountId, EndpointId, EventType, Timestamp};
 use futures::future::join_all;
-use store::{DeliveryFilter, DueDeliveries, EndpointState, NewEndpoint};
+use store::{
+    DeliveryFilter, DueDeliveries, EndpointState, EndpointUpdate, NewEndpoint, NewSecret, Rotation,
+};
 use uuid::Uuid;
 
 use crate::ledger::{Ledger, NOW, later};
@@ -121,4 +123,112 @@ async fn what_is_pending_is_claimed_only_while_its_endpoint_is_enabled() {
         let claimed = ledger.store().claim_deliveries(&due, NOW, later(30)).await.unwrap();
         assert!(claimed.is_empty(), "{other}");
     }
+}
+
+#[tokio::test]
+async fn what_was_held_is_due_once_its_endpoint_is_enabled() {
+    let ledger = Ledger::open().await;
+    let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    ledger.payments(3).await;
+    ledger.store().disable_endpoint(endpoint, "it is gone", NOW).await.unwrap();
+    // Of what happens meanwhile it is told nothing.
+    ledger.payment().await;
+
+    assert!(ledger.store().enable_endpoint(ledger.seller, endpoint, later(9)).await.unwrap());
+    assert_eq!(states(&ledger, endpoint).await, ["pending"; 3]);
+    let due = ledger.store().due_deliveries(WANTED, later(9)).await.unwrap();
+    assert_eq!(ledger.store().claim_deliveries(&due, later(9), later(30)).await.unwrap().len(), 3);
+    let listed = ledger.store().list_endpoints(ledger.seller).await.unwrap();
+    assert_eq!(listed[0].state, EndpointState::Enabled);
+    assert!(ledger.store().enable_endpoint(ledger.seller, endpoint, later(10)).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_enabled_and_disabled_at_once_holds_all_or_nothing() {
+    let ledger = Ledger::open().await;
+    let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    ledger.payments(20).await;
+    for _ in 0..10 {
+        let (store, seller) = (ledger.store(), ledger.seller);
+        let (enabled, disabled) = futures::join!(
+            store.enable_endpoint(seller, endpoint, NOW),
+            store.disable_endpoint(endpoint, "why", NOW),
+        );
+        assert!(enabled.unwrap());
+        disabled.unwrap();
+        let state = ledger.store().list_endpoints(ledger.seller).await.unwrap()[0].state.clone();
+        let expected = if state == EndpointState::Enabled { "pending" } else { "held" };
+        assert_eq!(states(&ledger, endpoint).await, [expected; 20]);
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_or_foreign_endpoint_is_neither_enabled_nor_changed() {
+    let ledger = Ledger::open().await;
+    let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    let stranger = ledger.account().await;
+    let update =
+        EndpointUpdate { url: Some("https://other.example".to_owned()), ..Default::default() };
+    let store = ledger.store();
+    store.disable_endpoint(endpoint, "why", NOW).await.unwrap();
+
+    assert!(!store.enable_endpoint(stranger, endpoint, NOW).await.unwrap());
+    assert!(store.update_endpoint(stranger, endpoint, &update, NOW).await.unwrap().is_none());
+    let rotation =
+        store.rotate_secret(stranger, endpoint, &new_secret(8, None), NOW).await.unwrap();
+    assert_eq!(rotation, Rotation::Unknown);
+    assert!(store.endpoint_secrets(stranger, endpoint, NOW).await.unwrap().is_none());
+    store.delete_endpoint(ledger.seller, endpoint, NOW).await.unwrap();
+    assert!(!store.enable_endpoint(ledger.seller, endpoint, NOW).await.unwrap());
+    assert!(store.update_endpoint(ledger.seller, endpoint, &update, NOW).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_goes_where_the_endpoint_is_now() {
+    let ledger = Ledger::open().await;
+    let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    ledger.payment().await;
+    let moved = "https://new.example/hook".to_owned();
+    let update = EndpointUpdate { url: Some(moved.clone()), event_types: None };
+    let store = ledger.store();
+    let updated =
+        store.update_endpoint(ledger.seller, endpoint, &update, NOW).await.unwrap().unwrap();
+    assert_eq!((updated.url, updated.event_types), (moved.clone(), vec![EventType::Accepted]));
+
+    let due = store.due_deliveries(WANTED, NOW).await.unwrap();
+    let claimed = store.claim_deliveries(&due, NOW, later(30)).await.unwrap();
+    assert_eq!(claimed[0].url, moved);
+}
+
+fn new_secret(byte: u8, old_until: Option<Timestamp>) -> NewSecret {
+    NewSecret { secret: vec![byte; 32], old_until }
+}
+
+/// The secrets that the only delivery is signed with at this time.
+async fn signed_with(ledger: &Ledger, secs: u64) -> (Vec<u8>, Option<Vec<u8>>) {
+    let due = ledger.store().due_deliveries(WANTED, later(secs)).await.unwrap();
+    let claimed = ledger.store().claim_deliveries(&due, later(secs), later(secs + 1)).await;
+    let delivery = claimed.unwrap().remove(0);
+    (delivery.secret, delivery.old_secret)
+}
+
+#[tokio::test]
+async fn deliveries_are_signed_with_the_old_secret_too_until_its_time_is_over() {
+    let ledger = Ledger::open().await;
+    let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
+    ledger.payment().await;
+    let (store, seller, until) = (ledger.store(), ledger.seller, Some(later(100)));
+    let rotate = async |new: u8, until, at| {
+        store.rotate_secret(seller, endpoint, &new_secret(new, until), later(at)).await.unwrap()
+    };
+    assert_eq!(rotate(1, until, 0).await, Rotation::Done);
+    assert_eq!(signed_with(&ledger, 50).await, (vec![1; 32], Some(vec![9; 32])));
+    // A third would take away the one that receivers still use.
+    assert_eq!(rotate(2, Some(later(200)), 60).await, Rotation::TooSoon(later(100)));
+    assert_eq!(signed_with(&ledger, 100).await, (vec![1; 32], None));
+    assert_eq!(rotate(2, Some(later(300)), 110).await, Rotation::Done);
+    assert_eq!(signed_with(&ledger, 120).await, (vec![2; 32], Some(vec![1; 32])));
+    // After a leak nothing counts but the new one.
+    assert_eq!(rotate(3, None, 130).await, Rotation::Done);
+    assert_eq!(signed_with(&ledger, 140).await, (vec![3; 32], None));
 }

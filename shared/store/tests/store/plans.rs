@@ -298,6 +298,7 @@ async fn deliveries_are_made(ledger: &Ledger) {
     let filter = DeliveryFilter { account: busy(), endpoint, before: Some(due[20]) };
     process.store.list_deliveries(&filter, 50).await.unwrap();
     process.store.list_attempts(busy(), due[0]).await.unwrap();
+    process.store.redeliver(busy(), due[0], NOW).await.unwrap();
     process.assert_walked_through_nothing("deliveries").await;
 }
 

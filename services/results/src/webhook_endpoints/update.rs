@@ -1,0 +1,43 @@
+//! `PATCH /v1/webhook_endpoints/{id}`
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use domain::Scope;
+use runtime::{ProblemCode, json};
+use serde::Deserialize;
+use store::EndpointUpdate;
+
+use super::EndpointResource;
+use super::create::{callable, event_types};
+use crate::App;
+use crate::refusal::{Refusal, id};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    event_types: Option<Vec<String>>,
+}
+
+/// Gives an endpoint another URL or other event types; what is not named stays. What is on its way
+/// goes to the new URL.
+pub(crate) async fn update_endpoint(
+    State(app): State<App>,
+    Path(endpoint): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let caller = app.caller(request.headers(), Scope::Webhooks).await?;
+    let endpoint = id(&endpoint)?;
+    let wanted: Wanted = json::parse(&json::read_body(request).await?)?;
+    let targets = app.settings().targets;
+    let update = EndpointUpdate {
+        url: wanted.url.map(|url| callable(&url, targets)).transpose()?,
+        event_types: wanted.event_types.map(|named| event_types(Some(named))).transpose()?,
+    };
+    let updated = app.store().update_endpoint(caller.account, endpoint, &update, app.now()).await?;
+    let endpoint = updated.ok_or(ProblemCode::NotFound)?;
+    Ok(Json(EndpointResource::new(&endpoint)).into_response())
+}

@@ -1,0 +1,119 @@
+//! Whether an endpoint is told anything, and what becomes meanwhile of what is on its way to it.
+
+use domain::{AccountId, EndpointId, Timestamp};
+use sqlx::PgTransaction;
+
+use crate::{Store, StoreError};
+
+impl Store {
+    /// Stops telling an endpoint anything; what is on its way is held until it is enabled.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing changed.
+    pub async fn disable_endpoint(
+        &self,
+        id: EndpointId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.pool.begin().await?;
+        hold_pending(&mut tx, id).await?;
+        sqlx::query!(
+            "update webhook_endpoints set state = 'disabled', disabled_reason = $2, updated_at = $3
+             where id = $1 and state = 'enabled'",
+            id.uuid(),
+            reason,
+            now.to_datetime(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        // As when an endpoint is deleted: what came in between.
+        hold_pending(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Tells the account's endpoint again, from now on and of everything that was held; nothing
+    /// changes when it is enabled already. False when the account has no such endpoint.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing changed.
+    pub async fn enable_endpoint(
+        &self,
+        account: AccountId,
+        id: EndpointId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.pool.begin().await?;
+        let owned = sqlx::query_scalar!(
+            "select 1 as one from webhook_endpoints
+             where id = $1 and account_id = $2 and state <> 'deleted'",
+            id.uuid(),
+            account.uuid(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if owned.is_none() {
+            return Ok(false);
+        }
+        // Nobody claims what is pending while its endpoint is disabled.
+        release_held(&mut tx, id, now).await?;
+        let done = sqlx::query!(
+            "update webhook_endpoints set state = 'enabled', disabled_reason = null, updated_at = $2
+             where id = $1 and state = 'disabled'",
+            id.uuid(),
+            now.to_datetime(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            // It is enabled, or was deleted meanwhile: then nothing may be pending.
+            tx.rollback().await?;
+            return self.has_endpoint(account, id).await;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn has_endpoint(&self, account: AccountId, id: EndpointId) -> Result<bool, StoreError> {
+        let endpoints = self.list_endpoints(account).await?;
+        Ok(endpoints.iter().any(|endpoint| endpoint.id == id))
+    }
+}
+
+/// Holds what is on its way to an endpoint; locked in the same order.
+async fn hold_pending(tx: &mut PgTransaction<'_>, id: EndpointId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with pending as (
+             select id from webhook_deliveries
+             where endpoint_id = $1 and state = 'pending' order by id for update
+         )
+         update webhook_deliveries d set state = 'held', due_at = null, lease_until = null
+         from pending where d.id = pending.id",
+        id.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Lets what was held be attempted now; locked in the same order.
+async fn release_held(
+    tx: &mut PgTransaction<'_>,
+    id: EndpointId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query!(
+        "with held as (
+             select id from webhook_deliveries
+             where endpoint_id = $1 and state = 'held' order by id for update
+         )
+         update webhook_deliveries d set state = 'pending', due_at = $2
+         from held where d.id = held.id",
+        id.uuid(),
+        now.to_datetime(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
