@@ -21,6 +21,10 @@ const LOOKED_THROUGH: usize = 1_000;
 /// How soon to look again while an older transaction holds events back; longer each time.
 const HELD_BACK: Duration = Duration::from_millis(10);
 
+/// Who waits for an account's news looks by itself so many times more rarely than who waits for one
+/// payment: nobody shares that look.
+const RECHECKS: u32 = 10;
+
 /// Raised when cursors change their form; older ones are then refused. None that pages of other
 /// lists begin with.
 const FORM: u8 = 0xf1;
@@ -160,7 +164,8 @@ impl Reader {
         Ok(Events { events, payments, more })
     }
 
-    /// The same, as soon as there is one; none when the deadline has come, or the process stops.
+    /// The same, as soon as there is one; none when the deadline has come, or the process stops, and
+    /// perhaps more all the same, where there was no time to look through them.
     pub(crate) async fn next(&mut self, most: usize, deadline: Instant) -> Result<Events, Refusal> {
         let mut held_back_for = HELD_BACK;
         loop {
@@ -168,16 +173,19 @@ impl Reader {
             if !events.events.is_empty() {
                 return Ok(events);
             }
-            if events.more {
+            if events.more && Instant::now() < deadline {
                 continue;
             }
-            let recheck = self.app.watchtower().recheck();
-            let pause = match self.app.store().feed_is_held_back(self.account).await? {
-                true => held_back_for.min(recheck),
-                false => recheck,
-            };
-            held_back_for = pause.saturating_mul(2);
             let watchtower = self.app.watchtower();
+            let recheck = watchtower.recheck().saturating_mul(RECHECKS);
+            let pause = if self.app.store().feed_is_held_back(self.account).await? {
+                let pause = held_back_for.min(recheck);
+                held_back_for = pause.saturating_mul(2);
+                pause
+            } else {
+                held_back_for = HELD_BACK;
+                recheck
+            };
             if watchtower.wait_for_news(&mut self.lookout, pause, deadline).await != Ended::Changed
             {
                 return Ok(events);
