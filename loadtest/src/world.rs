@@ -201,9 +201,10 @@ impl World {
         self.roles.iter().filter(|it| it.name == role).for_each(|it| it.signal(signal));
     }
 
-    /// Ends every other role.
+    /// Ends every other role, and stops the chain, whose empty blocks cost the more the more was paid on it.
     pub(crate) fn leave(&mut self, name: &str) {
         self.roles.retain(|role| role.name == name);
+        self.anvil.freeze();
         self.target.results = None;
     }
 

@@ -24,6 +24,12 @@ pub enum Denied {
     /// The key is good, but not for this.
     #[error("The API key lacks the scope {0}")]
     OutOfScope(Scope),
+    /// It brought a poll token, which is good for another payment or none.
+    #[error("The poll token is not this payment's")]
+    NotItsToken,
+    /// The poll token was good until its payment had been over for an hour.
+    #[error("The poll token has expired: its payment has been over for an hour")]
+    TokenExpired,
     /// Nobody can say now whether the key is good.
     #[error("The API key cannot be looked up")]
     Undecided(#[source] Arc<StoreError>),
@@ -32,7 +38,11 @@ pub enum Denied {
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         let code = match &denied {
-            Denied::Missing | Denied::Malformed | Denied::Unknown => ProblemCode::Unauthorized,
+            Denied::Missing
+            | Denied::Malformed
+            | Denied::Unknown
+            | Denied::NotItsToken
+            | Denied::TokenExpired => ProblemCode::Unauthorized,
             Denied::Revoked => ProblemCode::KeyRevoked,
             Denied::OutOfScope(_) => ProblemCode::Forbidden,
             Denied::Undecided(error) if error.is_unavailable() => ProblemCode::Unavailable,
@@ -45,7 +55,9 @@ impl From<Denied> for Problem {
             | Denied::Malformed
             | Denied::Unknown
             | Denied::Revoked
-            | Denied::OutOfScope(_)) => Self::new(code).detail(told.to_string()),
+            | Denied::OutOfScope(_)
+            | Denied::NotItsToken
+            | Denied::TokenExpired) => Self::new(code).detail(told.to_string()),
         }
     }
 }

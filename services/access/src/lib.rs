@@ -7,8 +7,10 @@
 mod bearer;
 mod denied;
 mod keys;
+mod poll_token;
 mod token;
 
 pub use denied::Denied;
 pub use keys::{ApiKeys, Caller};
+pub use poll_token::PollTokens;
 pub use token::ApiToken;

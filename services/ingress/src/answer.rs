@@ -55,6 +55,8 @@ impl Told {
 pub(crate) struct Answer {
     pub(crate) told: Told,
     pub(crate) payment: Payment,
+    /// What whoever has it may read the payment with; none where it could not be made.
+    pub(crate) poll_token: Option<String>,
     /// Whether the seller asked for an answer without waiting (`Prefer: respond-async`).
     pub(crate) respond_async: bool,
 }
@@ -67,6 +69,8 @@ struct Body {
     terminal: bool,
     version: u32,
     status_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    poll_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_poll_ms: Option<u32>,
 }
@@ -85,6 +89,7 @@ impl Answer {
             terminal: state.is_terminal(),
             version,
             status_url: format!("{base}{path}"),
+            poll_token: self.poll_token,
             next_poll_ms: ask_again.map(|secs| secs.saturating_mul(MILLIS_PER_SECOND)),
         };
         let mut response = (self.told.status(), Json(body)).into_response();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::ApiKeys;
+use access::{ApiKeys, PollTokens};
 use domain::{PaymentId, Timestamp};
 use queue::{Bell, Job, Queue, Stream};
 use runtime::{Clock, TraceContext};
@@ -27,6 +27,7 @@ pub struct App {
 struct Shared {
     settings: Settings,
     keys: ApiKeys,
+    poll_tokens: PollTokens,
     door: Door,
     register: Register,
     bell: Bell,
@@ -39,8 +40,9 @@ impl App {
     pub fn new(settings: Settings, store: Store, bell: Bell, clock: Clock) -> Self {
         let door = Door::new(settings.max_in_flight, settings.max_backlog);
         let register = Register::open(store.clone(), settings.max_batch);
-        let keys = ApiKeys::new(store);
-        Self { shared: Arc::new(Shared { settings, keys, door, register, bell, clock }) }
+        let (keys, poll_tokens) = (ApiKeys::new(store.clone()), PollTokens::new(store));
+        let shared = Shared { settings, keys, poll_tokens, door, register, bell, clock };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Takes nothing while more payments wait in these streams than may, until `shutdown`.
@@ -64,6 +66,10 @@ impl App {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.shared.settings
+    }
+
+    pub(crate) fn poll_tokens(&self) -> &PollTokens {
+        &self.shared.poll_tokens
     }
 
     pub(crate) fn keys(&self) -> &ApiKeys {

@@ -47,7 +47,9 @@ async fn submit(app: &App, request: Request) -> Result<Answer, Problem> {
         .accept(intake)
         .await
         .map_err(|outcome| refusal::not_accepted(outcome, settings))?;
-    let answer = call.answer(acceptance)?;
+    let mut answer = call.answer(acceptance)?;
+    // The payment is taken; that its token cannot be told is no reason to say otherwise.
+    answer.poll_token = app.poll_tokens().mint(answer.payment.id).await.ok();
     if answer.told == Told::Accepted {
         app.ring(answer.payment.id, &call.trace);
     }
@@ -115,7 +117,7 @@ impl Call {
                     .payment_id(payment.to_string()));
             }
         };
-        Ok(Answer { told, payment, respond_async: self.respond_async })
+        Ok(Answer { told, payment, poll_token: None, respond_async: self.respond_async })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use access::{ApiKeys, Caller};
+use access::{ApiKeys, Caller, PollTokens};
 use axum::http::HeaderMap;
 use domain::{Scope, Timestamp};
 use queue::{Herald, Queue};
@@ -26,6 +26,7 @@ pub struct App {
 struct Shared {
     settings: Settings,
     keys: ApiKeys,
+    poll_tokens: PollTokens,
     store: Store,
     desk: Desk,
     watchtower: Watchtower,
@@ -48,8 +49,17 @@ impl App {
             Watchtower::new(queue.subscribe(), store.clone(), settings.recheck, stopping);
         let waiters = Waiters::new(settings.max_waiters, settings.max_waiters_per_key);
         let desk = Desk::new(store.clone(), settings.max_waiters);
-        let (keys, herald) = (ApiKeys::new(store.clone()), Herald::new(queue));
-        let shared = Shared { settings, keys, store, desk, watchtower, waiters, herald, clock };
+        let shared = Shared {
+            settings,
+            keys: ApiKeys::new(store.clone()),
+            poll_tokens: PollTokens::new(store.clone()),
+            store,
+            desk,
+            watchtower,
+            waiters,
+            herald: Herald::new(queue),
+            clock,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -65,6 +75,10 @@ impl App {
         scope: Scope,
     ) -> Result<Caller, Refusal> {
         Ok(self.shared.keys.authorize(headers, scope).await?)
+    }
+
+    pub(crate) fn poll_tokens(&self) -> &PollTokens {
+        &self.shared.poll_tokens
     }
 
     pub(crate) fn settings(&self) -> &Settings {

@@ -11,6 +11,7 @@ use crate::App;
 use crate::payment_answer::PaymentAnswer;
 use crate::query::Query;
 use crate::refusal::{Refusal, id};
+use crate::viewer::Viewer;
 
 /// How often a payment that changes meanwhile is looked at again.
 const MOST_TRIES: usize = 5;
@@ -29,7 +30,7 @@ pub(crate) async fn cancel_payment(
     Query::read(query.as_deref())?.finish()?;
     let canceled = cancel(&app, caller.account, id(&payment)?).await?;
     let answer = PaymentAnswer::gather(app.desk(), canceled).await?;
-    Ok(answer.into_response(app.settings()))
+    Ok(answer.into_response(Viewer::Seller(caller), app.settings()))
 }
 
 async fn cancel(app: &App, account: AccountId, id: PaymentId) -> Result<Payment, Refusal> {

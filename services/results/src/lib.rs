@@ -20,6 +20,7 @@ mod settings;
 mod show_payment;
 mod sse;
 mod stream_payment;
+mod viewer;
 mod waiters;
 mod watch;
 mod webhook_deliveries;

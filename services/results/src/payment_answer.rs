@@ -12,6 +12,7 @@ use store::{DeliveryCounts, TimelineEntry};
 
 use crate::desk::{Desk, Details};
 use crate::refusal::Refusal;
+use crate::viewer::Viewer;
 use crate::{Settings, etag};
 
 /// What may be kept of a payment that can still change: nothing, unasked.
@@ -43,7 +44,8 @@ struct Body<'a> {
     #[serde(flatten)]
     payment: PaymentResource<'a>,
     timeline: &'a [TimelineEntry],
-    webhooks: DeliveryCounts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhooks: Option<DeliveryCounts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_poll_ms: Option<u64>,
 }
@@ -55,18 +57,23 @@ impl PaymentAnswer {
         Ok(Self { payment, details })
     }
 
-    /// 200 with the payment.
-    pub(crate) fn into_response(self, settings: &Settings) -> Response {
+    /// 200 with the payment, as far as the viewer may see it.
+    pub(crate) fn into_response(self, viewer: Viewer, settings: &Settings) -> Response {
         let body = Body {
-            payment: PaymentResource::new(&self.payment, self.details.carrier),
+            payment: shown(PaymentResource::new(&self.payment, self.details.carrier), viewer),
             timeline: &self.details.timeline,
-            webhooks: self.details.webhooks,
+            webhooks: viewer.sees_notes().then_some(self.details.webhooks),
             next_poll_ms: next_poll(&self.payment, settings).map(millis),
         };
         let mut response = Json(body).into_response();
         tell_freshness(response.headers_mut(), &self.payment, settings);
         response
     }
+}
+
+/// What of a payment the viewer may see.
+pub(crate) fn shown(payment: PaymentResource<'_>, viewer: Viewer) -> PaymentResource<'_> {
+    if viewer.sees_notes() { payment } else { payment.without_notes() }
 }
 
 /// 304: the client has this version of the payment.

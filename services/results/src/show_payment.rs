@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use access::Caller;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
-use domain::{Payment, PaymentId, Scope};
-use runtime::ProblemCode;
+use domain::{Payment, PaymentId};
 use runtime::http::SlowByDesign;
 use tokio::time::Instant;
 
 use crate::etag::IfNoneMatch;
 use crate::payment_answer::{PaymentAnswer, not_modified};
 use crate::query::Query;
-use crate::refusal::{Refusal, id};
+use crate::refusal::Refusal;
+use crate::viewer::Viewer;
 use crate::waiters::Waits;
 use crate::watch::Ended;
 use crate::{App, prefer, sse, stream_payment};
@@ -33,20 +32,20 @@ pub(crate) async fn show_payment(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     // Boxed, since what is needed for that would otherwise be kept for as long as the client waits.
-    let caller = Box::pin(app.caller(&headers, Scope::PaymentsRead)).await?;
+    let (viewer, payment) = Box::pin(Viewer::of(&app, &headers, &payment)).await?;
     let asked = Asked::read(&app, query.as_deref(), &headers)?;
     if sse::is_wanted(&headers) {
         let known = sse::last_event_id(&headers)?.or(asked.since_version);
-        return stream_payment::open(app, caller, id(&payment)?, known.unwrap_or_default()).await;
+        return stream_payment::open(app, viewer, payment, known.unwrap_or_default()).await;
     }
     // They hold on to the buffer that the request was read into.
     drop((headers, query));
-    let (payment, heard) = asked.newest(&app, caller, id(&payment)?).await?;
+    let (payment, heard) = asked.newest(&app, viewer, payment).await?;
     let mut response = if asked.has(payment.version) {
         not_modified(&payment, app.settings())
     } else {
         let answer = PaymentAnswer::gather(app.desk(), payment).await?;
-        answer.into_response(app.settings())
+        answer.into_response(viewer, app.settings())
     };
     asked.mark(&mut response, heard);
     Ok(response)
@@ -91,18 +90,18 @@ impl Asked {
     async fn newest(
         &self,
         app: &App,
-        caller: Caller,
+        viewer: Viewer,
         id: PaymentId,
     ) -> Result<(Payment, Heard), Refusal> {
         let lookout = self.wait.map(|wait| (app.watchtower().look_out(id), Instant::now() + wait));
-        let payment = load(app, caller, id).await?;
+        let payment = viewer.load(app, id).await?;
         let Some((lookout, deadline)) = lookout else {
             return Ok((payment, Heard::Yes));
         };
         let Some(known) = self.waits_beyond(&payment) else {
             return Ok((payment, Heard::Yes));
         };
-        let Some(place) = app.waiters().enter(caller.key, Waits::Poll) else {
+        let Some(place) = app.waiters().enter(viewer.waits_as(&payment), Waits::Poll) else {
             count_poll("shed");
             return Ok((payment, Heard::Shed));
         };
@@ -110,7 +109,7 @@ impl Asked {
         drop(place);
         count_poll(ended.as_str());
         match ended {
-            Ended::Changed => Ok((load(app, caller, id).await?, Heard::Yes)),
+            Ended::Changed => Ok((viewer.load(app, id).await?, Heard::Yes)),
             Ended::TimeUp | Ended::Stopping => Ok((payment, Heard::Yes)),
         }
     }
@@ -158,10 +157,4 @@ impl Ended {
 
 fn count_poll(outcome: &'static str) {
     metrics::counter!("long_polls_total", "outcome" => outcome).increment(1);
-}
-
-/// The caller's payment; anybody else's is told like one that never was.
-pub(crate) async fn load(app: &App, caller: Caller, id: PaymentId) -> Result<Payment, Refusal> {
-    let found = app.desk().payment(caller.account, id).await?;
-    found.ok_or_else(|| ProblemCode::NotFound.into())
 }

@@ -1,18 +1,18 @@
 //! `GET /v1/payments/{id}/stream`
 
-use access::Caller;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
-use domain::{Payment, PaymentId, PaymentResource, Scope};
+use domain::{Payment, PaymentId, PaymentResource};
 use futures::{StreamExt, stream};
 use store::TimelineEntry;
 use tokio::time::Instant;
 
+use crate::payment_answer::shown;
 use crate::query::Query;
-use crate::refusal::{Refusal, id};
-use crate::show_payment::load;
+use crate::refusal::Refusal;
+use crate::viewer::Viewer;
 use crate::waiters::{Place, Waits};
 use crate::watch::Ended;
 use crate::{App, sse};
@@ -25,35 +25,36 @@ pub(crate) async fn stream_payment(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let caller = app.caller(&headers, Scope::PaymentsRead).await?;
+    let (viewer, payment) = Viewer::of(&app, &headers, &payment).await?;
     let mut query = Query::read(query.as_deref())?;
     let since: Option<u32> = query.take("since_version", "a version")?;
     query.finish()?;
     let known = sse::last_event_id(&headers)?.or(since).unwrap_or_default();
-    open(app, caller, id(&payment)?, known).await
+    open(app, viewer, payment, known).await
 }
 
 /// The stream behind this version; 204, which tells a client to stay away, where nothing can come.
 pub(crate) async fn open(
     app: App,
-    caller: Caller,
+    viewer: Viewer,
     id: PaymentId,
     known: u32,
 ) -> Result<Response, Refusal> {
-    let payment = load(&app, caller, id).await?;
+    let payment = viewer.load(&app, id).await?;
     if payment.state.is_terminal() && payment.version <= known {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let place = app.waiters().enter(caller.key, Waits::Stream).ok_or_else(sse::no_room)?;
+    let key = viewer.waits_as(&payment);
+    let place = app.waiters().enter(key, Waits::Stream).ok_or_else(sse::no_room)?;
     let closes = sse::closing_time();
-    let following = Following { app, caller, id, known, is_over: false, closes, _place: place };
+    let following = Following { app, viewer, id, known, is_over: false, closes, _place: place };
     Ok(sse::answer(stream::unfold(following, Following::next).flat_map(stream::iter)))
 }
 
 /// A client on its way through the versions of a payment.
 struct Following {
     app: App,
-    caller: Caller,
+    viewer: Viewer,
     id: PaymentId,
     /// The version that it was told of last.
     known: u32,
@@ -69,10 +70,10 @@ impl Following {
     async fn next(mut self) -> Option<(Vec<Event>, Self)> {
         while !self.is_over {
             let lookout = self.app.watchtower().look_out(self.id);
-            let payment = load(&self.app, self.caller, self.id).await.ok()?;
+            let payment = self.viewer.load(&self.app, self.id).await.ok()?;
             if payment.version > self.known {
                 let details = self.app.desk().details(&payment).await.ok()?;
-                let events = news(&payment, &details.timeline, self.known);
+                let events = news(&payment, &details.timeline, self.known, self.viewer);
                 (self.known, self.is_over) = (payment.version, payment.state.is_terminal());
                 return Some((events, self));
             }
@@ -86,11 +87,12 @@ impl Following {
 }
 
 /// What happened after a version, each with the payment as it stood then.
-fn news(payment: &Payment, timeline: &[TimelineEntry], known: u32) -> Vec<Event> {
+fn news(payment: &Payment, timeline: &[TimelineEntry], known: u32, viewer: Viewer) -> Vec<Event> {
     let unknown = timeline.iter().filter(|entry| entry.version > known);
     let event = |entry: &TimelineEntry| {
         let standing = entry.standing().ok()?;
-        Some(sse::event(entry.version, &entry.r#type, &PaymentResource::at(payment, standing)))
+        let seen = shown(PaymentResource::at(payment, standing), viewer);
+        Some(sse::event(entry.version, &entry.r#type, &seen))
     };
     unknown.filter_map(event).collect()
 }

@@ -31,7 +31,8 @@ pub struct PaymentResource<'a> {
     transaction: Option<TransactionResource>,
     finality_requested: Finality,
     failure: Option<FailureResource>,
-    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -138,8 +139,16 @@ impl<'a> PaymentResource<'a> {
                 retryable: false,
                 safe_to_resign: code.safe_to_resign(),
             }),
-            request_id: &payment.request_id,
+            request_id: Some(&payment.request_id),
         }
+    }
+}
+
+impl PaymentResource<'_> {
+    /// The same without what the seller has noted for itself: what its buyer may see.
+    #[must_use]
+    pub fn without_notes(self) -> Self {
+        Self { reference: None, metadata: None, request_id: None, ..self }
     }
 }
 

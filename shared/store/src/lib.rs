@@ -13,6 +13,7 @@ mod due;
 mod endpoint;
 mod error;
 mod feed;
+mod installation;
 mod intake;
 mod payment;
 mod row;

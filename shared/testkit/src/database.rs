@@ -8,6 +8,10 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use store::Store;
 use uuid::Uuid;
 
+/// How long dropping a database may take: the server waits for everybody who is just connecting, and
+/// who connects from the test that ends does not go on.
+const AT_MOST: &str = "set statement_timeout = '5s'";
+
 /// Names the server: a URL whose user may create databases.
 const ADMIN_URL: &str = "QUITTANCE_PG_ADMIN_URL";
 
@@ -92,6 +96,7 @@ impl Drop for Database {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let mut admin = PgConnection::connect(&admin_url()).await?;
+                admin.execute(sqlx::raw_sql(AT_MOST)).await?;
                 admin.execute(sqlx::raw_sql(AssertSqlSafe(drop_it))).await?;
                 admin.close().await
             })

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use access::PollTokens;
 use domain::{Finality, PaymentState};
 use queue::{Job, Queue, QueueConfig, Stream};
 use serde_json::json;
@@ -21,7 +22,9 @@ async fn a_payment_is_accepted_with_all_it_takes_to_follow_it() {
     let body = Buyer::new().authorize().sign().body(Version::V2);
     let told = Told::by(shop.post(&body).header("prefer", "respond-async, wait=5")).await;
 
-    let id = shop.payments().await[0].id.to_string();
+    let payment = shop.payments().await[0].id;
+    let token = PollTokens::new(shop.database.store.clone()).mint(payment).await.unwrap();
+    let id = payment.to_string();
     let path = format!("/v1/payments/{id}");
     assert_eq!(told.status, 202);
     assert_eq!(told.header("location"), Some(path.as_str()));
@@ -33,7 +36,7 @@ async fn a_payment_is_accepted_with_all_it_takes_to_follow_it() {
         told.body,
         json!({
             "id": id, "object": "payment", "status": "accepted", "terminal": false, "version": 1,
-            "status_url": path, "next_poll_ms": 1000,
+            "status_url": path, "poll_token": token, "next_poll_ms": 1000,
         })
     );
 }

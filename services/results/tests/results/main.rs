@@ -9,6 +9,7 @@ mod endpoints;
 mod events;
 mod listing;
 mod ownership;
+mod poll_tokens;
 mod remembering;
 mod running;
 mod showing;

@@ -13,7 +13,7 @@ use crate::events::feed;
 use crate::waiting::{SOON, all_are_waiting, deaf};
 
 /// An open stream.
-struct Stream {
+pub(crate) struct Stream {
     response: Response,
     text: String,
     read: VecDeque<Sent>,
@@ -21,14 +21,14 @@ struct Stream {
 
 /// One event of a stream.
 #[derive(Clone, Debug, PartialEq)]
-struct Sent {
-    id: String,
+pub(crate) struct Sent {
+    pub(crate) id: String,
     kind: String,
-    data: Value,
+    pub(crate) data: Value,
 }
 
 impl Stream {
-    async fn open(request: RequestBuilder) -> Self {
+    pub(crate) async fn open(request: RequestBuilder) -> Self {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
@@ -37,7 +37,7 @@ impl Stream {
     }
 
     /// The next event; none when the stream has ended.
-    async fn next(&mut self) -> Option<Sent> {
+    pub(crate) async fn next(&mut self) -> Option<Sent> {
         while self.read.is_empty() {
             let chunk = self.response.chunk().await.unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
@@ -164,7 +164,8 @@ async fn a_stream_that_is_closed_leaves_its_place() {
     }
     drop(stream);
     all_are_waiting(&api, 0).await;
-    Stream::open(api.get(&payment)).await;
+    let mut stream = Stream::open(api.get(&payment)).await;
+    assert_eq!(stream.kind().await.as_deref(), Some("payment.accepted"));
 }
 
 #[tokio::test]
