@@ -200,15 +200,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let owned = sqlx::query_scalar!(
-            "select 1 as one from webhook_endpoints
-             where id = $1 and account_id = $2 and state <> 'deleted'",
-            id.uuid(),
-            account.uuid(),
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        if owned.is_none() {
+        if !owns(&mut tx, account, id).await? {
             return Ok(false);
         }
         cancel_waiting(&mut tx, id, now).await?;
@@ -227,6 +219,23 @@ impl Store {
         tx.commit().await?;
         Ok(done.rows_affected() > 0)
     }
+}
+
+/// Whether the account has this endpoint.
+async fn owns(
+    tx: &mut PgTransaction<'_>,
+    account: AccountId,
+    id: EndpointId,
+) -> Result<bool, StoreError> {
+    let owned = sqlx::query_scalar!(
+        "select 1 as one from webhook_endpoints
+             where id = $1 and account_id = $2 and state <> 'deleted'",
+        id.uuid(),
+        account.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(owned.is_some())
 }
 
 /// Cancels what is on its way to an endpoint. Rows are locked in the order of their ids, as they

@@ -3,6 +3,7 @@
 use domain::{AccountId, EndpointId, Timestamp};
 use sqlx::PgTransaction;
 
+use super::owns;
 use crate::{Store, StoreError};
 
 impl Store {
@@ -45,15 +46,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let owned = sqlx::query_scalar!(
-            "select 1 as one from webhook_endpoints
-             where id = $1 and account_id = $2 and state <> 'deleted'",
-            id.uuid(),
-            account.uuid(),
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        if owned.is_none() {
+        if !owns(&mut tx, account, id).await? {
             return Ok(false);
         }
         // Nobody claims what is pending while its endpoint is disabled.
@@ -68,16 +61,12 @@ impl Store {
         .await?;
         if done.rows_affected() == 0 {
             // It is enabled, or was deleted meanwhile: then nothing may be pending.
+            let still = owns(&mut tx, account, id).await?;
             tx.rollback().await?;
-            return self.has_endpoint(account, id).await;
+            return Ok(still);
         }
         tx.commit().await?;
         Ok(true)
-    }
-
-    async fn has_endpoint(&self, account: AccountId, id: EndpointId) -> Result<bool, StoreError> {
-        let endpoints = self.list_endpoints(account).await?;
-        Ok(endpoints.iter().any(|endpoint| endpoint.id == id))
     }
 }
 

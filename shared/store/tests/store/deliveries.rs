@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use domain::{DeliveryId, EndpointId, EventType};
+use domain::{DeliveryId, EndpointId, EventType, Timestamp};
 use futures::future::join_all;
 use store::{
     AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryListing, DeliveryNext,
@@ -39,6 +39,24 @@ fn record(delivery: &Delivery, next: DeliveryNext) -> AttemptRecord {
         response: Some("come back later".to_owned()),
         next,
     }
+}
+
+/// Ends an attempt of each of four deliveries in another way; the last is due again then.
+async fn each_its_own_way(
+    ledger: &Ledger,
+    claimed: &[Delivery],
+    again: Timestamp,
+) -> [DeliveryNext; 4] {
+    let nexts = [
+        DeliveryNext::Delivered,
+        DeliveryNext::Exhausted,
+        DeliveryNext::Aborted,
+        DeliveryNext::RetryAt(again),
+    ];
+    let records: Vec<AttemptRecord> =
+        claimed.iter().zip(nexts).map(|(delivery, next)| record(delivery, next)).collect();
+    ledger.store().record_attempts(&records, later(1)).await.unwrap();
+    nexts
 }
 
 async fn listed(ledger: &Ledger, endpoint: EndpointId) -> Vec<DeliveryListing> {
@@ -84,15 +102,7 @@ async fn each_outcome_of_an_attempt_moves_its_delivery_on() {
     let ledger = Ledger::open().await;
     let (endpoint, due) = waiting(&ledger, 4).await;
     let claimed = claim(ledger.store(), &due, 0).await;
-    let nexts = [
-        DeliveryNext::Delivered,
-        DeliveryNext::Exhausted,
-        DeliveryNext::Aborted,
-        DeliveryNext::RetryAt(later(60)),
-    ];
-    let records: Vec<AttemptRecord> =
-        claimed.iter().zip(nexts).map(|(delivery, next)| record(delivery, next)).collect();
-    ledger.store().record_attempts(&records, later(1)).await.unwrap();
+    let nexts = each_its_own_way(&ledger, &claimed, later(60)).await;
 
     for (delivery, next) in claimed.iter().zip(nexts) {
         let rows = listed(&ledger, endpoint).await;
@@ -258,15 +268,7 @@ async fn whatever_became_of_a_delivery_it_can_be_made_again_at_once() {
     let ledger = Ledger::open().await;
     let (endpoint, due) = waiting(&ledger, 4).await;
     let claimed = claim(ledger.store(), &due, 0).await;
-    let nexts = [
-        DeliveryNext::Delivered,
-        DeliveryNext::Exhausted,
-        DeliveryNext::Aborted,
-        DeliveryNext::RetryAt(later(600)),
-    ];
-    let records: Vec<AttemptRecord> =
-        claimed.iter().zip(nexts).map(|(delivery, next)| record(delivery, next)).collect();
-    ledger.store().record_attempts(&records, later(1)).await.unwrap();
+    each_its_own_way(&ledger, &claimed, later(600)).await;
 
     for delivery in &due {
         let again = ledger.store().redeliver(ledger.seller, *delivery, later(9)).await.unwrap();
