@@ -19,7 +19,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.pool.begin().await?;
         hold_pending(&mut tx, id).await?;
-        sqlx::query!(
+        let done = sqlx::query!(
             "update webhook_endpoints set state = 'disabled', disabled_reason = $2, updated_at = $3
              where id = $1 and state = 'enabled'",
             id.uuid(),
@@ -28,6 +28,11 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
+        if done.rows_affected() == 0 {
+            // It was disabled or deleted already; if it is enabled by now, nothing may be held.
+            tx.rollback().await?;
+            return Ok(());
+        }
         // As when an endpoint is deleted: what came in between.
         hold_pending(&mut tx, id).await?;
         tx.commit().await?;
@@ -65,6 +70,8 @@ impl Store {
             tx.rollback().await?;
             return Ok(still);
         }
+        // As when it is disabled: what was held in between would be held for ever.
+        release_held(&mut tx, id, now).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -148,7 +148,7 @@ async fn an_endpoint_that_is_enabled_and_disabled_at_once_holds_all_or_nothing()
     let ledger = Ledger::open().await;
     let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
     ledger.payments(20).await;
-    for _ in 0..10 {
+    for _ in 0..50 {
         let (store, seller) = (ledger.store(), ledger.seller);
         let (enabled, disabled) = futures::join!(
             store.enable_endpoint(seller, endpoint, NOW),
