@@ -17,14 +17,10 @@ use store::FeedPosition;
 use tokio::time::Instant;
 
 use crate::feed::{Cursor, Kinds, Reader, told};
-use crate::query::{Query, invalid};
+use crate::query::Query;
 use crate::refusal::{Refusal, id};
 use crate::waiters::{Place, Waits};
-use crate::{App, sse};
-
-/// Events in an answer unless the client says otherwise, and at most.
-const USUAL_LIMIT: usize = 50;
-const MAX_LIMIT: usize = 100;
+use crate::{App, page, sse};
 
 /// The cursor of who wants only what happens from now on.
 const NOW: &str = "now";
@@ -45,16 +41,15 @@ pub(crate) async fn list_events(
 ) -> Result<Response, Refusal> {
     let caller = app.caller(&headers, Scope::PaymentsRead).await?;
     let mut query = Query::read(query.as_deref())?;
-    let kinds: Kinds =
-        query.take("types", "names of event types with commas between")?.unwrap_or_default();
-    let limit = query.take("limit", "a number between 1 and 100")?.unwrap_or(USUAL_LIMIT);
+    let kinds = kinds(&mut query)?;
+    let limit = page::limit(&mut query)?.unwrap_or(page::USUAL_LIMIT);
     let wait = query.take("wait", "a number of seconds")?.map(Duration::from_secs);
     let cursor: Option<String> = query.take("cursor", "a cursor")?;
     query.finish()?;
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(invalid("limit", "must be a number between 1 and 100").into());
-    }
-    let position = position(&app, cursor.as_deref(), FeedPosition::default()).await?;
+    let position = match cursor {
+        Some(cursor) => position(&app, &cursor).await?,
+        None => FeedPosition::default(),
+    };
     let mut reader = Reader::new(app.clone(), caller.account, kinds, position);
     let place = wait.and_then(|wait| {
         let wait = wait.min(app.settings().max_wait);
@@ -100,37 +95,31 @@ pub(crate) async fn stream_events(
 ) -> Result<Response, Refusal> {
     let caller = app.caller(&headers, Scope::PaymentsRead).await?;
     let mut query = Query::read(query.as_deref())?;
-    let kinds: Kinds =
-        query.take("types", "names of event types with commas between")?.unwrap_or_default();
+    let kinds = kinds(&mut query)?;
     let cursor: Option<String> = query.take("cursor", "a cursor")?;
     query.finish()?;
     let place = app.waiters().enter(caller.key, Waits::Stream).ok_or_else(sse::no_room)?;
     let position = match sse::last_event_id::<Cursor>(&headers)? {
         Some(Cursor(position)) => position,
-        None => {
-            let now = app.store().feed_end().await?;
-            position(&app, cursor.as_deref(), now).await?
-        }
+        None => position(&app, cursor.as_deref().unwrap_or(NOW)).await?,
     };
     let reader = Reader::new(app, caller.account, kinds, position);
     let following = Following { reader, closes: sse::closing_time(), _place: place };
     Ok(sse::answer(stream::unfold(following, Following::next).flat_map(stream::iter)))
 }
 
-/// Where a cursor leads; `otherwise` without one.
-async fn position(
-    app: &App,
-    cursor: Option<&str>,
-    otherwise: FeedPosition,
-) -> Result<FeedPosition, Refusal> {
-    match cursor {
-        None => Ok(otherwise),
-        Some(NOW) => Ok(app.store().feed_end().await?),
-        Some(cursor) => {
-            let foreign = |_| Problem::new(ProblemCode::InvalidCursor);
-            Ok(cursor.parse().map(|Cursor(position)| position).map_err(foreign)?)
-        }
+/// The types that are wanted.
+fn kinds(query: &mut Query) -> Result<Kinds, Problem> {
+    Ok(query.take("types", "names of event types with commas between")?.unwrap_or_default())
+}
+
+/// Where a cursor leads.
+async fn position(app: &App, cursor: &str) -> Result<FeedPosition, Refusal> {
+    if cursor == NOW {
+        return Ok(app.store().feed_end().await?);
     }
+    let Cursor(position) = cursor.parse().map_err(|_| Problem::new(ProblemCode::InvalidCursor))?;
+    Ok(position)
 }
 
 /// A client that hears of whatever happens.
@@ -144,7 +133,7 @@ impl Following {
     /// What happened next. Ends when the stream has to be closed, and where the ledger fails: the
     /// client comes again and misses nothing.
     async fn next(mut self) -> Option<(Vec<Event>, Self)> {
-        let events = self.reader.next(MAX_LIMIT, self.closes).await.ok()?;
+        let events = self.reader.next(page::MAX_LIMIT, self.closes).await.ok()?;
         let told: Vec<Event> = events
             .told()
             .map(|(event, body)| sse::event(Cursor(event.position), event.kind.as_str(), &body))

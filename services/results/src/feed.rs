@@ -169,6 +169,8 @@ impl Reader {
     pub(crate) async fn next(&mut self, most: usize, deadline: Instant) -> Result<Events, Refusal> {
         let mut held_back_for = HELD_BACK;
         loop {
+            // Asked before the events are read: what is let go in between is among them.
+            let is_held_back = self.app.store().feed_is_held_back(self.account).await?;
             let events = self.read(most).await?;
             if !events.events.is_empty() {
                 return Ok(events);
@@ -178,7 +180,7 @@ impl Reader {
             }
             let watchtower = self.app.watchtower();
             let recheck = watchtower.recheck().saturating_mul(RECHECKS);
-            let pause = if self.app.store().feed_is_held_back(self.account).await? {
+            let pause = if is_held_back {
                 let pause = held_back_for.min(recheck);
                 held_back_for = pause.saturating_mul(2);
                 pause

@@ -17,10 +17,10 @@ use uuid::Uuid;
 use crate::query::{Query, invalid};
 
 /// Items on a page unless the client says otherwise.
-const USUAL_LIMIT: usize = 50;
+pub(crate) const USUAL_LIMIT: usize = 50;
 
 /// The most items on a page.
-const MAX_LIMIT: usize = 100;
+pub(crate) const MAX_LIMIT: usize = 100;
 
 /// Raised when cursors change their form; older ones are then refused.
 const FORM: u8 = 1;
@@ -84,12 +84,9 @@ struct Body<T> {
 impl Page {
     /// Takes `limit` and `cursor` out of the query, and refuses what nobody asked for.
     pub(crate) fn read(mut query: Query, list: List) -> Result<Self, Problem> {
-        let limit = query.take("limit", "a number between 1 and 100")?;
+        let limit = limit(&mut query)?;
         let cursor: Option<String> = query.take("cursor", "a cursor")?;
         query.finish()?;
-        if limit.is_some_and(|limit| !(1..=MAX_LIMIT).contains(&limit)) {
-            return Err(invalid("limit", "must be a number between 1 and 100"));
-        }
         let before = cursor.map(|cursor| decode(&cursor, &list)).transpose()?;
         Ok(Self { list, limit: limit.unwrap_or(USUAL_LIMIT), limited: limit.is_some(), before })
     }
@@ -135,6 +132,15 @@ impl Page {
         query.append_pair("cursor", cursor);
         format!("{}?{}", self.list.path, query.finish())
     }
+}
+
+/// How many items the client wants on a page, if it says so.
+pub(crate) fn limit(query: &mut Query) -> Result<Option<usize>, Problem> {
+    let limit = query.take("limit", "a number between 1 and 100")?;
+    if limit.is_some_and(|limit| !(1..=MAX_LIMIT).contains(&limit)) {
+        return Err(invalid("limit", "must be a number between 1 and 100"));
+    }
+    Ok(limit)
 }
 
 fn encode(last: Uuid, list: &List) -> String {

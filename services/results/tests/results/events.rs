@@ -124,3 +124,34 @@ async fn nobody_reads_of_another_accounts_payments() {
     let told = Told::by(api.request(Method::GET, &path, &stranger.key)).await;
     assert_eq!(told.problem(), (404, "not_found"));
 }
+
+#[tokio::test]
+async fn what_an_older_transaction_holds_back_is_told_as_soon_as_that_is_over() {
+    let api = Api::with(deaf()).await;
+    let payment = api.payment().await;
+    let cursor = feed(&api, "", 1).await.text("next_cursor").to_owned();
+    let mut older = api.database.store.pool().begin().await.unwrap();
+    sqlx::raw_sql("select pg_current_xact_id()").execute(&mut *older).await.unwrap();
+    api.advance_untold(&payment, Event::Canceled).await;
+    assert_eq!(told_of(&feed(&api, &format!("cursor={cursor}"), 0).await), []);
+    let poll = waiting(&api, api.get(&format!("/v1/events?wait=3600&cursor={cursor}"))).await;
+
+    older.commit().await.unwrap();
+    assert_eq!(told_of(&poll.await.unwrap()), [of(&payment, "canceled")]);
+}
+
+#[tokio::test]
+async fn a_cursor_that_is_none_of_the_feeds_is_refused() {
+    let api = Api::start().await;
+    api.payment().await;
+    api.payment().await;
+    let of_a_list = Told::by(api.get("/v1/payments?limit=1")).await;
+    for cursor in [of_a_list.text("next_cursor"), "x", ""] {
+        for path in ["/v1/events", "/v1/events/stream"] {
+            let told = Told::by(api.get(&format!("{path}?cursor={cursor}"))).await;
+            assert_eq!(told.problem(), (400, "invalid_cursor"), "{path} {cursor}");
+        }
+    }
+    let told = Told::by(api.get("/v1/events/stream").header("last-event-id", "x")).await;
+    assert_eq!(told.problem(), (400, "invalid_cursor"));
+}
