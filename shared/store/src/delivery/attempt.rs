@@ -112,12 +112,14 @@ impl Store {
     ) -> Result<Redelivery, StoreError> {
         let mut tx = self.pool.begin().await?;
         let found = sqlx::query!(
+            // The endpoint is locked too: one that is deleted now would leave the delivery due for ever.
             "with wanted as (
                  select id, account_id, endpoint_id, lease_until from webhook_deliveries
                  where id = $1 for update
              )
              select w.account_id, w.lease_until, e.state as endpoint from wanted w
-             join webhook_endpoints e on e.id = w.endpoint_id",
+             join webhook_endpoints e on e.id = w.endpoint_id
+             for share of e",
             delivery.uuid(),
         )
         .fetch_optional(&mut *tx)

@@ -8,8 +8,9 @@ use store::{
     AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryListing, DeliveryNext,
     DueDeliveries, Redelivery, Store,
 };
+use testkit::eventually;
 
-use crate::ledger::{Ledger, NOW, later};
+use crate::ledger::{Ledger, NOW, PATIENCE, later};
 
 const WANTED: DueDeliveries<'static> = DueDeliveries { limit: 1000, share: 1000, except: &[] };
 
@@ -298,4 +299,21 @@ async fn nothing_is_made_again_for_strangers_or_for_an_endpoint_that_is_down() {
     store.delete_endpoint(ledger.seller, endpoint, NOW).await.unwrap();
     let down = store.redeliver(ledger.seller, due[0], NOW).await.unwrap();
     assert_eq!(down, Redelivery::EndpointIsDown);
+}
+
+#[tokio::test]
+async fn nothing_is_made_again_for_an_endpoint_that_is_deleted_at_the_same_instant() {
+    let ledger = Ledger::open().await;
+    let (endpoint, due) = waiting(&ledger, 1).await;
+    let (store, seller, delivery) = (ledger.store().clone(), ledger.seller, due[0]);
+    let claimed = claim(&store, &due, 0).await.remove(0);
+    let given_up = record(&claimed, DeliveryNext::Exhausted);
+    store.record_attempts(&[given_up], later(1)).await.unwrap();
+    let deleting = ledger.hold("update webhook_endpoints set state = 'deleted'").await;
+    let again = tokio::spawn(async move { store.redeliver(seller, delivery, later(2)).await });
+    eventually(PATIENCE, || async { (ledger.waiting().await == 1).then_some(()) }).await;
+
+    deleting.commit().await.unwrap();
+    assert_eq!(again.await.unwrap().unwrap(), Redelivery::EndpointIsDown);
+    assert_eq!(stand(&ledger, endpoint).await, [("exhausted".to_owned(), 1)]);
 }
