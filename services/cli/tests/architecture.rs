@@ -8,16 +8,17 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may import of ours, besides dev-dependencies.
-const RULE: [(&str, &[&str]); 16] = [
+const RULE: [(&str, &[&str]); 17] = [
     ("domain", &[]),
     ("runtime", &[]),
     ("x402", &["domain"]),
+    ("receipt", &["domain"]),
     ("store", &["domain"]),
     ("queue", &["domain"]),
     ("chain", &["domain", "x402"]),
     ("access", &["domain", "store", "runtime"]),
     ("ingress", &["access", "domain", "x402", "store", "queue", "runtime"]),
-    ("results", &["access", "domain", "x402", "store", "queue", "runtime"]),
+    ("results", &["access", "domain", "x402", "receipt", "store", "queue", "runtime"]),
     ("risk", &["domain", "x402", "store", "queue", "chain", "runtime"]),
     ("settlement", &["domain", "x402", "store", "queue", "chain", "runtime"]),
     ("notifier", &["domain", "x402", "store", "queue", "chain", "runtime"]),
@@ -82,7 +83,7 @@ fn nothing_but_tests_and_measurements_depends_on_the_testkit() {
 #[test]
 fn the_pure_crates_stay_pure() {
     let packages = packages();
-    for pure in ["domain", "x402"] {
+    for pure in ["domain", "x402", "receipt"] {
         for impure in IMPURE {
             assert!(!packages[pure].contains(impure), "{pure} must not depend on {impure}");
         }

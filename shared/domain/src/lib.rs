@@ -39,5 +39,5 @@ pub use payment::{Inclusion, Payment, PaymentState, StateName, Submission, Unkno
 pub use resource::{PaymentResource, Standing, TransactionResource, WebhookBody, WebhookEvent};
 pub use risk::{ChainView, Verdict, judge};
 pub use scope::{Scope, UnknownScope};
-pub use timestamp::Timestamp;
+pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use transition::{Event, Refused, transition};

@@ -1,14 +1,25 @@
 //! Moments in time, to the millisecond.
 
 use std::fmt;
+use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
-use time::OffsetDateTime;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
+
+/// RFC 3339 as moments are written here: in UTC, with milliseconds.
+const RFC_3339: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
 /// A moment: milliseconds since the Unix epoch, written as RFC 3339 in UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
+
+/// Text that is no moment as it is written here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a moment of the form 2026-03-01T12:00:07.412Z")]
+pub struct InvalidTimestamp;
 
 impl Timestamp {
     /// This many milliseconds after the Unix epoch.
@@ -53,10 +64,7 @@ impl From<OffsetDateTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rfc3339 = format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-        );
-        let text = self.to_datetime().format(rfc3339).map_err(|_| fmt::Error)?;
+        let text = self.to_datetime().format(RFC_3339).map_err(|_| fmt::Error)?;
         f.write_str(&text)
     }
 }
@@ -73,6 +81,25 @@ impl Serialize for Timestamp {
     }
 }
 
+/// Only the one form that moments are written in.
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let moment = PrimitiveDateTime::parse(text, RFC_3339).map_err(|_| InvalidTimestamp)?;
+        let moment = Self::from(moment.assume_utc());
+        // The parser takes some other spellings as well, such as a sign before the year.
+        if moment.to_string() == text { Ok(moment) } else { Err(InvalidTimestamp) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,5 +109,24 @@ mod tests {
         let moment = Timestamp::from_unix_ms(1_772_366_407_412);
         assert_eq!(moment.to_string(), "2026-03-01T12:00:07.412Z");
         assert_eq!(Timestamp::from(moment.to_datetime()), moment);
+    }
+
+    #[test]
+    fn a_moment_reads_back_as_it_was_written_and_in_no_other_form() {
+        let moment = Timestamp::from_unix_ms(1_772_366_407_412);
+        assert_eq!(moment.to_string().parse(), Ok(moment));
+        for bad in [
+            "",
+            "2026-03-01T12:00:07Z",
+            "2026-03-01T12:00:07.41Z",
+            "+2026-03-01T12:00:07.412Z",
+            "2026-03-01t12:00:07.412z",
+            "2026-03-01T12:00:07.412+00:00",
+            "2026-02-30T12:00:07.412Z",
+            "2026-03-01T24:00:07.412Z",
+            " 2026-03-01T12:00:07.412Z",
+        ] {
+            assert_eq!(bad.parse::<Timestamp>(), Err(InvalidTimestamp), "{bad:?} was taken");
+        }
     }
 }
