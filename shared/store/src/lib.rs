@@ -19,6 +19,7 @@ mod payment;
 mod row;
 mod session;
 mod signer;
+mod signing_key;
 mod timeline;
 mod transaction;
 
@@ -47,6 +48,7 @@ pub use feed::{FeedEvent, FeedPosition};
 pub use intake::{Acceptance, Idempotency, Intake};
 pub use payment::{PaymentFilter, SignedPayment};
 pub use signer::{Lane, LaneRequest, Renewal, SignerEvent, SignerEventRow, SignerRow};
+pub use signing_key::SigningKeyRow;
 pub use timeline::TimelineEntry;
 pub use transaction::{
     AttemptKind, FollowUp, NewAttempt, OpenTransaction, Round, Stored, StoredAttempt,

@@ -23,5 +23,6 @@ mod rounds;
 mod sessions;
 mod settling;
 mod signers;
+mod signing_keys;
 mod timeline;
 mod walks;
