@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Settings;
 use crate::desk::Desk;
 use crate::refusal::Refusal;
+use crate::signing_keys::SigningKeys;
 use crate::waiters::Waiters;
 use crate::watch::Watchtower;
 
@@ -27,6 +28,7 @@ struct Shared {
     settings: Settings,
     keys: ApiKeys,
     poll_tokens: PollTokens,
+    signing_keys: SigningKeys,
     store: Store,
     desk: Desk,
     watchtower: Watchtower,
@@ -49,10 +51,12 @@ impl App {
             Watchtower::new(queue.subscribe(), store.clone(), settings.recheck, stopping);
         let waiters = Waiters::new(settings.max_waiters, settings.max_waiters_per_key);
         let desk = Desk::new(store.clone(), settings.max_waiters);
+        let signing_keys = SigningKeys::new(store.clone(), settings.signing_keys_kept);
         let shared = Shared {
             settings,
             keys: ApiKeys::new(store.clone()),
             poll_tokens: PollTokens::new(store.clone()),
+            signing_keys,
             store,
             desk,
             watchtower,
@@ -79,6 +83,10 @@ impl App {
 
     pub(crate) fn poll_tokens(&self) -> &PollTokens {
         &self.shared.poll_tokens
+    }
+
+    pub(crate) fn signing_keys(&self) -> &SigningKeys {
+        &self.shared.signing_keys
     }
 
     pub(crate) fn settings(&self) -> &Settings {

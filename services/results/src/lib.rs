@@ -10,6 +10,7 @@ mod desk;
 mod etag;
 mod events;
 mod feed;
+mod key_document;
 mod list_payments;
 mod page;
 mod payment_answer;
@@ -18,6 +19,8 @@ mod query;
 mod refusal;
 mod settings;
 mod show_payment;
+mod show_receipt;
+mod signing_keys;
 mod sse;
 mod stream_payment;
 mod viewer;
@@ -66,6 +69,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/payments", get(list_payments::list_payments))
         .route("/v1/payments/{id}", get(show_payment::show_payment))
         .route("/v1/payments/{id}/stream", get(stream_payment::stream_payment))
+        .route("/v1/payments/{id}/receipt", get(show_receipt::show_receipt))
         .route("/v1/events", get(events::list_events))
         .route("/v1/events/stream", get(events::stream_events))
         .route("/v1/events/{id}", get(events::show_event))
@@ -87,6 +91,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/webhook_endpoints/{id}/deliveries", get(webhook_deliveries::list_deliveries))
         .route("/v1/webhook_deliveries/{id}/attempts", get(webhook_deliveries::list_attempts))
         .route("/v1/webhook_deliveries/{id}/redeliver", post(webhook_deliveries::redeliver))
+        .route("/.well-known/webhook-keys.json", get(key_document::show_keys))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(app);
     http::instrument(routes)

@@ -12,6 +12,10 @@ use runtime::egress::Targets;
 /// the places of all others.
 const KEYS_SHARE: usize = 10;
 
+/// How long a look at the signing keys counts: however many ask for them, the ledger is asked twice
+/// a minute.
+const SIGNING_KEYS_KEPT: Duration = Duration::from_secs(30);
+
 /// What an operator decides about the status API.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -27,6 +31,8 @@ pub struct Settings {
     pub block_times: HashMap<ChainId, Duration>,
     /// Where webhook endpoints may be; the notifier's own rule.
     pub targets: Targets,
+    /// How long a look at the installation's signing keys counts.
+    pub signing_keys_kept: Duration,
 }
 
 impl Settings {
@@ -45,6 +51,7 @@ impl Settings {
             max_waiters_per_key: (max_waiters / KEYS_SHARE).max(1),
             block_times: block_times.collect(),
             targets: Targets::from_setting(config.notifier.allow_private_targets),
+            signing_keys_kept: SIGNING_KEYS_KEPT,
         }
     }
 }

@@ -124,6 +124,7 @@ pub(crate) fn settings() -> Settings {
         max_waiters_per_key: 100,
         block_times: [(Anvil::CHAIN, Duration::from_millis(1_200))].into(),
         targets: Targets::Public,
+        signing_keys_kept: FOR_EVER,
     }
 }
 
@@ -148,6 +149,8 @@ pub(crate) struct Told {
     headers: reqwest::header::HeaderMap,
     /// The body; null where there is none, or no document.
     pub(crate) body: Value,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Told {
@@ -158,7 +161,7 @@ impl Told {
         let is_json =
             headers.get("content-type").is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
         let body = if is_json { serde_json::from_slice(&bytes).unwrap() } else { Value::Null };
-        Self { status, headers, body }
+        Self { status, headers, body, bytes: bytes.into() }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
