@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use domain::{AccountId, Address, ApiKeyId, ChainId, Scope, SignerId};
+use secrecy::SecretString;
 
 use crate::role::Role;
 
@@ -36,6 +37,12 @@ pub(crate) enum Command {
     /// Signing addresses that pay the gas.
     #[command(subcommand)]
     Signer(SignerCommand),
+    /// What the installation signs receipts with.
+    #[command(subcommand)]
+    SigningKey(SigningKeyCommand),
+    /// Receipts of settled payments.
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
     /// Compares the ledger with the chain, and fails when they differ or could not be read.
     ///
     /// Only blocks that are final by the network's confirmations are compared. Prints one JSON line
@@ -177,6 +184,43 @@ pub(crate) enum SignerCommand {
     },
     /// Prints the address of each configured key.
     Addresses,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum SigningKeyCommand {
+    /// Lists every key there has ever been: never the seeds.
+    List,
+    /// Makes a new key. It is shown at once, and signs in an hour; the old ones verify for ever.
+    Rotate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReceiptCommand {
+    /// Checks a receipt, and succeeds only when everything that was asked for holds.
+    ///
+    /// Needs no settings, and asks nobody but the URLs given here.
+    Verify(VerifyReceipt),
+}
+
+/// Which receipt, and what it is held against.
+#[derive(Debug, Arguments)]
+#[command(group = clap::ArgGroup::new("against").required(true).multiple(true))]
+pub(crate) struct VerifyReceipt {
+    /// The receipt: the JWS, or the answer of the API that holds it. `-` is standard input.
+    pub(crate) file: PathBuf,
+    /// The installation's key document, as a file or as a URL: checks the signature.
+    #[arg(long, group = "against", value_name = "FILE_OR_URL")]
+    pub(crate) keys: Option<String>,
+    /// A node of the receipt's network: checks the payment on chain, whoever signed the receipt.
+    #[arg(long, group = "against", value_name = "URL", value_parser = parse_node_url)]
+    pub(crate) rpc: Option<SecretString>,
+}
+
+fn parse_node_url(text: &str) -> Result<SecretString, &'static str> {
+    let url = text.parse::<reqwest::Url>().ok();
+    url.filter(|url| matches!(url.scheme(), "http" | "https"))
+        .map(|_| SecretString::from(text))
+        .ok_or("must be an http or https URL")
 }
 
 /// Which signer is new.

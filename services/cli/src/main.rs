@@ -5,11 +5,14 @@ mod args;
 mod audit;
 mod demo;
 mod failure;
+mod http_client;
 mod migrate;
 mod networks;
 mod role;
 mod serve;
 mod signer;
+mod signing_key;
+mod verify_receipt;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,7 +20,7 @@ use std::time::Duration;
 use clap::Parser;
 use runtime::Config;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, ReceiptCommand};
 use crate::failure::Failure;
 
 #[global_allocator]
@@ -41,15 +44,19 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<ExitCode, Failure> {
-    let config = Config::load(args.config.as_deref())?;
-    match args.command {
-        Command::Serve(roles) => serve::run(&config, &roles.roles()).await,
-        Command::Migrate => migrate::run(&config).await,
-        Command::Key(command) => api_key::run(&config, command).await,
-        Command::Signer(command) => signer::run(&config, command).await,
-        Command::Audit(args) => audit::run(&config, args).await,
+    let Args { config: file, command } = args;
+    let config = || Config::load(file.as_deref());
+    match command {
+        Command::Serve(roles) => serve::run(&config()?, &roles.roles()).await,
+        Command::Migrate => migrate::run(&config()?).await,
+        Command::Key(command) => api_key::run(&config()?, command).await,
+        Command::Signer(command) => signer::run(&config()?, command).await,
+        Command::SigningKey(command) => signing_key::run(&config()?, command).await,
+        // Whoever was given a receipt has no settings of ours.
+        Command::Receipt(ReceiptCommand::Verify(args)) => verify_receipt::run(args).await,
+        Command::Audit(args) => audit::run(&config()?, args).await,
         Command::Demo { deadline_secs, command } => {
-            demo::run(&config, Duration::from_secs(deadline_secs), command).await
+            demo::run(&config()?, Duration::from_secs(deadline_secs), command).await
         }
     }
 }

@@ -14,11 +14,9 @@ use serde_json::{Value, json};
 
 use super::payment::Payment;
 use crate::failure::Failure;
+use crate::http_client::TIMEOUT;
 
-/// How long one request may take as a whole; a long poll has its wait on top.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a poll waits for a change.
+/// How long a poll waits for a change, on top of what a request may take.
 const WAIT: Duration = Duration::from_secs(15);
 
 /// The pause after a request that brought nothing, unless the answer asks for another one.
@@ -208,18 +206,6 @@ impl Api {
         self.brought_nothing.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(nothing.pause).await;
     }
-}
-
-/// A client that follows no redirects and knows no proxy.
-pub(crate) fn http_client() -> Result<reqwest::Client, Failure> {
-    // Another part of the process may have chosen the same provider before.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .timeout(TIMEOUT)
-        .build()
-        .map_err(|error| Failure::Said(format!("no HTTP client: {error}")))
 }
 
 /// An answer that breaks off, or does not read, is none.

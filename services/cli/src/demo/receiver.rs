@@ -166,7 +166,7 @@ mod tests {
         let now = Clock::system().now_unix_secs();
         let id = event.to_string();
         let signature = Webhook::new(secret).unwrap().sign(&id, now, body.as_bytes()).unwrap();
-        let request = super::super::api::http_client()
+        let request = crate::http_client::http_client()
             .unwrap()
             .post(receiver.url())
             .header("webhook-id", id)

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use store::NewApiKey;
 use x402::Asset;
 
-use super::api::{Api, Endpoint, http_client};
+use super::api::{Api, Endpoint};
 use super::audit::Parties;
 use super::buyer::Buyer;
 use super::chain_view::ChainView;
@@ -18,6 +18,7 @@ use super::plan::{Cast, Kind, Planned, Posting};
 use super::receiver::Receiver;
 use super::request::{Form, Order};
 use crate::failure::{Failure, print};
+use crate::http_client::http_client;
 use crate::serve::open_store;
 
 /// How many buyers have money.

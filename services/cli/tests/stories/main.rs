@@ -8,4 +8,6 @@ mod outages;
 mod payments;
 mod pipeline;
 mod process;
+mod receipts;
 mod signers;
+mod signing_keys;
