@@ -3,6 +3,8 @@
 
 mod crashes;
 mod deliveries;
+mod interoperability;
 mod isolation;
+mod node;
 mod retries;
 mod scene;
