@@ -1,10 +1,12 @@
-//! Receivers that verify with the library for Node.
+//! Receivers that verify with other people's libraries.
 
 use std::time::Duration;
 
 use testkit::Receiver;
+use tokio::net::TcpListener;
 
-use crate::node::{Case, NodeReceiver, judge};
+use crate::node::{Case, NodeReceiver, RECEIVER, judge};
+use crate::receiver::receiver;
 use crate::scene::{Endpoint, ROOMY, Scene, Secret};
 
 /// What the library says of a signature that is none.
@@ -26,6 +28,43 @@ impl Scene {
         }
         endpoints.try_into().ok().unwrap()
     }
+}
+
+/// Serves the documentation's receiver in Rust as long as the test runs, and gives its URL.
+async fn rust_receiver(secret: &Secret) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = receiver(&secret.text()).unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    format!("http://{address}/hook")
+}
+
+#[test]
+fn the_documentation_shows_the_receivers_that_are_tested() {
+    let page = include_str!("../../../../docs/webhooks.md");
+    let shown = [("js", RECEIVER), ("rust", include_str!("receiver.rs"))];
+    for (language, code) in shown {
+        let block = format!("```{language}\n{code}```\n");
+        assert!(page.contains(&block), "docs/webhooks.md lacks:\n{block}");
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_in_rust_verifies_a_webhook_with_its_secret_alone() {
+    let (scene, secret) = (Scene::new().await, Secret::random());
+    let url = rust_receiver(&secret).await;
+    let known = scene.endpoint_with(&secret, &scene.seller, url.clone()).await;
+    let stranger = scene.endpoint(&scene.seller, url).await;
+    scene.accept(&scene.seller, 1).await;
+
+    let _running = scene.notify(ROOMY);
+    scene.ring(&known).await;
+    scene.ring(&stranger).await;
+
+    scene.wait_for_attempts(&known, 1).await;
+    scene.wait_for_attempts(&stranger, 1).await;
+    assert_eq!(scene.attempts(&known).await[0].status, Some(204));
+    assert_eq!(scene.attempts(&stranger).await[0].status, Some(400));
 }
 
 #[tokio::test]

@@ -6,5 +6,6 @@ mod deliveries;
 mod interoperability;
 mod isolation;
 mod node;
+mod receiver;
 mod retries;
 mod scene;
