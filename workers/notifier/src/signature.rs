@@ -37,39 +37,17 @@ mod tests {
 
     use super::*;
 
-    struct Vector {
-        secret: &'static str,
-        id: &'static str,
-        timestamp_secs: i64,
-        body: &'static str,
-        signature: &'static str,
-    }
-
-    /// The well-known one, and one with a body like ours, computed with Python.
-    const VECTORS: [Vector; 2] = [
-        Vector {
-            secret: "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-            id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            timestamp_secs: 1_614_265_330,
-            body: r#"{"test": 2432232314}"#,
-            signature: "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
-        },
-        Vector {
-            secret: "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
-            id: "evt_01JXAMPLE",
-            timestamp_secs: 1_772_366_408,
-            body: r#"{"type":"payment.settled","timestamp":"2026-03-01T12:00:07.412Z","data":{"id":"pay_01JXAMPLE","status":"settled","version":6}}"#,
-            signature: "v1,kv8//+mje7NHp345xLHY6G99ykCPePRsqvLkvvSsXFo=",
-        },
-    ];
-
     #[test]
     fn signatures_are_those_of_the_specification() {
-        for vector in VECTORS {
-            let secret = BASE64_STANDARD.decode(vector.secret).unwrap();
-            let body = vector.body.as_bytes();
-            let signature = signature(&secret, vector.id, vector.timestamp_secs, body);
-            assert_eq!(signature, vector.signature);
+        let vectors: Vec<serde_json::Value> =
+            serde_json::from_str(include_str!("../tests/vectors.json")).unwrap();
+        for vector in vectors {
+            let text = |key: &str| vector[key].as_str().unwrap();
+            let secret = text("secret").strip_prefix("whsec_").unwrap();
+            let secret = BASE64_STANDARD.decode(secret).unwrap();
+            let timestamp_secs = vector["timestamp"].as_i64().unwrap();
+            let signature = signature(&secret, text("id"), timestamp_secs, text("body").as_bytes());
+            assert_eq!(signature, text("signature"));
         }
     }
 

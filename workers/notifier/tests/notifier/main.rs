@@ -3,6 +3,9 @@
 
 mod crashes;
 mod deliveries;
+mod interoperability;
 mod isolation;
+mod node;
+mod receiver;
 mod retries;
 mod scene;

@@ -6,7 +6,9 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use domain::{AccountId, DeliveryId, EndpointId, EventType, Timestamp};
 use queue::{Job, Queue, QueueConfig, Stream};
 use runtime::{Clock, ClockHand, Config};
-use store::{DeliveryFilter, DeliveryListing, LoggedAttempt, NewEndpoint, Store};
+use store::{
+    DeliveryFilter, DeliveryListing, LoggedAttempt, NewEndpoint, NewSecret, Rotation, Store,
+};
 use testkit::{Buyer, Database, RedisServer, Seller, eventually};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +54,21 @@ pub(crate) struct Scene {
     pub(crate) seller: Seller,
 }
 
-/// An endpoint, and what its deliveries are signed with.
+/// What deliveries are signed with.
+pub(crate) struct Secret([u8; 32]);
+
+impl Secret {
+    pub(crate) fn random() -> Self {
+        Self(runtime::random_bytes())
+    }
+
+    /// As sellers are told it.
+    pub(crate) fn text(&self) -> String {
+        format!("whsec_{}", BASE64_STANDARD.encode(self.0))
+    }
+}
+
+/// An endpoint, and the secret that it was made with.
 pub(crate) struct Endpoint {
     pub(crate) id: EndpointId,
     pub(crate) secret: String,
@@ -77,19 +93,37 @@ impl Scene {
         Timestamp::from_unix_ms(self.clock.now_unix_ms())
     }
 
-    /// An endpoint of a seller of its own, which hears of every accepted payment.
+    /// An endpoint of a seller, which hears of every accepted payment.
     pub(crate) async fn endpoint(&self, seller: &Seller, url: String) -> Endpoint {
-        let secret = runtime::random_bytes::<32>();
+        self.endpoint_with(&Secret::random(), seller, url).await
+    }
+
+    /// The same, with this secret.
+    pub(crate) async fn endpoint_with(
+        &self,
+        secret: &Secret,
+        seller: &Seller,
+        url: String,
+    ) -> Endpoint {
         let new = NewEndpoint {
             id: EndpointId::new(Uuid::now_v7()),
             account: seller.account,
             url,
             event_types: vec![EventType::Accepted],
-            secret: secret.to_vec(),
+            secret: secret.0.to_vec(),
         };
         assert!(self.store().create_endpoint(&new, 20, self.now()).await.unwrap());
-        let secret = format!("whsec_{}", BASE64_STANDARD.encode(secret));
-        Endpoint { id: new.id, secret, account: seller.account }
+        Endpoint { id: new.id, secret: secret.text(), account: seller.account }
+    }
+
+    /// Gives an endpoint a new secret; the earlier one signs as well for so long.
+    pub(crate) async fn rotate(&self, endpoint: &Endpoint, secret: &Secret, overlap: Duration) {
+        let overlap_ms = i64::try_from(overlap.as_millis()).unwrap();
+        let old_until = Timestamp::from_unix_ms(self.clock.now_unix_ms() + overlap_ms);
+        let new = NewSecret { secret: secret.0.to_vec(), old_until: Some(old_until) };
+        let Endpoint { id, account, .. } = *endpoint;
+        let rotation = self.store().rotate_secret(account, id, &new, self.now()).await.unwrap();
+        assert_eq!(rotation, Rotation::Done);
     }
 
     /// Accepts payments of a seller: as many events for each endpoint of it.
@@ -97,6 +131,7 @@ impl Scene {
         for _ in 0..count {
             let mut intake = seller.intake(&Buyer::new().authorize().sign());
             intake.accepted_at = self.now();
+            intake.reference = Some("Bestellung Nº 4711 · 価格".to_owned());
             seller.accept_intake(self.store(), intake).await;
         }
     }
