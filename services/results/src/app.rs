@@ -35,6 +35,7 @@ struct Shared {
     waiters: Waiters,
     herald: Herald,
     clock: Clock,
+    stopping: CancellationToken,
 }
 
 impl App {
@@ -48,7 +49,7 @@ impl App {
         stopping: CancellationToken,
     ) -> Self {
         let watchtower =
-            Watchtower::new(queue.subscribe(), store.clone(), settings.recheck, stopping);
+            Watchtower::new(queue.subscribe(), store.clone(), settings.recheck, stopping.clone());
         let waiters = Waiters::new(settings.max_waiters, settings.max_waiters_per_key);
         let desk = Desk::new(store.clone(), settings.max_waiters);
         let signing_keys = SigningKeys::new(store.clone(), settings.signing_keys_kept);
@@ -63,6 +64,7 @@ impl App {
             waiters,
             herald: Herald::new(queue),
             clock,
+            stopping,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -111,6 +113,11 @@ impl App {
 
     pub(crate) fn herald(&self) -> &Herald {
         &self.shared.herald
+    }
+
+    /// Whether whoever waits is to be answered now.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.shared.stopping.is_cancelled()
     }
 
     pub(crate) fn now(&self) -> Timestamp {

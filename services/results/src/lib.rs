@@ -86,6 +86,7 @@ pub fn router(app: App) -> Router {
         )
         .route("/v1/webhook_endpoints/{id}/enable", post(webhook_endpoints::enable_endpoint))
         .route("/v1/webhook_endpoints/{id}/disable", post(webhook_endpoints::disable_endpoint))
+        .route("/v1/webhook_endpoints/{id}/test", post(webhook_endpoints::try_endpoint))
         .route("/v1/webhook_endpoints/{id}/secret", get(webhook_endpoints::show_secret))
         .route("/v1/webhook_endpoints/{id}/secret/rotate", post(webhook_endpoints::rotate_secret))
         .route("/v1/webhook_endpoints/{id}/deliveries", get(webhook_deliveries::list_deliveries))

@@ -22,7 +22,9 @@ struct DeliveryResource {
     object: &'static str,
     event_id: EventId,
     event_type: String,
-    payment_id: PaymentId,
+    /// None where it tells of an endpoint.
+    payment_id: Option<PaymentId>,
+    kind: &'static str,
     status: String,
     attempts: u32,
     next_attempt_at: Option<Timestamp>,
@@ -32,7 +34,7 @@ struct DeliveryResource {
 
 /// One attempt, as its seller sees it.
 #[derive(Serialize)]
-struct AttemptResource {
+pub(crate) struct AttemptResource {
     number: u32,
     at: Timestamp,
     duration_ms: u32,
@@ -55,6 +57,7 @@ impl From<DeliveryListing> for DeliveryResource {
             event_id: delivery.event,
             event_type: delivery.event_type,
             payment_id: delivery.payment,
+            kind: delivery.kind.as_str(),
             status: delivery.state,
             attempts: delivery.attempts,
             next_attempt_at: delivery.due_at,

@@ -3,6 +3,8 @@
 mod create;
 mod secret;
 mod standing;
+mod terms;
+mod trial;
 mod update;
 
 use axum::Json;
@@ -17,6 +19,8 @@ use store::{Endpoint, EndpointState};
 pub(crate) use self::create::create_endpoint;
 pub(crate) use self::secret::{rotate_secret, show_secret};
 pub(crate) use self::standing::{disable_endpoint, enable_endpoint};
+use self::terms::TermsResource;
+pub(crate) use self::trial::try_endpoint;
 pub(crate) use self::update::update_endpoint;
 use crate::App;
 use crate::refusal::{Refusal, id};
@@ -30,6 +34,10 @@ struct EndpointResource<'a> {
     event_types: &'a [EventType],
     status: &'static str,
     disabled_reason: Option<&'a str>,
+    /// Since when nothing has arrived at it, if so.
+    failing_since: Option<Timestamp>,
+    #[serde(flatten)]
+    terms: TermsResource,
     created_at: Timestamp,
 }
 
@@ -51,6 +59,8 @@ impl<'a> EndpointResource<'a> {
             event_types: &endpoint.event_types,
             status,
             disabled_reason,
+            failing_since: endpoint.failing_since,
+            terms: endpoint.terms.into(),
             created_at: endpoint.created_at,
         }
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What happened to a payment; the `type` of a webhook.
+/// What happened to a payment, or to an endpoint; the `type` of a webhook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each is named after the state that the payment came to")]
 pub enum EventType {
@@ -25,6 +25,10 @@ pub enum EventType {
     Canceled,
     Expired,
     Failed,
+    /// Nothing has arrived at an endpoint for a day, or for three.
+    EndpointFailing,
+    /// An endpoint is told nothing more until its owner enables it.
+    EndpointDisabled,
 }
 
 /// Text that names no event type.
@@ -33,8 +37,8 @@ pub enum EventType {
 pub struct UnknownEventType;
 
 impl EventType {
-    /// Every type, in the order of a payment's life.
-    pub const ALL: [Self; 13] = [
+    /// Every type, in the order of a payment's life; those of endpoints last.
+    pub const ALL: [Self; 15] = [
         Self::Accepted,
         Self::Held,
         Self::Approved,
@@ -48,6 +52,8 @@ impl EventType {
         Self::Canceled,
         Self::Expired,
         Self::Failed,
+        Self::EndpointFailing,
+        Self::EndpointDisabled,
     ];
 
     /// What an endpoint hears that names no types: every end, and a reorganisation.
@@ -70,6 +76,8 @@ impl EventType {
             Self::Canceled => "payment.canceled",
             Self::Expired => "payment.expired",
             Self::Failed => "payment.failed",
+            Self::EndpointFailing => "webhook_endpoint.failing",
+            Self::EndpointDisabled => "webhook_endpoint.disabled",
         }
     }
 }

@@ -10,7 +10,11 @@
 )]
 
 mod authorization;
+mod endpoint_event;
+mod endpoint_health;
+mod endpoint_terms;
 mod event_type;
+mod example;
 mod failure;
 mod finality;
 mod ids;
@@ -26,7 +30,11 @@ mod transition;
 
 pub use alloy_primitives::{Address, B256, U256};
 pub use authorization::{Authorization, AuthorizationKey, Signature};
+pub use endpoint_event::{EndpointEvent, EndpointNews};
+pub use endpoint_health::{Consequence, Failing, LONGEST_GAP};
+pub use endpoint_terms::{DeliveryOrder, EndpointTerms, PayloadVersion, UnknownChoice};
 pub use event_type::{EventType, UnknownEventType};
+pub use example::example_event;
 pub use failure::{FailureCode, Fault, UnknownFailure};
 pub use finality::{Finality, UnknownFinality};
 pub use ids::{

@@ -4,8 +4,8 @@ use alloy_primitives::{Address, B256};
 use serde::Serialize;
 
 use crate::{
-    AccountId, Amount, ChainId, EventId, EventType, FailureCode, Finality, Payment, PaymentId,
-    StateName, Timestamp,
+    AccountId, Amount, ChainId, EventId, EventType, FailureCode, Finality, PayloadVersion, Payment,
+    PaymentId, StateName, Timestamp,
 };
 
 /// The payment resource of the HTTP API.
@@ -171,7 +171,7 @@ pub struct WebhookBody<'a> {
     r#type: EventType,
     timestamp: Timestamp,
     id: EventId,
-    api_version: &'static str,
+    api_version: PayloadVersion,
     account: AccountId,
     sequence: u32,
     data: PaymentResource<'a>,
@@ -179,7 +179,7 @@ pub struct WebhookBody<'a> {
 
 impl<'a> WebhookBody<'a> {
     /// The version of the payload's shape.
-    pub const API_VERSION: &'static str = "2026-11-01";
+    pub const API_VERSION: PayloadVersion = PayloadVersion::V2026_11_01;
 
     /// The body that tells of this change; `timestamp` is when it happened.
     pub fn new(event: &WebhookEvent<'a>) -> Self {

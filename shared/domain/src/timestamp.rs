@@ -48,6 +48,12 @@ impl Timestamp {
         Self(self.0.saturating_add(ms))
     }
 
+    /// How long after `earlier` this is; nothing where it is not.
+    pub fn since(self, earlier: Self) -> std::time::Duration {
+        let ms = self.0.saturating_sub(earlier.0);
+        std::time::Duration::from_millis(u64::try_from(ms).unwrap_or_default())
+    }
+
     /// The same moment as the ledger's drivers know it.
     pub fn to_datetime(self) -> OffsetDateTime {
         let nanos = i128::from(self.0).saturating_mul(1_000_000);

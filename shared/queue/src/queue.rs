@@ -12,6 +12,7 @@ use crate::config::{QueueConfig, QueueConfigError};
 use crate::connection::{Endpoint, Link};
 use crate::dead::{self, DeadEntry};
 use crate::error::{HandlerError, QueueError, WorkError};
+use crate::gate::Gates;
 use crate::job::Job;
 use crate::scripts::DEPTH;
 use crate::status::{self, Publisher, Subscriber};
@@ -86,6 +87,11 @@ impl Queue {
     /// The telling side of the status channel.
     pub fn publisher(&self) -> Publisher {
         self.shared.publisher.clone()
+    }
+
+    /// The gates of this installation.
+    pub fn gates(&self) -> Gates {
+        Gates::new(self.shared.link.clone(), self.shared.settings.prefix.as_str().into())
     }
 
     /// Starts to listen on the status channel. One subscriber is enough for a process.

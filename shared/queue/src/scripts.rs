@@ -25,3 +25,6 @@ pub(crate) static LEAVE: LazyLock<Script> =
 /// Removes consumers that are long gone.
 pub(crate) static SWEEP: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/sweep.lua")));
+/// Lets somebody through a gate.
+pub(crate) static GATE_ENTER: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/gate_enter.lua")));

@@ -3,14 +3,18 @@
 mod announcement;
 mod attempt;
 mod listing;
+mod outlook;
+mod trial;
 
-use domain::{DeliveryId, EndpointId, EventId, PaymentId, Timestamp};
+use domain::{DeliveryId, DeliveryOrder, EndpointId, EventId, PaymentId, Timestamp};
 use uuid::Uuid;
 
 pub(crate) use self::announcement::announce;
-pub use self::attempt::{AttemptRecord, DeliveryNext, LoggedAttempt, Redelivery};
+pub use self::attempt::{AttemptRecord, DeliveryNext, LoggedAttempt, Reception, Redelivery};
 pub use self::listing::{DeliveryCounts, DeliveryFilter, DeliveryListing};
-use crate::row::{count, moment};
+pub use self::outlook::{DeliveryKind, Outlook};
+pub use self::trial::{NewTrial, Trial};
+use crate::row::{count, moment, parse};
 use crate::{Store, StoreError};
 
 /// A delivery that was claimed, with all it takes to attempt it.
@@ -25,14 +29,22 @@ pub struct Delivery {
     pub secret: Vec<u8>,
     /// What to sign it with as well, while receivers change over.
     pub old_secret: Option<Vec<u8>>,
+    /// Whether to sign it with Ed25519 besides.
+    pub ed25519: bool,
     /// The `webhook-id`.
     pub event: EventId,
-    /// The payment it tells of.
-    pub payment: PaymentId,
+    /// The payment it tells of, if it tells of one.
+    pub payment: Option<PaymentId>,
     /// The bytes to sign and send.
     pub body: Vec<u8>,
+    /// Why it is made.
+    pub kind: DeliveryKind,
+    /// Whether its endpoint wants the events of a payment in order.
+    pub in_order: bool,
     /// The attempts made before this one.
     pub attempts: u32,
+    /// Whether an earlier event of its payment has not arrived though the endpoint wants them in order.
+    pub overtook: bool,
     /// When what it tells of happened.
     pub created_at: Timestamp,
     /// Until when the claim holds; the attempt has to be over by then.
@@ -69,13 +81,27 @@ impl Store {
                  select id, endpoint_id, state, due_at, lease_until from webhook_deliveries
                  where id = any($1) order by id for update skip locked
              )
-             update webhook_deliveries d set lease_until = $3
+             update webhook_deliveries d
+             set lease_until = $3,
+                 -- Decided once, so that the same bytes are sent each time.
+                 overtook = case
+                     when d.attempts > 0 or e.ordering = 'none' then d.overtook
+                     else coalesce((
+                         select bool_or(before.state = 'pending') from payment_events own
+                         join payment_events earlier
+                             on earlier.payment_id = own.payment_id and earlier.version < own.version
+                         join webhook_deliveries before
+                             on before.event_id = earlier.id and before.endpoint_id = d.endpoint_id
+                         where own.id = d.event_id
+                     ), false)
+                 end
              from wanted w join webhook_endpoints e on e.id = w.endpoint_id and e.state = 'enabled'
              where d.id = w.id and w.state = 'pending' and w.due_at <= $2
                and (w.lease_until is null or w.lease_until < $2)
              returning d.id, d.endpoint_id, e.url, e.secret,
                        case when e.old_secret_until > $2 then e.old_secret end as old_secret,
-                       d.event_id, d.payment_id, d.body, d.attempts, d.created_at",
+                       e.ed25519, e.ordering, d.event_id, d.payment_id, d.body, d.kind, d.attempts,
+                       d.overtook, d.created_at",
             &ids,
             now.to_datetime(),
             lease_until.to_datetime(),
@@ -91,13 +117,22 @@ impl Store {
                     secret: row.secret,
                     old_secret: row.old_secret,
                     event: EventId::new(row.event_id),
-                    payment: PaymentId::new(row.payment_id),
+                    ed25519: row.ed25519,
+                    payment: payment(row.payment_id),
                     body: row.body,
+                    kind: parse(&row.kind, "kind of delivery")?,
+                    in_order: row.ordering != DeliveryOrder::None.as_str(),
                     attempts: count(row.attempts)?,
+                    overtook: row.overtook,
                     created_at: moment(row.created_at),
                     lease_until,
                 })
             })
             .collect()
     }
+}
+
+/// The payment that a delivery tells of; the nil UUID where it tells of something else.
+fn payment(id: Uuid) -> Option<PaymentId> {
+    (!id.is_nil()).then(|| PaymentId::new(id))
 }

@@ -1,6 +1,6 @@
 //! Payments and deliveries that nobody has looked at in time.
 
-use domain::{ChainId, DeliveryId, EndpointId, PaymentId, StateName, Timestamp, schedule};
+use domain::{ChainId, DeliveryId, PaymentId, StateName, Timestamp, schedule};
 use uuid::Uuid;
 
 use crate::payment::load;
@@ -141,36 +141,6 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(ids.into_iter().map(DeliveryId::new).collect())
-    }
-
-    /// The endpoints of those of the deliveries that are due, that nobody is attempting and whose
-    /// endpoint is enabled.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the ledger cannot answer.
-    pub async fn due_endpoints(
-        &self,
-        ids: &[DeliveryId],
-        now: Timestamp,
-    ) -> Result<Vec<(DeliveryId, EndpointId)>, StoreError> {
-        let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-        let rows = sqlx::query!(
-            // Found by their ids alone, as when they are claimed.
-            "with wanted as materialized (
-                 select id, endpoint_id, state, due_at, lease_until from webhook_deliveries
-                 where id = any($1)
-             )
-             select w.id, w.endpoint_id from wanted w
-             join webhook_endpoints e on e.id = w.endpoint_id and e.state = 'enabled'
-             where w.state = 'pending' and w.due_at <= $2
-               and (w.lease_until is null or w.lease_until < $2)",
-            &ids,
-            now.to_datetime(),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let pair = |id, endpoint| (DeliveryId::new(id), EndpointId::new(endpoint));
-        Ok(rows.into_iter().map(|row| pair(row.id, row.endpoint_id)).collect())
     }
 
     /// How much is due; payments and deliveries are each counted up to `most`.

@@ -1,15 +1,21 @@
 //! Where sellers want to be told.
 
+mod event;
+mod failing;
 mod secret;
 mod standing;
+mod update;
 
-use domain::{AccountId, EndpointId, EventType, Timestamp};
+use domain::{AccountId, EndpointId, EndpointTerms, EventType, Timestamp};
 use sqlx::PgTransaction;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use self::failing::note_failures;
 pub use self::secret::{EndpointSecrets, NewSecret, Rotation};
-use crate::row::{moment, parse, unreadable};
+pub use self::standing::Announce;
+pub use self::update::EndpointUpdate;
+use crate::row::{count, moment, parse, unreadable};
 use crate::{Store, StoreError};
 
 /// Whether an endpoint is told anything.
@@ -34,6 +40,10 @@ pub struct Endpoint {
     pub event_types: Vec<EventType>,
     /// Whether it is told anything.
     pub state: EndpointState,
+    /// How it wants to be told.
+    pub terms: EndpointTerms,
+    /// Since when nothing has arrived at it, if so.
+    pub failing_since: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
 }
@@ -50,6 +60,8 @@ pub struct NewEndpoint {
     pub event_types: Vec<EventType>,
     /// What its deliveries are signed with: 24 to 64 random bytes.
     pub secret: Vec<u8>,
+    /// How it wants to be told.
+    pub terms: EndpointTerms,
 }
 
 impl std::fmt::Debug for NewEndpoint {
@@ -61,15 +73,6 @@ impl std::fmt::Debug for NewEndpoint {
     }
 }
 
-/// What is to become of an endpoint; what is none stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EndpointUpdate {
-    /// Where it is from now on.
-    pub url: Option<String>,
-    /// What it hears of from now on; at least one.
-    pub event_types: Option<Vec<EventType>>,
-}
-
 struct EndpointRow {
     id: Uuid,
     account_id: Uuid,
@@ -77,11 +80,28 @@ struct EndpointRow {
     event_types: Vec<String>,
     state: String,
     disabled_reason: Option<String>,
+    payload_version: String,
+    ordering: String,
+    max_in_flight: Option<i32>,
+    max_per_second: Option<i32>,
+    ed25519: bool,
+    failing_since: Option<OffsetDateTime>,
     created_at: OffsetDateTime,
 }
 
 impl EndpointRow {
+    fn terms(&self) -> Result<EndpointTerms, StoreError> {
+        Ok(EndpointTerms {
+            payload_version: parse(&self.payload_version, "payload version")?,
+            ordering: parse(&self.ordering, "order of deliveries")?,
+            max_in_flight: self.max_in_flight.map(count).transpose()?,
+            max_per_second: self.max_per_second.map(count).transpose()?,
+            ed25519: self.ed25519,
+        })
+    }
+
     fn into_endpoint(self) -> Result<Endpoint, StoreError> {
+        let terms = self.terms()?;
         let state = match self.state.as_str() {
             "enabled" => EndpointState::Enabled,
             "disabled" => EndpointState::Disabled(self.disabled_reason.unwrap_or_default()),
@@ -92,6 +112,8 @@ impl EndpointRow {
             id: EndpointId::new(self.id),
             account: AccountId::new(self.account_id),
             event_types: types.collect::<Result<_, _>>()?,
+            terms,
+            failing_since: self.failing_since.map(moment),
             url: self.url,
             state,
             created_at: moment(self.created_at),
@@ -101,6 +123,11 @@ impl EndpointRow {
 
 fn names(types: &[EventType]) -> Vec<String> {
     types.iter().map(|kind| kind.as_str().to_owned()).collect()
+}
+
+/// A limit as the ledger stores it; none comes near the bound.
+fn limit(limit: Option<u32>) -> Option<i32> {
+    limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX))
 }
 
 impl Store {
@@ -122,9 +149,10 @@ impl Store {
             .await?;
         let done = sqlx::query!(
             "insert into webhook_endpoints (
-                 id, account_id, url, event_types, secret, state, created_at, updated_at
+                 id, account_id, url, event_types, secret, state, created_at, updated_at,
+                 payload_version, ordering, max_in_flight, max_per_second, ed25519
              )
-             select $1, $2, $3, $4, $5, 'enabled', $6, $6
+             select $1, $2, $3, $4, $5, 'enabled', $6, $6, $8, $9, $10, $11, $12
              where (
                  select count(*) from webhook_endpoints where account_id = $2 and state <> 'deleted'
              ) < $7",
@@ -135,6 +163,11 @@ impl Store {
             new.secret,
             now.to_datetime(),
             most,
+            new.terms.payload_version.as_str(),
+            new.terms.ordering.as_str(),
+            limit(new.terms.max_in_flight),
+            limit(new.terms.max_per_second),
+            new.terms.ed25519,
         )
         .execute(&mut *tx)
         .await?;
@@ -149,43 +182,16 @@ impl Store {
     pub async fn list_endpoints(&self, account: AccountId) -> Result<Vec<Endpoint>, StoreError> {
         let rows = sqlx::query_as!(
             EndpointRow,
-            "select id, account_id, url, event_types, state, disabled_reason, created_at
-             from webhook_endpoints where account_id = $1 and state <> 'deleted' order by id",
+            r#"select e.id, e.account_id, e.url, e.event_types, e.state, e.disabled_reason,
+                      e.payload_version, e.ordering, e.max_in_flight, e.max_per_second, e.ed25519,
+                      f.since as "failing_since?", e.created_at
+               from webhook_endpoints e left join webhook_endpoint_failures f on f.endpoint_id = e.id
+               where e.account_id = $1 and e.state <> 'deleted' order by e.id"#,
             account.uuid(),
         )
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter().map(EndpointRow::into_endpoint).collect()
-    }
-
-    /// Gives the account's endpoint another URL or other event types, and says how it is then; none when
-    /// the account has no such endpoint. What is on its way goes to the new URL.
-    ///
-    /// # Errors
-    /// [`StoreError`] when nothing changed.
-    pub async fn update_endpoint(
-        &self,
-        account: AccountId,
-        id: EndpointId,
-        update: &EndpointUpdate,
-        now: Timestamp,
-    ) -> Result<Option<Endpoint>, StoreError> {
-        let types = update.event_types.as_ref().map(|types| names(types));
-        let row = sqlx::query_as!(
-            EndpointRow,
-            "update webhook_endpoints
-             set url = coalesce($3, url), event_types = coalesce($4, event_types), updated_at = $5
-             where id = $1 and account_id = $2 and state <> 'deleted'
-             returning id, account_id, url, event_types, state, disabled_reason, created_at",
-            id.uuid(),
-            account.uuid(),
-            update.url.as_deref(),
-            types.as_deref(),
-            now.to_datetime(),
-        )
-        .fetch_optional(&self.pool)
-        .await?;
-        row.map(EndpointRow::into_endpoint).transpose()
     }
 
     /// Deletes the account's endpoint and cancels what is on its way to it, in one step; false

@@ -36,12 +36,13 @@ pub use audit::{
 };
 pub use control::PauseScope;
 pub use delivery::{
-    AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryListing, DeliveryNext,
-    LoggedAttempt, Redelivery,
+    AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryKind, DeliveryListing,
+    DeliveryNext, LoggedAttempt, NewTrial, Outlook, Reception, Redelivery, Trial,
 };
 pub use due::{Backlog, Due, DueDeliveries};
 pub use endpoint::{
-    Endpoint, EndpointSecrets, EndpointState, EndpointUpdate, NewEndpoint, NewSecret, Rotation,
+    Announce, Endpoint, EndpointSecrets, EndpointState, EndpointUpdate, NewEndpoint, NewSecret,
+    Rotation,
 };
 pub use error::StoreError;
 pub use feed::{FeedEvent, FeedPosition};

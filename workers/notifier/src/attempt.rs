@@ -17,6 +17,9 @@ const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const WEBHOOK_ATTEMPT: HeaderName = HeaderName::from_static("webhook-attempt");
 
+/// How a body begins that tells of an event before an earlier one has arrived.
+const OUT_OF_ORDER: &[u8] = br#"{"out_of_order":true,"#;
+
 /// The most of an answer that the log of attempts takes, in bytes.
 const MAX_LOGGED_BYTES: usize = 4_096;
 
@@ -40,8 +43,8 @@ pub(crate) async fn attempt(
     now: Timestamp,
 ) -> Attempt {
     let begun = Instant::now();
-    let body = Bytes::copy_from_slice(&delivery.body);
-    let answer = egress.post(&delivery.url, headers(delivery, now), body, timeout).await;
+    let body = body(delivery);
+    let answer = egress.post(&delivery.url, headers(delivery, &body, now), body, timeout).await;
     let took = begun.elapsed();
     match answer {
         Ok(response) => Attempt::answered(&response, took, now),
@@ -84,11 +87,19 @@ impl Attempt {
     }
 }
 
-fn headers(delivery: &Delivery, now: Timestamp) -> HeaderMap {
+/// The bytes to send; what overtook an earlier event says so.
+fn body(delivery: &Delivery) -> Bytes {
+    match delivery.body.strip_prefix(b"{") {
+        Some(rest) if delivery.overtook => [OUT_OF_ORDER, rest].concat().into(),
+        _ => Bytes::copy_from_slice(&delivery.body),
+    }
+}
+
+fn headers(delivery: &Delivery, body: &[u8], now: Timestamp) -> HeaderMap {
     let timestamp_secs = now.unix_secs();
     let secrets = [Some(&delivery.secret), delivery.old_secret.as_ref()];
     let secrets = secrets.into_iter().flatten().map(Vec::as_slice);
-    let signature = sign(secrets, delivery.event, timestamp_secs, &delivery.body);
+    let signature = sign(secrets, delivery.event, timestamp_secs, body);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(WEBHOOK_ID, text(&delivery.event.to_string()));

@@ -6,10 +6,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{DeliveryId, EndpointId, Timestamp};
+use domain::{DeliveryId, EndpointId, Failing, Timestamp};
 use runtime::coalesce::Limits;
 use runtime::{Clock, CoalesceError, Coalescer};
-use store::{AttemptRecord, Delivery, Store, StoreError};
+use store::{Announce, AttemptRecord, Delivery, DeliveryNext, Outlook, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// How many deliveries share one statement.
@@ -44,9 +44,19 @@ type Shared<In, Out> = Coalescer<In, Result<Out, LedgerError>>;
 #[derive(Clone)]
 pub(crate) struct Ledger {
     desk: Desk,
-    endpoints: Shared<DeliveryId, Option<EndpointId>>,
+    outlooks: Shared<DeliveryId, Option<Outlook>>,
     claims: Shared<DeliveryId, Option<Delivery>>,
-    records: Shared<AttemptRecord, ()>,
+    put_offs: Shared<(DeliveryId, Timestamp), ()>,
+    records: Shared<AttemptRecord, Recorded>,
+}
+
+/// What follows from a recorded attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recorded {
+    /// How the endpoint stands, if the attempt failed.
+    pub(crate) failing: Option<Failing>,
+    /// Whether later events of the same payment may have waited for this one.
+    pub(crate) lets_next_go: bool,
 }
 
 impl Ledger {
@@ -62,12 +72,16 @@ impl Ledger {
         // Nobody has more than one item of a kind under way, so the queues are never full.
         let limits = Limits { queue: callers, pace: PACE, ..Limits::new(MAX_BATCH, IN_FLIGHT) };
         let desk = Desk { store, clock, lease, shutdown };
-        let [one, two, three] = [desk.clone(), desk.clone(), desk.clone()];
+        let [one, two, three, four] = [desk.clone(), desk.clone(), desk.clone(), desk.clone()];
         Self {
             desk,
-            endpoints: Coalescer::spawn_with("notifier_endpoints", limits, move |ids| {
+            outlooks: Coalescer::spawn_with("notifier_outlooks", limits, move |ids| {
                 let desk = one.clone();
-                async move { desk.endpoints(ids).await }
+                async move { desk.outlooks(ids).await }
+            }),
+            put_offs: Coalescer::spawn_with("notifier_put_offs", limits, move |put_offs| {
+                let desk = four.clone();
+                async move { desk.put_off(put_offs).await }
             }),
             claims: Coalescer::spawn_with("notifier_claims", limits, move |ids| {
                 let desk = two.clone();
@@ -80,12 +94,21 @@ impl Ledger {
         }
     }
 
-    /// Where a delivery goes, if it is due and nobody attempts it.
-    pub(crate) async fn endpoint(
+    /// How a delivery stands, if it is due and nobody attempts it.
+    pub(crate) async fn outlook(
         &self,
         delivery: DeliveryId,
-    ) -> Result<Option<EndpointId>, LedgerError> {
-        self.endpoints.submit(delivery).await?
+    ) -> Result<Option<Outlook>, LedgerError> {
+        self.outlooks.submit(delivery).await?
+    }
+
+    /// Puts a delivery off; it uses up no attempt.
+    pub(crate) async fn put_off(
+        &self,
+        delivery: DeliveryId,
+        until: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.put_offs.submit((delivery, until)).await?
     }
 
     /// Claims a delivery, if it is due and nobody attempts it.
@@ -97,24 +120,47 @@ impl Ledger {
     }
 
     /// Logs an attempt and moves its delivery on.
-    pub(crate) async fn record(&self, record: AttemptRecord) -> Result<(), LedgerError> {
+    pub(crate) async fn record(&self, record: AttemptRecord) -> Result<Recorded, LedgerError> {
         self.records.submit(record).await?
     }
 
-    /// Disables an endpoint, and holds what is on its way to it.
+    /// Lets the events go that waited for this one; they are to be rung for.
+    pub(crate) async fn let_next_go(
+        &self,
+        delivery: DeliveryId,
+    ) -> Result<Vec<DeliveryId>, LedgerError> {
+        let Desk { store, clock, .. } = &self.desk;
+        let let_go = async || store.let_next_go(&[delivery], now(clock)).await;
+        self.desk.patiently("let the next go", let_go).await
+    }
+
+    /// Disables an endpoint, and holds what is on its way to it. What tells its owner is to be rung
+    /// for.
     pub(crate) async fn disable(
         &self,
         endpoint: EndpointId,
         reason: &str,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Vec<DeliveryId>, LedgerError> {
         let Desk { store, clock, .. } = &self.desk;
-        let disable = || store.disable_endpoint(endpoint, reason, now(clock));
+        let disable = || store.disable_endpoint(endpoint, reason, Announce::ToOthers, now(clock));
         self.desk.patiently("disable", disable).await
+    }
+
+    /// Warns an endpoint's owner that nothing arrives there. What does so is to be rung for.
+    pub(crate) async fn warn(
+        &self,
+        endpoint: EndpointId,
+        warning: u8,
+    ) -> Result<Vec<DeliveryId>, LedgerError> {
+        let Desk { store, clock, .. } = &self.desk;
+        let warn = || store.warn_of_endpoint(endpoint, warning, now(clock));
+        self.desk.patiently("warn", warn).await
     }
 
     /// Waits until everything that was asked for has been answered.
     pub(crate) async fn close(&self) {
-        self.endpoints.drain().await;
+        self.outlooks.drain().await;
+        self.put_offs.drain().await;
         self.claims.drain().await;
         self.records.drain().await;
     }
@@ -136,15 +182,18 @@ struct Desk {
 }
 
 impl Desk {
-    async fn endpoints(
-        &self,
-        ids: Vec<DeliveryId>,
-    ) -> Vec<Result<Option<EndpointId>, LedgerError>> {
-        let look_up = || self.store.due_endpoints(&ids, now(&self.clock));
+    async fn outlooks(&self, ids: Vec<DeliveryId>) -> Vec<Result<Option<Outlook>, LedgerError>> {
+        let look_up = || self.store.delivery_outlooks(&ids, now(&self.clock));
         let found = self.patiently("look up", look_up).await;
-        each(&ids, found, |id, found| {
-            found.iter().find(|(delivery, _)| delivery == id).map(|(_, endpoint)| *endpoint)
-        })
+        each(&ids, found, |id, found| found.iter().find(|outlook| outlook.delivery == *id).copied())
+    }
+
+    async fn put_off(
+        &self,
+        put_offs: Vec<(DeliveryId, Timestamp)>,
+    ) -> Vec<Result<(), LedgerError>> {
+        let put_off = self.patiently("put off", || self.store.put_off(&put_offs)).await;
+        put_offs.iter().map(|_| put_off.clone()).collect()
     }
 
     async fn claim(&self, ids: Vec<DeliveryId>) -> Vec<Result<Option<Delivery>, LedgerError>> {
@@ -161,19 +210,23 @@ impl Desk {
 
     /// A record that the ledger refuses must not take the others of its batch with it: their
     /// deliveries would be made again.
-    async fn record(&self, records: Vec<AttemptRecord>) -> Vec<Result<(), LedgerError>> {
+    async fn record(&self, records: Vec<AttemptRecord>) -> Vec<Result<Recorded, LedgerError>> {
         let together = self.record_all(&records).await;
         if !matches!(&together, Err(LedgerError::Store(error)) if !error.is_unavailable()) {
-            return records.iter().map(|_| together.clone()).collect();
+            return each(&records, together, |record, failing| recorded(record, failing));
         }
         let mut results = Vec::with_capacity(records.len());
         for record in &records {
-            results.push(self.record_all(std::slice::from_ref(record)).await);
+            let alone = self.record_all(std::slice::from_ref(record)).await;
+            results.push(alone.map(|failing| recorded(record, &failing)));
         }
         results
     }
 
-    async fn record_all(&self, records: &[AttemptRecord]) -> Result<(), LedgerError> {
+    async fn record_all(
+        &self,
+        records: &[AttemptRecord],
+    ) -> Result<Vec<(EndpointId, Failing)>, LedgerError> {
         self.patiently("record", || self.store.record_attempts(records, now(&self.clock))).await
     }
 
@@ -202,6 +255,15 @@ impl Desk {
             let _ = tokio::time::timeout(wait, self.shutdown.cancelled()).await;
             wait = wait.saturating_mul(2).min(LONGEST_WAIT);
         }
+    }
+}
+
+fn recorded(record: &AttemptRecord, failing: &[(EndpointId, Failing)]) -> Recorded {
+    let of_its_endpoint = failing.iter().find(|(endpoint, _)| *endpoint == record.endpoint);
+    let over = !matches!(record.next, DeliveryNext::RetryAt(_));
+    Recorded {
+        failing: of_its_endpoint.map(|(_, failing)| *failing),
+        lets_next_go: record.in_order && over,
     }
 }
 

@@ -9,6 +9,7 @@
 //! another's waiting.
 
 mod attempt;
+mod breaker;
 mod judgement;
 mod lanes;
 mod ledger;
@@ -16,6 +17,7 @@ mod meters;
 mod postman;
 mod retry_after;
 mod signature;
+mod turnstile;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -31,6 +33,7 @@ pub use meters::describe_metrics;
 use lanes::{Lanes, Limits};
 use ledger::Ledger;
 use postman::Postman;
+use turnstile::Turnstile;
 
 /// How much longer than a call its claim holds: time to record what came of it.
 const LEASE_MARGIN: Duration = Duration::from_secs(30);
@@ -44,7 +47,10 @@ const MOST_IN_FLIGHT: usize = 64;
 /// No endpoint ever holds more than this part of the process's slots.
 const LARGEST_SHARE: usize = 4;
 
-/// Deliveries that may wait in memory for one endpoint, and altogether; the rest waits in the ledger.
+/// What is slow or likely to fail holds no more than this part of them altogether.
+const SLOW_SHARE: usize = 4;
+
+/// Deliveries that may wait in memory in one line of an endpoint, and altogether; the rest waits in the ledger.
 const LINE: usize = 4_096;
 const ALL_LINES: usize = 65_536;
 
@@ -86,6 +92,7 @@ pub async fn run(
     let postman = Postman {
         ledger: Ledger::open(store, clock.clone(), slots, lease, shutdown.clone()),
         lanes: Lanes::new(limits(slots)),
+        turnstile: Turnstile::new(queue.gates(), lease),
         egress,
         bell: queue.bell(),
         clock,
@@ -113,6 +120,7 @@ fn limits(slots: NonZeroUsize) -> Limits {
     Limits {
         first: FIRST_IN_FLIGHT.min(share),
         most: MOST_IN_FLIGHT.min(share),
+        slow: (slots.get() / SLOW_SHARE).max(1),
         line: LINE,
         all_lines: ALL_LINES,
         remembered: REMEMBERED,

@@ -11,6 +11,8 @@ const ATTEMPTS: &str = "webhook_attempts_total";
 const ATTEMPT_SECONDS: &str = "webhook_attempt_seconds";
 const LAG_SECONDS: &str = "webhook_delivery_lag_seconds";
 
+const DISABLED: &str = "webhook_endpoint_disabled_total";
+
 /// Gives the metrics of this crate their units and help texts. Call once, after the recorder is
 /// installed.
 pub fn describe_metrics() {
@@ -19,6 +21,7 @@ pub fn describe_metrics() {
         "Webhook calls by outcome: delivered, redirected, gone, aborted, overloaded, refused, \
          timeout, unreachable, egress_blocked"
     );
+    metrics::describe_counter!(DISABLED, "Endpoints disabled because they fail or asked for it");
     metrics::describe_histogram!(ATTEMPT_SECONDS, Unit::Seconds, "How long webhook calls took");
     metrics::describe_histogram!(
         LAG_SECONDS,
@@ -31,6 +34,11 @@ pub fn describe_metrics() {
 pub(crate) fn attempted(outcome: Outcome, took: Duration) {
     counter!(ATTEMPTS, "outcome" => outcome.as_str()).increment(1);
     histogram!(ATTEMPT_SECONDS).record(took);
+}
+
+/// An endpoint is told nothing more.
+pub(crate) fn disabled() {
+    counter!(DISABLED).increment(1);
 }
 
 /// What happened at `event` has arrived at `now`.

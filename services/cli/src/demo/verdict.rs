@@ -59,7 +59,9 @@ const fn ended(kind: EventType) -> Option<StateName> {
         | EventType::Submitted
         | EventType::Returned
         | EventType::Confirmed
-        | EventType::Reorged => None,
+        | EventType::Reorged
+        | EventType::EndpointFailing
+        | EventType::EndpointDisabled => None,
     }
 }
 

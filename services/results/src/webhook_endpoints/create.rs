@@ -8,24 +8,17 @@ use axum::response::{IntoResponse, Response};
 use domain::{EndpointId, EventType, Scope};
 use runtime::egress::Targets;
 use runtime::{FieldError, Problem, ProblemCode, json};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use store::{Endpoint, EndpointState, NewEndpoint};
 
 use super::EndpointResource;
+use super::terms::EndpointWanted;
 use crate::App;
 use crate::refusal::Refusal;
 use crate::webhook_secret::WebhookSecret;
 
 /// The most endpoints of an account: each multiplies what every change of a payment writes.
 const MAX_ENDPOINTS: u32 = 20;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    url: String,
-    #[serde(default)]
-    event_types: Option<Vec<String>>,
-}
 
 #[derive(Serialize)]
 struct Created<'a> {
@@ -40,8 +33,9 @@ pub(crate) async fn create_endpoint(
     request: Request,
 ) -> Result<Response, Refusal> {
     let caller = app.caller(request.headers(), Scope::Webhooks).await?;
-    let wanted: Wanted = json::parse(&json::read_body(request).await?)?;
-    let url = callable(&wanted.url, app.settings().targets)?;
+    let wanted: EndpointWanted = json::parse(&json::read_body(request).await?)?;
+    let terms = wanted.terms()?;
+    let url = callable(&wanted.url.ok_or_else(no_url)?, app.settings().targets)?;
     let secret = WebhookSecret::generate();
     let new = NewEndpoint {
         id: EndpointId::new(runtime::new_uuid()),
@@ -49,6 +43,7 @@ pub(crate) async fn create_endpoint(
         url,
         event_types: event_types(wanted.event_types)?,
         secret: secret.to_bytes(),
+        terms,
     };
     let now = app.now();
     let made = app.store().create_endpoint(&new, MAX_ENDPOINTS.into(), now).await;
@@ -62,9 +57,19 @@ pub(crate) async fn create_endpoint(
         url: new.url,
         event_types: new.event_types,
         state: EndpointState::Enabled,
+        terms: new.terms,
+        failing_since: None,
         created_at: now,
     };
     Ok(created(&endpoint, &secret))
+}
+
+fn no_url() -> Problem {
+    Problem::new(ProblemCode::InvalidRequest).detail("/url is required").field(FieldError::new(
+        "/url",
+        "missing",
+        "is required",
+    ))
 }
 
 fn created(endpoint: &Endpoint, secret: &WebhookSecret) -> Response {

@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use domain::{EndpointId, Scope};
 use runtime::ProblemCode;
+use store::Announce;
 
 use super::{EndpointResource, find_endpoint};
 use crate::App;
@@ -37,7 +38,8 @@ pub(crate) async fn disable_endpoint(
 ) -> Result<Response, Refusal> {
     let caller = app.caller(&headers, Scope::Webhooks).await?;
     let endpoint = find_endpoint(&app, caller.account, id(&endpoint)?).await?.id;
-    app.store().disable_endpoint(endpoint, BY_ITS_OWNER, app.now()).await?;
+    let (store, now) = (app.store(), app.now());
+    store.disable_endpoint(endpoint, BY_ITS_OWNER, Announce::ToNobody, now).await?;
     let endpoint = find_endpoint(&app, caller.account, endpoint).await?;
     Ok(Json(EndpointResource::new(&endpoint)).into_response())
 }

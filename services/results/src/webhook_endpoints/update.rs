@@ -5,24 +5,15 @@ use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use domain::Scope;
 use runtime::{ProblemCode, json};
-use serde::Deserialize;
 use store::EndpointUpdate;
 
 use super::EndpointResource;
 use super::create::{callable, event_types};
+use super::terms::EndpointWanted;
 use crate::App;
 use crate::refusal::{Refusal, id};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    #[serde(default)]
-    url: Option<String>,
-    #[serde(default)]
-    event_types: Option<Vec<String>>,
-}
-
-/// Gives an endpoint another URL or other event types; what is not named stays. What is on its way
+/// Changes an endpoint; what is not named stays. What is on its way
 /// goes to the new URL.
 pub(crate) async fn update_endpoint(
     State(app): State<App>,
@@ -31,11 +22,13 @@ pub(crate) async fn update_endpoint(
 ) -> Result<Response, Refusal> {
     let caller = app.caller(request.headers(), Scope::Webhooks).await?;
     let endpoint = id(&endpoint)?;
-    let wanted: Wanted = json::parse(&json::read_body(request).await?)?;
+    let wanted: EndpointWanted = json::parse(&json::read_body(request).await?)?;
     let targets = app.settings().targets;
+    let terms = wanted.change_of_terms()?;
     let update = EndpointUpdate {
         url: wanted.url.map(|url| callable(&url, targets)).transpose()?,
         event_types: wanted.event_types.map(|named| event_types(Some(named))).transpose()?,
+        ..terms
     };
     let updated = app.store().update_endpoint(caller.account, endpoint, &update, app.now()).await?;
     let endpoint = updated.ok_or(ProblemCode::NotFound)?;

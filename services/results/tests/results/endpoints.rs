@@ -153,6 +153,9 @@ async fn attempt(api: &Api, deliveries: &[domain::DeliveryId]) {
     assert_eq!(claimed.len(), deliveries.len());
     let failed = |delivery: &store::Delivery| AttemptRecord {
         delivery: delivery.id,
+        endpoint: delivery.endpoint,
+        reception: store::Reception::Failed,
+        in_order: delivery.in_order,
         number: 1,
         lease_until: delivery.lease_until,
         at: now(),

@@ -6,6 +6,7 @@ mod child;
 mod cluster;
 mod delivery;
 mod failure;
+mod gates;
 mod metering;
 mod outage;
 mod recovery;

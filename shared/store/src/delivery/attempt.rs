@@ -1,10 +1,11 @@
 //! Attempts at deliveries: what each came to, and what follows.
 
-use domain::{AccountId, DeliveryId, Timestamp};
+use domain::{AccountId, DeliveryId, EndpointId, Failing, Timestamp};
 use sqlx::PgTransaction;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::endpoint::note_failures;
 use crate::row::{count, moment};
 use crate::{Store, StoreError};
 
@@ -13,6 +14,12 @@ use crate::{Store, StoreError};
 pub struct AttemptRecord {
     /// The delivery.
     pub delivery: DeliveryId,
+    /// Where it went.
+    pub endpoint: EndpointId,
+    /// How the endpoint took it.
+    pub reception: Reception,
+    /// Whether the endpoint wants the events of a payment in order.
+    pub in_order: bool,
     /// Which attempt: one more than [`Delivery::attempts`](super::Delivery::attempts).
     pub number: u32,
     /// The claim under which it was made.
@@ -31,6 +38,17 @@ pub struct AttemptRecord {
     pub response: Option<String>,
     /// What happens to the delivery.
     pub next: DeliveryNext,
+}
+
+/// How an endpoint took an attempt, for what is known of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reception {
+    /// It took what it was sent, or said what to do with it.
+    Taken,
+    /// It did not.
+    Failed,
+    /// It led to an address that nothing may be sent to.
+    Blocked,
 }
 
 /// What happens to a delivery after an attempt.
@@ -82,21 +100,24 @@ impl Store {
     /// An attempt whose claim ran out is logged too, unless the one that took over logged the same
     /// number already, but it moves nothing.
     ///
+    /// Says how the endpoints stand at which an attempt failed.
+    ///
     /// # Errors
     /// [`StoreError`] when nothing was recorded; the deliveries are then attempted again.
     pub async fn record_attempts(
         &self,
         records: &[AttemptRecord],
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<(EndpointId, Failing)>, StoreError> {
         let mut records: Vec<&AttemptRecord> = records.iter().collect();
         // Rows are locked in one order, so that recorders at once never wait in a circle.
         records.sort_by_key(|record| record.delivery);
         let mut tx = self.pool.begin().await?;
         move_deliveries(&mut tx, &records, now).await?;
         log_attempts(&mut tx, &records).await?;
+        let failing = note_failures(&mut tx, &records).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(failing)
     }
 
     /// Lets one of the account's deliveries be attempted now, whatever became of it; the attempt that

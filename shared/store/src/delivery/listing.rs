@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use domain::{AccountId, DeliveryId, EndpointId, EventId, PaymentId, Timestamp};
 
+use super::{DeliveryKind, payment};
 use crate::payment::uuids;
-use crate::row::{count, moment, unsigned};
+use crate::row::{count, moment, parse, unsigned};
 use crate::{Store, StoreError};
 
 /// Which deliveries of an account to list, newest first.
@@ -26,10 +27,12 @@ pub struct DeliveryListing {
     pub id: DeliveryId,
     /// The `webhook-id`.
     pub event: EventId,
-    /// The payment it tells of.
-    pub payment: PaymentId,
+    /// The payment it tells of, if it tells of one.
+    pub payment: Option<PaymentId>,
     /// What it tells.
     pub event_type: String,
+    /// Why it was made.
+    pub kind: DeliveryKind,
     /// Where it stands.
     pub state: String,
     /// The attempts so far.
@@ -65,7 +68,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<DeliveryListing>, StoreError> {
         let rows = sqlx::query!(
-            "select id, event_id, payment_id, event_type, state, attempts, due_at, created_at,
+            "select id, event_id, payment_id, event_type, kind, state, attempts, due_at, created_at,
                     finished_at
              from webhook_deliveries
              where endpoint_id = $1 and account_id = $2 and ($3::uuid is null or id < $3)
@@ -82,8 +85,9 @@ impl Store {
                 Ok(DeliveryListing {
                     id: DeliveryId::new(row.id),
                     event: EventId::new(row.event_id),
-                    payment: PaymentId::new(row.payment_id),
+                    payment: payment(row.payment_id),
                     event_type: row.event_type,
+                    kind: parse(&row.kind, "kind of delivery")?,
                     state: row.state,
                     attempts: count(row.attempts)?,
                     due_at: row.due_at.map(moment),

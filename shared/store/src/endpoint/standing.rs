@@ -1,13 +1,24 @@
 //! Whether an endpoint is told anything, and what becomes meanwhile of what is on its way to it.
 
-use domain::{AccountId, EndpointId, Timestamp};
+use domain::{AccountId, DeliveryId, EndpointId, EndpointNews, Timestamp};
 use sqlx::PgTransaction;
 
+use super::event::tell_others;
 use super::owns;
 use crate::{Store, StoreError};
 
+/// Whether the account's other endpoints are told that one was disabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announce {
+    /// They are: its owner may not know.
+    ToOthers,
+    /// They are not: its owner did it.
+    ToNobody,
+}
+
 impl Store {
-    /// Stops telling an endpoint anything; what is on its way is held until it is enabled.
+    /// Stops telling an endpoint anything; what is on its way is held until it is enabled. What is on
+    /// its way to others from this is to be rung for.
     ///
     /// # Errors
     /// [`StoreError`] when nothing changed.
@@ -15,9 +26,13 @@ impl Store {
         &self,
         id: EndpointId,
         reason: &str,
+        announce: Announce,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<DeliveryId>, StoreError> {
         let mut tx = self.pool.begin().await?;
+        if announce == Announce::ToOthers {
+            one_at_a_time(&mut tx, id).await?;
+        }
         hold_pending(&mut tx, id).await?;
         let done = sqlx::query!(
             "update webhook_endpoints set state = 'disabled', disabled_reason = $2, updated_at = $3
@@ -31,12 +46,18 @@ impl Store {
         if done.rows_affected() == 0 {
             // It was disabled or deleted already; if it is enabled by now, nothing may be held.
             tx.rollback().await?;
-            return Ok(());
+            return Ok(Vec::new());
         }
         // As when an endpoint is deleted: what came in between.
         hold_pending(&mut tx, id).await?;
+        let told = match announce {
+            Announce::ToOthers => {
+                tell_others(&mut tx, id, EndpointNews::Disabled(reason), now).await?
+            }
+            Announce::ToNobody => Vec::new(),
+        };
         tx.commit().await?;
-        Ok(())
+        Ok(told)
     }
 
     /// Tells the account's endpoint again, from now on and of everything that was held; nothing
@@ -72,9 +93,26 @@ impl Store {
         }
         // As when it is disabled: what was held in between would be held for ever.
         release_held(&mut tx, id, now).await?;
+        // Whoever enables it begins anew, or its first failure would be its last.
+        sqlx::query!("delete from webhook_endpoint_failures where endpoint_id = $1", id.uuid())
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// Locks the endpoint's account: two of its endpoints that are disabled at once would each wait to
+/// tell the other.
+async fn one_at_a_time(tx: &mut PgTransaction<'_>, id: EndpointId) -> Result<(), StoreError> {
+    sqlx::query!(
+        "select id from accounts
+         where id = (select account_id from webhook_endpoints where id = $1) for no key update",
+        id.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Holds what is on its way to an endpoint; locked in the same order.

@@ -5,7 +5,7 @@ use domain::{
 };
 use serde_json::{Value, json};
 use sqlx::Row;
-use store::{Advance, Change, Intake};
+use store::{Advance, Announce, Change, Intake};
 use testkit::eventually;
 use tokio::task::JoinHandle;
 
@@ -45,7 +45,11 @@ async fn an_endpoint_is_told_of_what_it_hears_of_by_its_own_account_while_it_is_
     ledger.endpoint(seller, &[EventType::Settled]).await;
     ledger.endpoint(other, &EventType::ALL).await;
     let disabled = ledger.endpoint(seller, &EventType::ALL).await;
-    ledger.store().disable_endpoint(disabled, "it answers nothing", NOW).await.unwrap();
+    ledger
+        .store()
+        .disable_endpoint(disabled, "it answers nothing", Announce::ToNobody, NOW)
+        .await
+        .unwrap();
     let deleted = ledger.endpoint(seller, &EventType::ALL).await;
     assert!(ledger.store().delete_endpoint(seller, deleted, NOW).await.unwrap());
 
@@ -70,8 +74,8 @@ async fn deliveries_are_due_from_the_moment_of_the_change() {
     let payment = ledger.payment().await;
     let advance = ledger.store().advance(vec![change(&payment, approve())], later(9)).await;
     let deliveries = advance.unwrap().deliveries;
-    assert!(ledger.store().due_endpoints(&deliveries, later(8)).await.unwrap().is_empty());
-    assert_eq!(ledger.store().due_endpoints(&deliveries, later(9)).await.unwrap().len(), 1);
+    assert!(ledger.store().delivery_outlooks(&deliveries, later(8)).await.unwrap().is_empty());
+    assert_eq!(ledger.store().delivery_outlooks(&deliveries, later(9)).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -173,7 +177,10 @@ impl End {
                 Self::Deleted => {
                     assert!(store.delete_endpoint(seller, endpoint, NOW).await.unwrap());
                 }
-                Self::Disabled => store.disable_endpoint(endpoint, "why", NOW).await.unwrap(),
+                Self::Disabled => {
+                    let disable = store.disable_endpoint(endpoint, "why", Announce::ToNobody, NOW);
+                    disable.await.unwrap();
+                }
             }
         })
     }

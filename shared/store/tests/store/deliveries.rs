@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use domain::{DeliveryId, EndpointId, EventType, Timestamp};
 use futures::future::join_all;
 use store::{
-    AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryListing, DeliveryNext,
-    DueDeliveries, Redelivery, Store,
+    Announce, AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryListing,
+    DeliveryNext, DueDeliveries, Reception, Redelivery, Store,
 };
 use testkit::eventually;
 
@@ -30,6 +30,9 @@ async fn claim(store: &Store, ids: &[DeliveryId], now: u64) -> Vec<Delivery> {
 fn record(delivery: &Delivery, next: DeliveryNext) -> AttemptRecord {
     AttemptRecord {
         delivery: delivery.id,
+        endpoint: delivery.endpoint,
+        reception: Reception::Failed,
+        in_order: delivery.in_order,
         number: delivery.attempts + 1,
         lease_until: delivery.lease_until,
         at: NOW,
@@ -86,7 +89,7 @@ async fn at_the_same_instant_each_delivery_is_claimed_once() {
     let ids: HashSet<DeliveryId> = claimed.iter().map(|delivery| delivery.id).collect();
     assert_eq!((claimed.len(), ids.len()), (60, 60));
     assert!(ledger.store().due_deliveries(WANTED, later(1)).await.unwrap().is_empty());
-    assert!(ledger.store().due_endpoints(&due, later(1)).await.unwrap().is_empty());
+    assert!(ledger.store().delivery_outlooks(&due, later(1)).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -197,7 +200,10 @@ async fn recording_and_ending_an_endpoint_at_the_same_instant_never_wait_in_a_ci
         let ending = tokio::spawn(async move {
             match deletes {
                 true => store.delete_endpoint(seller, endpoint, NOW).await.map(|_| ()),
-                false => store.disable_endpoint(endpoint, "why", NOW).await,
+                false => {
+                    let disable = store.disable_endpoint(endpoint, "why", Announce::ToNobody, NOW);
+                    disable.await.map(|_| ())
+                }
             }
         });
         ledger.until_waiting(2).await;
@@ -220,8 +226,8 @@ async fn of_every_endpoint_the_first_is_due_before_the_second_of_any() {
 
     let wanted = DueDeliveries { limit: 4, share: 3, except: &[] };
     let due = ledger.store().due_deliveries(wanted, later(10)).await.unwrap();
-    let endpoints = ledger.store().due_endpoints(&due, later(10)).await.unwrap();
-    let of = |id: &DeliveryId| endpoints.iter().find(|(due, _)| due == id).unwrap().1;
+    let outlooks = ledger.store().delivery_outlooks(&due, later(10)).await.unwrap();
+    let of = |id: &DeliveryId| outlooks.iter().find(|due| due.delivery == *id).unwrap().endpoint;
     let order: Vec<EndpointId> = due.iter().map(of).collect();
     assert_eq!(order, [one, quiet, one, one]);
     let shared = DueDeliveries { limit: 10, ..wanted };
@@ -246,7 +252,7 @@ async fn how_the_deliveries_of_a_payment_stand_is_counted() {
     ledger.store().record_attempts(&records, NOW).await.unwrap();
     let (gone, off) = (claimed[3].endpoint, claimed[4].endpoint);
     ledger.store().delete_endpoint(ledger.seller, gone, NOW).await.unwrap();
-    ledger.store().disable_endpoint(off, "why", NOW).await.unwrap();
+    ledger.store().disable_endpoint(off, "why", Announce::ToNobody, NOW).await.unwrap();
 
     let counts = ledger.store().delivery_counts(&[payment.id]).await.unwrap()[&payment.id];
     assert_eq!(counts, DeliveryCounts { pending: 1, delivered: 1, failed: 2 });
@@ -292,7 +298,7 @@ async fn nothing_is_made_again_for_strangers_or_for_an_endpoint_that_is_down() {
     let (store, stranger) = (ledger.store(), ledger.account().await);
     assert_eq!(store.redeliver(stranger, due[0], NOW).await.unwrap(), Redelivery::Unknown);
 
-    store.disable_endpoint(endpoint, "why", NOW).await.unwrap();
+    store.disable_endpoint(endpoint, "why", Announce::ToNobody, NOW).await.unwrap();
     let down = store.redeliver(ledger.seller, due[0], NOW).await.unwrap();
     assert_eq!(down, Redelivery::EndpointIsDown);
     assert_eq!(stand(&ledger, endpoint).await, [("held".to_owned(), 0)]);

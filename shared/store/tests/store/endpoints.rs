@@ -1,9 +1,10 @@
 //! Endpoints: how many there are, and what becomes of deliveries when they end.
 
-use domain::{AccountId, EndpointId, EventType, Timestamp};
+use domain::{AccountId, EndpointId, EndpointTerms, EventType, Timestamp};
 use futures::future::join_all;
 use store::{
-    DeliveryFilter, DueDeliveries, EndpointState, EndpointUpdate, NewEndpoint, NewSecret, Rotation,
+    Announce, DeliveryFilter, DueDeliveries, EndpointState, EndpointUpdate, NewEndpoint, NewSecret,
+    Rotation,
 };
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ fn new_endpoint(account: AccountId) -> NewEndpoint {
         url: "https://seller.example/hook".to_owned(),
         event_types: EventType::DEFAULT.to_vec(),
         secret: vec![9; 24],
+        terms: EndpointTerms::default(),
     }
 }
 
@@ -71,7 +73,7 @@ async fn what_is_on_its_way_to_a_disabled_endpoint_is_held() {
     let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
     ledger.payments(3).await;
     let due = ledger.store().due_deliveries(WANTED, NOW).await.unwrap();
-    ledger.store().disable_endpoint(endpoint, "it is gone", NOW).await.unwrap();
+    ledger.store().disable_endpoint(endpoint, "it is gone", Announce::ToNobody, NOW).await.unwrap();
 
     assert_eq!(states(&ledger, endpoint).await, ["held"; 3]);
     assert!(ledger.store().due_deliveries(WANTED, later(60)).await.unwrap().is_empty());
@@ -104,7 +106,7 @@ async fn a_deleted_endpoint_stays_deleted() {
     let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
     ledger.payment().await;
     ledger.store().delete_endpoint(ledger.seller, endpoint, NOW).await.unwrap();
-    ledger.store().disable_endpoint(endpoint, "too late", NOW).await.unwrap();
+    ledger.store().disable_endpoint(endpoint, "too late", Announce::ToNobody, NOW).await.unwrap();
 
     assert!(ledger.store().list_endpoints(ledger.seller).await.unwrap().is_empty());
     assert_eq!(states(&ledger, endpoint).await, ["canceled"]);
@@ -119,7 +121,7 @@ async fn what_is_pending_is_claimed_only_while_its_endpoint_is_enabled() {
     for other in ["state = 'deleted'", "state = 'disabled', disabled_reason = 'why'"] {
         ledger.sql(&format!("update webhook_endpoints set {other}")).await.unwrap();
         assert!(ledger.store().due_deliveries(WANTED, NOW).await.unwrap().is_empty(), "{other}");
-        assert!(ledger.store().due_endpoints(&due, NOW).await.unwrap().is_empty(), "{other}");
+        assert!(ledger.store().delivery_outlooks(&due, NOW).await.unwrap().is_empty(), "{other}");
         let claimed = ledger.store().claim_deliveries(&due, NOW, later(30)).await.unwrap();
         assert!(claimed.is_empty(), "{other}");
     }
@@ -130,7 +132,7 @@ async fn what_was_held_is_due_once_its_endpoint_is_enabled() {
     let ledger = Ledger::open().await;
     let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
     ledger.payments(3).await;
-    ledger.store().disable_endpoint(endpoint, "it is gone", NOW).await.unwrap();
+    ledger.store().disable_endpoint(endpoint, "it is gone", Announce::ToNobody, NOW).await.unwrap();
     // Of what happens meanwhile it is told nothing.
     ledger.payment().await;
 
@@ -152,7 +154,7 @@ async fn an_endpoint_that_is_enabled_and_disabled_at_once_holds_all_or_nothing()
         let (store, seller) = (ledger.store(), ledger.seller);
         let (enabled, disabled) = futures::join!(
             store.enable_endpoint(seller, endpoint, NOW),
-            store.disable_endpoint(endpoint, "why", NOW),
+            store.disable_endpoint(endpoint, "why", Announce::ToNobody, NOW),
         );
         assert!(enabled.unwrap());
         disabled.unwrap();
@@ -170,7 +172,7 @@ async fn a_deleted_or_foreign_endpoint_is_neither_enabled_nor_changed() {
     let update =
         EndpointUpdate { url: Some("https://other.example".to_owned()), ..Default::default() };
     let store = ledger.store();
-    store.disable_endpoint(endpoint, "why", NOW).await.unwrap();
+    store.disable_endpoint(endpoint, "why", Announce::ToNobody, NOW).await.unwrap();
 
     assert!(!store.enable_endpoint(stranger, endpoint, NOW).await.unwrap());
     assert!(store.update_endpoint(stranger, endpoint, &update, NOW).await.unwrap().is_none());
@@ -189,7 +191,7 @@ async fn what_is_on_its_way_goes_where_the_endpoint_is_now() {
     let endpoint = ledger.endpoint(ledger.seller, &[EventType::Accepted]).await;
     ledger.payment().await;
     let moved = "https://new.example/hook".to_owned();
-    let update = EndpointUpdate { url: Some(moved.clone()), event_types: None };
+    let update = EndpointUpdate { url: Some(moved.clone()), ..EndpointUpdate::default() };
     let store = ledger.store();
     let updated =
         store.update_endpoint(ledger.seller, endpoint, &update, NOW).await.unwrap().unwrap();

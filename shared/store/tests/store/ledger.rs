@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{
-    AccountId, Address, Amount, Authorization, B256, ChainId, EndpointId, Event, EventId,
-    EventType, Finality, Payment, PaymentId, Signature, Timestamp,
+    AccountId, Address, Amount, Authorization, B256, ChainId, EndpointId, EndpointTerms, Event,
+    EventId, EventType, Finality, Payment, PaymentId, Signature, Timestamp,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -113,6 +113,7 @@ impl Ledger {
             url: "https://seller.example/hook".to_owned(),
             event_types: hears.to_vec(),
             secret: vec![9; 32],
+            terms: EndpointTerms::default(),
         };
         assert!(self.store().create_endpoint(&endpoint, MOST_ENDPOINTS, NOW).await.unwrap());
         endpoint.id

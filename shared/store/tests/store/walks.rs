@@ -14,7 +14,10 @@ use crate::settling::{attempt, inclusion, round};
 /// An event, with a transaction that there is.
 fn event(kind: EventType, code: FailureCode, transaction: TransactionId) -> Event {
     match kind {
-        EventType::Accepted | EventType::Submitted => {
+        EventType::Accepted
+        | EventType::Submitted
+        | EventType::EndpointFailing
+        | EventType::EndpointDisabled => {
             Event::Submitted(Submission { transaction, approved_until: later(700) })
         }
         EventType::Held => Event::Held { until: later(60) },

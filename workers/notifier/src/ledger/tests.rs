@@ -1,7 +1,7 @@
 //! Statements that are shared, and what they do to each other.
 
-use domain::EventType;
-use store::{DeliveryFilter, DeliveryNext, NewEndpoint};
+use domain::{EndpointTerms, EventType};
+use store::{DeliveryFilter, DeliveryNext, NewEndpoint, Reception};
 use testkit::{Buyer, Database, Seller};
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ async fn ledger_with_deliveries(database: &Database) -> (Ledger, EndpointId, Vec
         url: "https://seller.example/hook".to_owned(),
         event_types: vec![EventType::Accepted],
         secret: vec![7; 32],
+        terms: EndpointTerms::default(),
     };
     store.create_endpoint(&new, 1, now(&clock)).await.unwrap();
     for _ in 0..2 {
@@ -33,6 +34,9 @@ async fn ledger_with_deliveries(database: &Database) -> (Ledger, EndpointId, Vec
 fn delivered(delivery: &Delivery, response: String) -> AttemptRecord {
     AttemptRecord {
         delivery: delivery.id,
+        endpoint: delivery.endpoint,
+        reception: Reception::Taken,
+        in_order: delivery.in_order,
         number: 1,
         lease_until: delivery.lease_until,
         at: delivery.created_at,
@@ -49,7 +53,8 @@ fn delivered(delivery: &Delivery, response: String) -> AttemptRecord {
 async fn callers_at_once_get_each_their_own_answer_and_a_delivery_only_once() {
     let database = Database::create().await;
     let (ledger, endpoint, ids) = ledger_with_deliveries(&database).await;
-    assert_eq!(ledger.endpoint(ids[0]).await.unwrap(), Some(endpoint));
+    let outlook = ledger.outlook(ids[0]).await.unwrap().unwrap();
+    assert_eq!((outlook.delivery, outlook.endpoint), (ids[0], endpoint));
 
     let (one, again, two) =
         tokio::join!(ledger.claim(ids[0]), ledger.claim(ids[0]), ledger.claim(ids[1]));
@@ -57,7 +62,7 @@ async fn callers_at_once_get_each_their_own_answer_and_a_delivery_only_once() {
     assert_eq!(one.unwrap().map(|delivery| delivery.id), Some(ids[0]));
     assert!(again.unwrap().is_none());
     assert_eq!(two.unwrap().map(|delivery| delivery.id), Some(ids[1]));
-    assert_eq!(ledger.endpoint(ids[0]).await.unwrap(), None);
+    assert_eq!(ledger.outlook(ids[0]).await.unwrap(), None);
 }
 
 #[tokio::test]

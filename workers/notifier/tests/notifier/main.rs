@@ -9,3 +9,4 @@ mod node;
 mod receiver;
 mod retries;
 mod scene;
+mod terms;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use domain::{AccountId, DeliveryId, EndpointId, EventType, Timestamp};
+use domain::{AccountId, DeliveryId, EndpointId, EndpointTerms, EventType, Timestamp};
 use queue::{Job, Queue, QueueConfig, Stream};
 use runtime::{Clock, ClockHand, Config};
 use store::{
@@ -111,6 +111,7 @@ impl Scene {
             url,
             event_types: vec![EventType::Accepted],
             secret: secret.0.to_vec(),
+            terms: EndpointTerms::default(),
         };
         assert!(self.store().create_endpoint(&new, 20, self.now()).await.unwrap());
         Endpoint { id: new.id, secret: secret.text(), account: seller.account }

@@ -75,7 +75,11 @@ async fn nothing_is_rung_for_an_endpoint_that_is_disabled_or_deleted() {
     scene.accept(3).await;
     let kept = scene.endpoint().await;
     scene.accept(1).await;
-    scene.store().disable_endpoint(disabled, "a test", scene.now()).await.unwrap();
+    scene
+        .store()
+        .disable_endpoint(disabled, "a test", store::Announce::ToNobody, scene.now())
+        .await
+        .unwrap();
     scene.store().delete_endpoint(scene.seller.account, deleted, scene.now()).await.unwrap();
 
     let running = scene.reconcile();

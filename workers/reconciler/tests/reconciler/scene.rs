@@ -65,6 +65,7 @@ impl Scene {
     /// An endpoint that hears of every accepted payment.
     pub(crate) async fn endpoint(&self) -> EndpointId {
         let new = NewEndpoint {
+            terms: domain::EndpointTerms::default(),
             id: EndpointId::new(Uuid::now_v7()),
             account: self.seller.account,
             url: "https://seller.example/hook".to_owned(),
