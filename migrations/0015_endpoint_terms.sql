@@ -9,6 +9,8 @@ alter table webhook_endpoints
     -- Whether its deliveries are signed with Ed25519 (v1a) besides.
     add column ed25519 boolean not null default false;
 
+create index webhook_endpoints_ed25519 on webhook_endpoints (id) where ed25519;
+
 -- Endpoints at which nothing has succeeded since their first failure. A success deletes the row, so that whoever is
 -- well costs nothing but a look into a table that is nearly empty.
 create table webhook_endpoint_failures (

@@ -1,21 +1,34 @@
 //! `GET /.well-known/webhook-keys.json`
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
-use receipt::KeyDocument;
+use domain::EndpointId;
+use receipt::{KeyDocument, PublicKey, endpoint_key};
 
 use crate::App;
+use crate::query::Query;
 use crate::refusal::Refusal;
 
 /// A new key is shown for much longer than this before anything is signed with it.
 const KEPT: &str = "public, max-age=300";
 
-/// The keys that verify what this installation signs, for everybody (RFC 7517).
-pub(crate) async fn show_keys(State(app): State<App>) -> Result<Response, Refusal> {
-    // Whatever else is verified with public keys adds its own to this one chain.
+/// The keys that verify what this installation signs, for everybody (RFC 7517): its own, and those
+/// of webhook endpoints that are told with Ed25519. With `?endpoint=` it is that endpoint's alone.
+pub(crate) async fn show_keys(
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let mut query = Query::read(query.as_deref())?;
+    let endpoint: Option<EndpointId> = query.take("endpoint", "an endpoint's id")?;
+    query.finish()?;
     let installation = app.signing_keys().ring().await?;
-    let document = KeyDocument::new(installation.public());
-    Ok(([(CACHE_CONTROL, KEPT)], Json(document)).into_response())
+    let secrets = app.signing_keys().endpoint_secrets(endpoint, app.now()).await?;
+    let endpoints = secrets.iter().map(|secret| endpoint_key(secret).public());
+    let keys: Vec<PublicKey> = match endpoint {
+        Some(_) => endpoints.collect(),
+        None => installation.public().chain(endpoints).collect(),
+    };
+    Ok(([(CACHE_CONTROL, KEPT)], Json(KeyDocument::new(keys))).into_response())
 }

@@ -10,6 +10,7 @@ mod desk;
 mod etag;
 mod events;
 mod feed;
+mod jobs;
 mod key_document;
 mod list_payments;
 mod page;
@@ -86,6 +87,8 @@ pub fn router(app: App) -> Router {
         )
         .route("/v1/webhook_endpoints/{id}/enable", post(webhook_endpoints::enable_endpoint))
         .route("/v1/webhook_endpoints/{id}/disable", post(webhook_endpoints::disable_endpoint))
+        .route("/v1/webhook_endpoints/{id}/recover", post(webhook_endpoints::recover))
+        .route("/v1/jobs/{id}", get(jobs::show_job))
         .route("/v1/webhook_endpoints/{id}/test", post(webhook_endpoints::try_endpoint))
         .route("/v1/webhook_endpoints/{id}/secret", get(webhook_endpoints::show_secret))
         .route("/v1/webhook_endpoints/{id}/secret/rotate", post(webhook_endpoints::rotate_secret))

@@ -3,7 +3,7 @@
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use domain::{Payment, PaymentId, PaymentResource, Scope, TransactionId};
+use domain::{Payment, PaymentId, PaymentResource, Scope, Timestamp, TransactionId};
 use runtime::Problem;
 use store::PaymentFilter;
 
@@ -48,6 +48,9 @@ fn read_filter(query: &mut Query) -> Result<PaymentFilter, Problem> {
         chain: query.take("network", "a network of the form eip155:<id>")?,
         reference: query.take("reference", "a text")?,
         tx_hash: query.take("tx_hash", "a hash of 0x and 64 hexadecimal digits")?,
+        nonce: query.take("nonce", "a nonce of 0x and 64 hexadecimal digits")?,
+        created_gte: time(query, "created_gte")?,
+        created_lt: time(query, "created_lt")?,
         before: None,
     };
     let too_long = |text: &String| text.chars().count() > LONGEST_REFERENCE || text.contains('\0');
@@ -55,6 +58,12 @@ fn read_filter(query: &mut Query) -> Result<PaymentFilter, Problem> {
         return Err(invalid("reference", "is not one that a payment can have"));
     }
     Ok(filter)
+}
+
+fn time(query: &mut Query, name: &str) -> Result<Option<Timestamp>, Problem> {
+    let Some(text) = query.take::<String>(name, "a time of RFC 3339")? else { return Ok(None) };
+    let time = Timestamp::from_rfc3339(&text);
+    time.map(Some).ok_or_else(|| invalid(name, "must be a time of RFC 3339"))
 }
 
 /// The list that these filters make, in a form that does not depend on how they were written.
@@ -65,5 +74,8 @@ fn list(filter: &PaymentFilter) -> List {
     list.filtered("network", filter.chain);
     list.filtered("reference", filter.reference.as_ref());
     list.filtered("tx_hash", filter.tx_hash);
+    list.filtered("nonce", filter.nonce);
+    list.filtered("created_gte", filter.created_gte);
+    list.filtered("created_lt", filter.created_lt);
     list
 }

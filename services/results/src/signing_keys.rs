@@ -5,13 +5,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::Timestamp;
+use domain::{EndpointId, Timestamp};
 use moka::future::Cache;
 use receipt::{PublicKey, SigningKey};
 use store::{SigningKeyRow, Store, StoreError};
 use uuid::Uuid;
 
 use crate::refusal::Refusal;
+
+/// The most endpoints whose keys are in one document: a few hundred kilobytes.
+const MOST_ENDPOINTS: i64 = 500;
+
+/// The endpoints that are remembered one by one.
+const KEPT_ENDPOINTS: u64 = 10_000;
 
 /// All keys as they were read last.
 pub(crate) struct Ring {
@@ -47,6 +53,7 @@ impl fmt::Debug for Ring {
 pub(crate) struct SigningKeys {
     store: Store,
     kept: Cache<(), Arc<Ring>>,
+    endpoints: Cache<Option<EndpointId>, Arc<Vec<Vec<u8>>>>,
 }
 
 impl SigningKeys {
@@ -54,7 +61,22 @@ impl SigningKeys {
     /// before it signs, so nobody misses one that is.
     pub(crate) fn new(store: Store, kept_for: Duration) -> Self {
         let kept = Cache::builder().max_capacity(1).time_to_live(kept_for).build();
-        Self { store, kept }
+        let endpoints =
+            Cache::builder().max_capacity(KEPT_ENDPOINTS).time_to_live(kept_for).build();
+        Self { store, kept, endpoints }
+    }
+
+    /// What the keys of endpoints grow from that are told with Ed25519: of one, or of the newest, as
+    /// it was not long ago.
+    pub(crate) async fn endpoint_secrets(
+        &self,
+        endpoint: Option<EndpointId>,
+        now: Timestamp,
+    ) -> Result<Arc<Vec<Vec<u8>>>, Refusal> {
+        let read =
+            async { self.store.ed25519_secrets(endpoint, MOST_ENDPOINTS, now).await.map(Arc::new) };
+        let kept = self.endpoints.try_get_with(endpoint, read).await;
+        kept.map_err(|error: Arc<StoreError>| error.into())
     }
 
     /// The keys as they were not long ago.

@@ -1,6 +1,7 @@
 //! `/v1/webhook_endpoints`: where a seller wants to be told, and of what.
 
 mod create;
+mod recover;
 mod secret;
 mod standing;
 mod terms;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use store::{Endpoint, EndpointState};
 
 pub(crate) use self::create::create_endpoint;
+pub(crate) use self::recover::recover;
 pub(crate) use self::secret::{rotate_secret, show_secret};
 pub(crate) use self::standing::{disable_endpoint, enable_endpoint};
 use self::terms::TermsResource;

@@ -112,6 +112,8 @@ ids! {
     DeliveryId = "whd";
     /// One nonce of one signer, with all attempts to have it mined.
     TransactionId = "txn";
+    /// Work that goes on behind an answer.
+    JobId = "job";
     /// A signing address on one network.
     SignerId = "sgn";
 }

@@ -38,7 +38,7 @@ pub use example::example_event;
 pub use failure::{FailureCode, Fault, UnknownFailure};
 pub use finality::{Finality, UnknownFinality};
 pub use ids::{
-    AccountId, ApiKeyId, DeliveryId, EndpointId, EventId, InvalidId, PaymentId, SignerId,
+    AccountId, ApiKeyId, DeliveryId, EndpointId, EventId, InvalidId, JobId, PaymentId, SignerId,
     TransactionId,
 };
 pub use money::{Amount, InvalidAmount};

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::format_description::BorrowedFormatItem;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{OffsetDateTime, PrimitiveDateTime};
 
@@ -40,6 +41,11 @@ impl Timestamp {
     /// Whole seconds since the Unix epoch, rounded down: the chain's unit.
     pub const fn unix_secs(self) -> i64 {
         self.0.div_euclid(1000)
+    }
+
+    /// The moment that this text names in any form of RFC 3339, to the millisecond.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        OffsetDateTime::parse(text, &Rfc3339).ok().map(Self::from)
     }
 
     /// This much later.
@@ -109,6 +115,19 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_form_of_rfc_3339_names_a_moment() {
+        let noon = Timestamp::from_unix_ms(1_772_366_400_000);
+        for text in ["2026-03-01T12:00:00Z", "2026-03-01T13:00:00+01:00", "2026-03-01t12:00:00.0z"]
+        {
+            assert_eq!(Timestamp::from_rfc3339(text), Some(noon), "{text}");
+        }
+        for text in ["", "2026-03-01", "2026-03-01T12:00:00", "1772366400", "2026-02-30T00:00:00Z"]
+        {
+            assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_timestamp_is_written_as_rfc_3339_with_milliseconds() {

@@ -147,7 +147,7 @@ impl Receipt {
     /// [`Refused`] when none did, or what was signed is no statement.
     pub fn verify(&self, keys: &KeyDocument) -> Result<Statement, Refused> {
         let key = keys.find(self.key).ok_or(Refused::UnknownKey(self.key))?;
-        if !key.made(&self.signature, self.signed.as_bytes()) {
+        if !key.verifies(&self.signature, self.signed.as_bytes()) {
             return Err(Refused::WrongSignature(self.key));
         }
         self.claim()

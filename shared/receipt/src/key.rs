@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use ed25519_dalek::{Signature, Signer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -37,7 +37,7 @@ impl SigningKey {
     }
 
     /// The same bytes always get the same signature.
-    pub(crate) fn sign_bytes(&self, bytes: &[u8]) -> [u8; 64] {
+    pub fn sign_bytes(&self, bytes: &[u8]) -> [u8; 64] {
         self.0.sign(bytes).to_bytes()
     }
 }
@@ -62,13 +62,18 @@ impl PublicKey {
         KeyId(Sha256::digest(jwk).into())
     }
 
+    /// Its bytes in ordinary base64.
+    pub(crate) fn to_base64(&self) -> String {
+        BASE64_STANDARD.encode(self.0.as_bytes())
+    }
+
     /// Its bytes as JWKs write them.
     pub(crate) fn x(&self) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(self.0.as_bytes())
     }
 
     /// Whether this key made this signature; of several encodings of one signature, one counts.
-    pub(crate) fn made(&self, signature: &[u8; 64], bytes: &[u8]) -> bool {
+    pub fn verifies(&self, signature: &[u8; 64], bytes: &[u8]) -> bool {
         self.0.verify_strict(bytes, &Signature::from_bytes(signature)).is_ok()
     }
 }
@@ -136,7 +141,7 @@ mod tests {
             BASE64_URL_SAFE_NO_PAD.encode(signature),
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
         );
-        assert!(key.public().made(&signature, signed));
+        assert!(key.public().verifies(&signature, signed));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use domain::{
 };
 use serde::Deserialize;
 use serde_json::Value;
+use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::row::{count, moment, parse, signed, unreadable, unsigned};
@@ -50,22 +51,7 @@ impl Store {
         after: FeedPosition,
         most: u32,
     ) -> Result<Vec<FeedEvent>, StoreError> {
-        let rows = sqlx::query_as!(
-            FeedRow,
-            r#"select written_by::text::bigint as "written_by!", id, payment_id, version, type as kind, state, at, detail
-               from payment_events
-               where account_id = $1 and (written_by, id) > ($2::bigint::text::xid8, $3)
-                 and written_by < pg_snapshot_xmin(pg_current_snapshot())
-               order by written_by, id
-               limit $4"#,
-            account.uuid(),
-            signed(after.written_by),
-            after.event,
-            i64::from(most),
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.into_iter().map(FeedRow::into_event).collect()
+        page(&self.pool, account, after, most).await
     }
 
     /// The end of the feed as it is now: every event that is not in it yet comes behind this.
@@ -87,15 +73,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the ledger cannot answer.
     pub async fn feed_is_held_back(&self, account: AccountId) -> Result<bool, StoreError> {
-        Ok(sqlx::query_scalar!(
-            r#"select exists (
-                   select from payment_events
-                   where account_id = $1 and written_by >= pg_snapshot_xmin(pg_current_snapshot())
-               ) as "held_back!""#,
-            account.uuid(),
-        )
-        .fetch_one(&self.pool)
-        .await?)
+        is_held_back(&self.pool, account).await
     }
 
     /// One event of an account, whether it is in the feed yet or not.
@@ -119,6 +97,47 @@ impl Store {
         .await?;
         row.map(FeedRow::into_event).transpose()
     }
+}
+
+/// An account's events behind a position, as [`Store::feed`] gives them.
+pub(crate) async fn page(
+    executor: impl PgExecutor<'_>,
+    account: AccountId,
+    after: FeedPosition,
+    most: u32,
+) -> Result<Vec<FeedEvent>, StoreError> {
+    let rows = sqlx::query_as!(
+        FeedRow,
+        r#"select written_by::text::bigint as "written_by!", id, payment_id, version, type as kind, state, at, detail
+           from payment_events
+           where account_id = $1 and (written_by, id) > ($2::bigint::text::xid8, $3)
+             and written_by < pg_snapshot_xmin(pg_current_snapshot())
+           order by written_by, id
+           limit $4"#,
+        account.uuid(),
+        signed(after.written_by),
+        after.event,
+        i64::from(most),
+    )
+    .fetch_all(executor)
+    .await?;
+    rows.into_iter().map(FeedRow::into_event).collect()
+}
+
+/// As [`Store::feed_is_held_back`].
+pub(crate) async fn is_held_back(
+    executor: impl PgExecutor<'_>,
+    account: AccountId,
+) -> Result<bool, StoreError> {
+    Ok(sqlx::query_scalar!(
+        r#"select exists (
+               select from payment_events
+               where account_id = $1 and written_by >= pg_snapshot_xmin(pg_current_snapshot())
+           ) as "held_back!""#,
+        account.uuid(),
+    )
+    .fetch_one(executor)
+    .await?)
 }
 
 struct FeedRow {

@@ -2,8 +2,13 @@
 
 use domain::{Address, B256, ChainId, Timestamp};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::StoreError;
+
+/// Clocks of those who make ids and those who say when something happened may differ by so much, in
+/// milliseconds.
+pub(crate) const SLACK_MS: i64 = 3_600_000;
 
 pub(crate) fn unreadable(what: &str) -> StoreError {
     StoreError::Unreadable(what.to_owned())
@@ -40,4 +45,20 @@ pub(crate) fn parse<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, S
 
 pub(crate) fn moment(at: OffsetDateTime) -> Timestamp {
     Timestamp::from(at)
+}
+
+/// The lowest id that anything can have that was made at this time, or a little earlier.
+pub(crate) fn first_id(at: Timestamp) -> Uuid {
+    id_at(at.unix_ms().saturating_sub(SLACK_MS))
+}
+
+/// An id above any that was made by this time, or a little later.
+pub(crate) fn last_id(at: Timestamp) -> Uuid {
+    id_at(at.unix_ms().saturating_add(SLACK_MS))
+}
+
+/// The lowest time-ordered id of this millisecond (RFC 9562, UUIDv7).
+fn id_at(ms: i64) -> Uuid {
+    let ms = u128::try_from(ms.max(0)).unwrap_or_default();
+    Uuid::from_u128(ms.checked_shl(80).unwrap_or(u128::MAX))
 }

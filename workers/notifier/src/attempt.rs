@@ -10,7 +10,7 @@ use store::Delivery;
 
 use crate::judgement::{Answer, Met, Wish};
 use crate::retry_after;
-use crate::signature::sign;
+use crate::signature::{Keys, sign};
 
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -97,9 +97,9 @@ fn body(delivery: &Delivery) -> Bytes {
 
 fn headers(delivery: &Delivery, body: &[u8], now: Timestamp) -> HeaderMap {
     let timestamp_secs = now.unix_secs();
-    let secrets = [Some(&delivery.secret), delivery.old_secret.as_ref()];
-    let secrets = secrets.into_iter().flatten().map(Vec::as_slice);
-    let signature = sign(secrets, delivery.event, timestamp_secs, body);
+    let secrets = [Some(delivery.secret.as_slice()), delivery.old_secret.as_deref()];
+    let keys = Keys { secrets, ed25519: delivery.ed25519 };
+    let signature = sign(keys, delivery.event, timestamp_secs, body);
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(WEBHOOK_ID, text(&delivery.event.to_string()));

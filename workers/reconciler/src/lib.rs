@@ -10,6 +10,7 @@ pub mod audit;
 mod keys;
 mod measure;
 mod outage;
+mod recover;
 mod rung;
 mod wake;
 
@@ -37,8 +38,8 @@ struct Reconciler {
     redis: Arc<Outage>,
 }
 
-/// Rings for what is due until `shutdown`; besides, measures what is due and forgets old
-/// idempotency keys. Neither an outage of PostgreSQL nor one of Redis ends it.
+/// Rings for what is due until `shutdown`; besides, tells endpoints again what they missed, measures
+/// what is due and forgets old idempotency keys. Neither an outage of PostgreSQL nor one of Redis ends it.
 pub async fn run(
     config: &Config,
     store: Store,
@@ -60,6 +61,7 @@ pub async fn run(
     tokio::join!(
         wake::run(reconciler.clone(), interval, batch, &shutdown),
         measure::run(reconciler.clone(), &chains, &shutdown),
+        recover::run(reconciler.clone(), &shutdown),
         keys::run(reconciler, &shutdown),
     );
 }

@@ -8,6 +8,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use domain::{EndpointId, Scope, Timestamp};
+use receipt::{endpoint_key, public_key_text};
 use runtime::{FieldError, Problem, ProblemCode, json};
 use serde::{Deserialize, Serialize};
 use store::{NewSecret, Rotation};
@@ -24,13 +25,17 @@ const MAX_OVERLAP_SECS: u64 = 7 * 24 * 3_600;
 struct SecretResource {
     object: &'static str,
     secret: String,
+    /// What verifies `v1a`, where the endpoint is told with it.
+    public_key: String,
     /// Until when deliveries are signed with the secret before this one as well.
     previous_expires_at: Option<Timestamp>,
 }
 
 impl SecretResource {
-    fn answer(secret: String, previous_expires_at: Option<Timestamp>) -> Response {
-        let body = Self { object: "webhook_secret", secret, previous_expires_at };
+    fn answer(secret: &[u8], previous_expires_at: Option<Timestamp>) -> Response {
+        let public_key = public_key_text(&endpoint_key(secret));
+        let object = "webhook_secret";
+        let body = Self { object, secret: reveal(secret), public_key, previous_expires_at };
         let mut response = Json(body).into_response();
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
@@ -46,7 +51,7 @@ pub(crate) async fn show_secret(
     let caller = app.caller(&headers, Scope::Webhooks).await?;
     let found = app.store().endpoint_secrets(caller.account, id(&endpoint)?, app.now()).await?;
     let secrets = found.ok_or(ProblemCode::NotFound)?;
-    Ok(SecretResource::answer(reveal(&secrets.current), secrets.old_until))
+    Ok(SecretResource::answer(&secrets.current, secrets.old_until))
 }
 
 #[derive(Default, Deserialize)]
@@ -81,7 +86,7 @@ pub(crate) async fn rotate_secret(
     let old_until = (overlap > 0).then(|| now.plus(Duration::from_secs(overlap)));
     let new = NewSecret { secret: secret.to_bytes(), old_until };
     match app.store().rotate_secret(caller.account, endpoint, &new, now).await? {
-        Rotation::Done => Ok(SecretResource::answer(secret.reveal(), old_until)),
+        Rotation::Done => Ok(SecretResource::answer(&new.secret, old_until)),
         Rotation::TooSoon(until) => Err(Problem::new(ProblemCode::Conflict)
             .detail(format!(
                 "Receivers may use the previous secret until {until}; rotate after that, or with \

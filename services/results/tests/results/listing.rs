@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use domain::Event;
+use domain::{Event, Timestamp};
 use serde_json::{Value, json};
 use testkit::Buyer;
 
-use crate::api::{Api, Told, included};
+use crate::api::{Api, Told, included, now};
 
 fn ids(told: &Told) -> Vec<&str> {
     let data = told.body["data"].as_array().unwrap();
@@ -53,12 +53,19 @@ async fn a_page_says_whether_there_is_another() {
     assert_eq!(last.header("link"), None);
 }
 
+fn minutes_ago(minutes: i64) -> Timestamp {
+    Timestamp::from_unix_ms(now().unix_ms() - minutes * 60_000)
+}
+
 #[tokio::test]
 async fn each_filter_finds_its_payment_alone() {
     let api = Api::start().await;
     let buyer = Buyer::new();
     let mut intake = api.seller.intake(&buyer.authorize().sign());
     intake.reference = Some("order 4711/ä".to_owned());
+    let nonce = intake.authorization.nonce;
+    // Ten minutes before the others.
+    intake.accepted_at = minutes_ago(10);
     let wanted = api.seller.accept_intake(&api.database.store, intake).await;
     api.advance(&wanted, included()).await;
     api.payment().await;
@@ -70,11 +77,15 @@ async fn each_filter_finds_its_payment_alone() {
         "reference=order+4711%2F%C3%A4".to_owned(),
         format!("tx_hash=0x{}", "07".repeat(32)),
         "status=confirmed&network=eip155:84532".to_owned(),
+        format!("nonce={nonce}"),
+        format!("created_lt={}", minutes_ago(5)),
+        format!("created_gte={}&created_lt={}", minutes_ago(15), minutes_ago(5)),
     ] {
         let told = Told::by(api.get(&format!("/v1/payments?{filter}"))).await;
         assert_eq!(ids(&told), [wanted.id.to_string()], "{filter}");
     }
-    for filter in ["network=eip155:1", "status=settled", "reference=order"] {
+    let too_late = format!("created_gte={}&status=confirmed", minutes_ago(5));
+    for filter in ["network=eip155:1", "status=settled", "reference=order", &too_late] {
         let told = Told::by(api.get(&format!("/v1/payments?{filter}"))).await;
         assert!(ids(&told).is_empty(), "{filter}");
     }

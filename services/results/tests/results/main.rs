@@ -15,4 +15,5 @@ mod remembering;
 mod running;
 mod showing;
 mod streaming;
+mod telling;
 mod waiting;

@@ -71,6 +71,31 @@ impl Store {
         }))
     }
 
+    /// The secrets of endpoints whose deliveries are signed with Ed25519: of this one, or of the
+    /// newest ones, at most `most` of them. Earlier secrets that still count are among them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn ed25519_secrets(
+        &self,
+        endpoint: Option<EndpointId>,
+        most: i64,
+        now: Timestamp,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let rows = sqlx::query!(
+            "select secret, case when old_secret_until > $3 then old_secret end as old_secret
+             from webhook_endpoints
+             where ed25519 and state <> 'deleted' and ($1::uuid is null or id = $1)
+             order by id desc limit $2",
+            endpoint.map(EndpointId::uuid),
+            most,
+            now.to_datetime(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().flat_map(|row| [Some(row.secret), row.old_secret]).flatten().collect())
+    }
+
     /// Gives the account's endpoint a new secret.
     ///
     /// Without an overlap nothing but the new secret counts. With one, the present secret takes the

@@ -1,9 +1,11 @@
 //! Payments as their seller sees them: page by page.
 
-use domain::{AccountId, Address, B256, ChainId, Payment, PaymentId, StateName};
+use domain::{AccountId, Address, B256, ChainId, Payment, PaymentId, StateName, Timestamp};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::load;
+use crate::row::{first_id, last_id};
 use crate::{Store, StoreError};
 
 /// Which payments of an account to list, newest first.
@@ -19,6 +21,12 @@ pub struct PaymentFilter {
     pub reference: Option<String>,
     /// Paid by this transaction.
     pub tx_hash: Option<B256>,
+    /// With this nonce.
+    pub nonce: Option<B256>,
+    /// Accepted then or later.
+    pub created_gte: Option<Timestamp>,
+    /// Accepted before then.
+    pub created_lt: Option<Timestamp>,
     /// Submitted before this one: the keyset of the page.
     pub before: Option<PaymentId>,
 }
@@ -30,6 +38,11 @@ struct Columns<'a> {
     chain: Option<i64>,
     reference: Option<&'a str>,
     tx_hash: Option<&'a [u8]>,
+    nonce: Option<&'a [u8]>,
+    created_gte: Option<OffsetDateTime>,
+    created_lt: Option<OffsetDateTime>,
+    /// Between these ids, which follow the time of acceptance.
+    from: Uuid,
     before: Option<Uuid>,
 }
 
@@ -41,7 +54,14 @@ impl<'a> Columns<'a> {
             chain: filter.chain.map(ChainId::as_i64),
             reference: filter.reference.as_deref(),
             tx_hash: filter.tx_hash.as_ref().map(|hash| hash.as_slice()),
-            before: filter.before.map(PaymentId::uuid),
+            nonce: filter.nonce.as_ref().map(|nonce| nonce.as_slice()),
+            created_gte: filter.created_gte.map(Timestamp::to_datetime),
+            created_lt: filter.created_lt.map(Timestamp::to_datetime),
+            from: filter.created_gte.map_or(Uuid::nil(), first_id),
+            before: [filter.before.map(PaymentId::uuid), filter.created_lt.map(last_id)]
+                .into_iter()
+                .flatten()
+                .min(),
         }
     }
 }
@@ -95,6 +115,9 @@ impl Store {
                and ($5::text is null or reference = $5)
                and ($6::bytea is null or tx_hash = $6)
                and ($7::uuid is null or id < $7)
+               and ($9::bytea is null or nonce = $9)
+               and id >= $10 and ($11::timestamptz is null or created_at >= $11)
+               and ($12::timestamptz is null or created_at < $12)
              order by id desc limit $8",
             account,
             columns.state,
@@ -104,6 +127,10 @@ impl Store {
             columns.tx_hash,
             columns.before,
             limit,
+            columns.nonce,
+            columns.from,
+            columns.created_gte,
+            columns.created_lt,
         )
         .fetch_all(&self.pool)
         .await
@@ -125,6 +152,9 @@ impl Store {
                and ($5::text is null or reference = $5)
                and ($6::bytea is null or tx_hash = $6)
                and ($7::uuid is null or id < $7)
+               and ($9::bytea is null or nonce = $9)
+               and id >= $10 and ($11::timestamptz is null or created_at >= $11)
+               and ($12::timestamptz is null or created_at < $12)
              order by id desc limit $8",
             account,
             columns.state,
@@ -134,6 +164,10 @@ impl Store {
             columns.tx_hash,
             columns.before,
             limit,
+            columns.nonce,
+            columns.from,
+            columns.created_gte,
+            columns.created_lt,
         )
         .fetch_all(&self.pool)
         .await
@@ -155,6 +189,9 @@ impl Store {
                and ($5::text is null or reference = $5)
                and ($6::bytea is null or tx_hash = $6)
                and ($7::uuid is null or id < $7)
+               and ($9::bytea is null or nonce = $9)
+               and id >= $10 and ($11::timestamptz is null or created_at >= $11)
+               and ($12::timestamptz is null or created_at < $12)
              order by id desc limit $8",
             account,
             columns.state,
@@ -164,6 +201,10 @@ impl Store {
             columns.tx_hash,
             columns.before,
             limit,
+            columns.nonce,
+            columns.from,
+            columns.created_gte,
+            columns.created_lt,
         )
         .fetch_all(&self.pool)
         .await

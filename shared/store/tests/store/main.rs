@@ -21,6 +21,7 @@ mod model;
 mod notes;
 mod order;
 mod plans;
+mod recoveries;
 mod rounds;
 mod sessions;
 mod settling;

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use domain::{AccountId, DeliveryId, EndpointId, Event, EventId, PaymentId, SignerId, StateName};
+use domain::{
+    AccountId, DeliveryId, EndpointId, Event, EventId, JobId, PaymentId, SignerId, StateName,
+};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 use store::{
-    AttemptKind, AttemptRecord, BlockRange, DeliveryFilter, DeliveryNext, DueDeliveries,
-    FeedPosition, Intake, PaymentFilter, Reception, Store, Stored,
+    AttemptKind, AttemptRecord, Begun, BlockRange, DeliveryFilter, DeliveryNext, DueDeliveries,
+    FeedPosition, Intake, PaymentFilter, Reception, RecoverySpec, Store, Stored,
 };
 use uuid::Uuid;
 
@@ -189,6 +191,7 @@ async fn no_hot_query_walks_through_a_growing_table() {
     events_are_read(&ledger).await;
     what_is_due_is_found(&ledger).await;
     deliveries_are_made(&ledger).await;
+    an_endpoint_hears_what_it_missed(&ledger).await;
     ledger_and_chain_are_compared(&ledger).await;
     transactions_are_followed(&ledger).await;
 }
@@ -305,6 +308,27 @@ async fn deliveries_are_made(ledger: &Ledger) {
     process.store.list_attempts(busy(), due[0]).await.unwrap();
     process.store.redeliver(busy(), due[0], NOW).await.unwrap();
     process.assert_walked_through_nothing("deliveries").await;
+}
+
+async fn an_endpoint_hears_what_it_missed(ledger: &Ledger) {
+    let process = Process::start(ledger).await;
+    let delivery = DeliveryId::new(id(7, 202));
+    let claimed = process.store.claim_deliveries(&[delivery], NOW, later(30)).await.unwrap();
+    let spec = RecoverySpec {
+        account: busy(),
+        endpoint: claimed[0].endpoint,
+        since: later(0),
+        until: later(60),
+        delivered_too: true,
+        untold_too: true,
+    };
+    process.store.count_recovery(&spec, 1_000).await.unwrap();
+    let job = JobId::new(id(9, 1));
+    assert_eq!(process.store.begin_recovery(job, &spec, NOW).await.unwrap(), Begun::Running);
+    for _ in 0..4 {
+        process.store.step_recovery(100, NOW).await.unwrap();
+    }
+    process.assert_walked_through_nothing("a recovery").await;
 }
 
 /// Where the server last looked when nothing was pending, it believes that nothing ever is, and walks
