@@ -11,9 +11,10 @@ const USE: &[u8] = b"quittance/webhook/v1a";
 /// What Standard Webhooks 1.0.0 puts before a public key.
 const PREFIX: &str = "whpk_";
 
-/// The key that an endpoint's deliveries are signed with besides. It grows from the endpoint's own
-/// secret, and changes with it: no two endpoints share a key, so that nobody can pass on to another
-/// receiver what was signed for its own.
+/// The key that an endpoint's deliveries are signed with besides.
+///
+/// It grows from the endpoint's own secret, and changes with it: no two endpoints share a key, so
+/// that nobody can pass on to another receiver what was signed for its own.
 pub fn endpoint_key(secret: &[u8]) -> SigningKey {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes a key of any length");
     mac.update(USE);

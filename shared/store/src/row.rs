@@ -57,7 +57,7 @@ pub(crate) fn last_id(at: Timestamp) -> Uuid {
     id_at(at.unix_ms().saturating_add(SLACK_MS))
 }
 
-/// The lowest time-ordered id of this millisecond (RFC 9562, UUIDv7).
+/// The lowest time-ordered id of this millisecond (RFC 9562, version 7).
 fn id_at(ms: i64) -> Uuid {
     let ms = u128::try_from(ms.max(0)).unwrap_or_default();
     Uuid::from_u128(ms.checked_shl(80).unwrap_or(u128::MAX))

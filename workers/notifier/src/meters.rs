@@ -7,9 +7,9 @@ use metrics::{Unit, counter, histogram};
 
 use crate::judgement::Outcome;
 
-const ATTEMPTS: &str = "webhook_attempts_total";
+const ATTEMPTS: &str = "webhook_deliveries_total";
 const ATTEMPT_SECONDS: &str = "webhook_attempt_seconds";
-const LAG_SECONDS: &str = "webhook_delivery_lag_seconds";
+const LAG_SECONDS: &str = "webhook_delivery_seconds";
 
 const DISABLED: &str = "webhook_endpoint_disabled_total";
 

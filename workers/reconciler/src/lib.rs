@@ -38,8 +38,10 @@ struct Reconciler {
     redis: Arc<Outage>,
 }
 
-/// Rings for what is due until `shutdown`; besides, tells endpoints again what they missed, measures
-/// what is due and forgets old idempotency keys. Neither an outage of PostgreSQL nor one of Redis ends it.
+/// Rings for what is due until `shutdown`.
+///
+/// Besides, tells endpoints again what they missed, measures what is due and forgets old idempotency
+/// keys. Neither an outage of PostgreSQL nor one of Redis ends it.
 pub async fn run(
     config: &Config,
     store: Store,

@@ -18,8 +18,8 @@ const MOST: i64 = 100_000;
 
 const PAYMENTS_DUE: &str = "payments_due";
 const PAYMENTS_OLDEST: &str = "payments_oldest_due_seconds";
-const DELIVERIES_DUE: &str = "deliveries_due";
-const DELIVERIES_OLDEST: &str = "deliveries_oldest_due_seconds";
+const DELIVERIES_DUE: &str = "webhook_backlog";
+const DELIVERIES_OLDEST: &str = "webhook_oldest_due_seconds";
 const QUEUE_DEPTH: &str = "queue_depth";
 pub(crate) const RINGS: &str = "reconciler_rings_total";
 

@@ -149,9 +149,9 @@ async fn what_became_of_webhooks_can_be_measured() {
 
     let text = metrics.render();
     for line in [
-        "webhook_attempts_total{outcome=\"delivered\"} ",
+        "webhook_deliveries_total{outcome=\"delivered\"} ",
         "webhook_attempt_seconds_count ",
-        "webhook_delivery_lag_seconds_count ",
+        "webhook_delivery_seconds_count ",
     ] {
         assert!(text.contains(&format!("\n{line}")), "{line} is missing");
     }
