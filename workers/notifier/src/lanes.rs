@@ -57,6 +57,8 @@ pub(crate) struct Wish {
     pub(crate) line: Line,
     /// What the endpoint's owner allows at once.
     pub(crate) most: usize,
+    /// Whether its owner allows so many a second, and it may have to wait for its turn.
+    pub(crate) paced: bool,
     /// Whether it has waited so long that no breaker keeps it back.
     pub(crate) overdue: bool,
 }
@@ -102,6 +104,7 @@ impl Lanes {
         let first = self.limits.first;
         let lane = state.lanes.entry(wish.endpoint).or_insert_with(|| Lane::new(first));
         lane.most = wish.most;
+        lane.paced = wish.paced;
         if let Some(until) = lane.shut_until(now).filter(|_| !wish.overdue) {
             return Entry::Shut(until);
         }
@@ -152,7 +155,8 @@ impl State {
             Leave::AfterTheProbe | Leave::NotBefore(_) if wish.overdue => false,
             Leave::AfterTheProbe | Leave::NotBefore(_) => return None,
         };
-        let slow = probes || wish.overdue || wish.line == Line::Later || lane.is_slow();
+        let slow =
+            probes || wish.overdue || wish.paced || wish.line == Line::Later || lane.is_slow();
         if slow && self.slow >= limits.slow {
             return None;
         }
@@ -199,9 +203,9 @@ impl State {
     ) -> Option<(DeliveryId, Place)> {
         for line in [Line::Live, Line::Later] {
             let lane = self.lanes.get_mut(&endpoint)?;
-            let (most, first) = (lane.most, lane.line(line).front().copied());
-            let Some(delivery) = first else { continue };
-            let wish = Wish { delivery, endpoint, line, most, overdue: false };
+            let (most, paced) = (lane.most, lane.paced);
+            let Some(delivery) = lane.line(line).front().copied() else { continue };
+            let wish = Wish { delivery, endpoint, line, most, paced, overdue: false };
             let Some(place) = self.take_place(&wish, limits, now) else { continue };
             self.lanes.get_mut(&endpoint)?.line(line).pop_front();
             self.waiting.remove(&delivery);

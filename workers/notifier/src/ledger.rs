@@ -111,6 +111,16 @@ impl Ledger {
         self.put_offs.submit((delivery, until)).await?
     }
 
+    /// Puts all of these off.
+    pub(crate) async fn put_all_off(
+        &self,
+        deliveries: &[DeliveryId],
+        until: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let put_offs: Vec<_> = deliveries.iter().map(|id| (*id, until)).collect();
+        self.desk.patiently("put off", || self.desk.store.put_off(&put_offs)).await
+    }
+
     /// Claims a delivery, if it is due and nobody attempts it.
     pub(crate) async fn claim(
         &self,

@@ -94,11 +94,7 @@ impl Postman {
             match permit.next(self.now()) {
                 Next::Take(permit, delivery) => turn = Some((permit, delivery)),
                 Next::Nothing => {}
-                Next::Shut(waiting, until) => {
-                    for delivery in waiting {
-                        self.ledger.put_off(delivery, until).await?;
-                    }
-                }
+                Next::Shut(waiting, until) => self.ledger.put_all_off(&waiting, until).await?,
             }
         }
         Ok(self.record(made).await?)
@@ -108,6 +104,8 @@ impl Postman {
     /// else has it.
     async fn deliver(&self, call: Call, permit: &mut Permit) -> Result<Option<Made>, HandlerError> {
         if !self.wait_for_turn(call).await? {
+            // Nor may those in the lines; they are due in the ledger, and rung for again.
+            permit.take_lines();
             return Ok(None);
         }
         let made = self.claim_and_attempt(call, permit).await;
@@ -224,12 +222,17 @@ fn bounds(outlook: &Outlook) -> Bounds {
 
 fn wish(outlook: &Outlook, now: Timestamp) -> Wish {
     let can_wait = outlook.kind == DeliveryKind::Replay || outlook.attempts >= OFTEN;
-    let most = outlook.max_in_flight.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(1));
+    // Whoever waits for a turn holds a slot: with a bound on calls a second, as many as answer
+    // within a tenth of one.
+    let paced = outlook.max_per_second.map(|rate| rate.div_ceil(10));
+    let most = [outlook.max_in_flight, paced].into_iter().flatten().min();
+    let most = most.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
     Wish {
         delivery: outlook.delivery,
         endpoint: outlook.endpoint,
         line: if can_wait { Line::Later } else { Line::Live },
         most,
+        paced: paced.is_some(),
         overdue: horizon(outlook).is_some_and(|horizon| horizon <= now),
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Lane {
     limit: usize,
     /// What the endpoint's owner allows.
     pub(super) most: usize,
+    /// Whether its owner allows so many a second.
+    pub(super) paced: bool,
     /// Good attempts since the limit last changed.
     good: usize,
     /// Whether each of the last attempts was slow, a bit each.
@@ -49,6 +51,7 @@ impl Lane {
             later_in_flight: 0,
             limit,
             most: usize::MAX,
+            paced: false,
             good: 0,
             slowness: 0,
             breaker: Breaker::default(),

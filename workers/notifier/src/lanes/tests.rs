@@ -22,6 +22,7 @@ fn wish(to: u128, bits: u128) -> Wish {
         endpoint: endpoint(to),
         line: Line::Live,
         most: usize::MAX,
+        paced: false,
         overdue: false,
     }
 }
@@ -136,6 +137,15 @@ fn no_more_is_under_way_than_the_owner_allows() {
     let lanes = Lanes::new(LIMITS);
     let _one = lanes.go(Wish { most: 1, ..wish(1, 1) });
     lanes.waits(Wish { most: 1, ..wish(1, 2) });
+}
+
+#[test]
+fn who_may_have_to_wait_for_its_turn_holds_a_part_of_the_slots_and_no_more() {
+    let lanes = Lanes::new(LIMITS);
+    let paced = |to| Wish { paced: true, ..wish(to, to) };
+    let _held = [lanes.go(paced(1)), lanes.go(paced(2))];
+    lanes.waits(paced(3));
+    lanes.go(wish(4, 4));
 }
 
 #[test]

@@ -101,3 +101,23 @@ async fn an_event_that_overtakes_another_says_so_and_is_signed_as_it_is_sent() {
     assert_eq!(second.json()["out_of_order"], true);
     assert!(second.is_signed_by(&endpoint.secret));
 }
+
+#[tokio::test]
+async fn all_calls_come_though_the_owner_allows_few_a_second() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start().await);
+    let endpoint = scene.endpoint(&scene.seller, receiver.url()).await;
+    let terms = EndpointTerms { max_per_second: Some(20), ..EndpointTerms::default() };
+    scene.set_terms(&endpoint, terms).await;
+    scene.accept(&scene.seller, 8).await;
+
+    let _running = [scene.notify(ROOMY), scene.notify(ROOMY)];
+    testkit::eventually(SOON, || async {
+        scene.ring(&endpoint).await;
+        scene.hand.advance(Duration::from_millis(500));
+        let rows = scene.deliveries(&endpoint).await;
+        rows.iter().all(|row| row.state == "delivered").then_some(())
+    })
+    .await;
+
+    assert_eq!(receiver.requests().len(), 8);
+}
