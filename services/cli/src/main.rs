@@ -7,6 +7,7 @@ mod demo;
 mod failure;
 mod migrate;
 mod networks;
+mod openapi;
 mod role;
 mod serve;
 mod signer;
@@ -41,12 +42,17 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<ExitCode, Failure> {
+    if let Command::Openapi = args.command {
+        // It says the same whatever the settings are, and needs none.
+        return openapi::run();
+    }
     let config = Config::load(args.config.as_deref())?;
     match args.command {
         Command::Serve(roles) => serve::run(&config, &roles.roles()).await,
         Command::Migrate => migrate::run(&config).await,
         Command::Key(command) => api_key::run(&config, command).await,
         Command::Signer(command) => signer::run(&config, command).await,
+        Command::Openapi => openapi::run(),
         Command::Audit(args) => audit::run(&config, args).await,
         Command::Demo { deadline_secs, command } => {
             demo::run(&config, Duration::from_secs(deadline_secs), command).await

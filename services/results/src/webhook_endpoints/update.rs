@@ -3,27 +3,48 @@
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use domain::Scope;
+use domain::{EndpointId, Scope};
+use runtime::problem::document::{Absent, Bodied, Keyed, Refused, Stored};
 use runtime::{ProblemCode, json};
 use serde::Deserialize;
 use store::EndpointUpdate;
+use utoipa::ToSchema;
 
 use super::EndpointResource;
-use super::create::{callable, event_types};
-use crate::App;
+use super::create::{NotCallable, callable, event_types, wanted_types};
 use crate::refusal::{Refusal, id};
+use crate::{App, example};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WebhookEndpointUpdate, description = "What is to be otherwise; the rest stays.")]
 struct Wanted {
     #[serde(default)]
+    #[schema(format = "uri")]
     url: Option<String>,
     #[serde(default)]
+    #[schema(schema_with = wanted_types, required = false)]
     event_types: Option<Vec<String>>,
 }
 
 /// Gives an endpoint another URL or other event types; what is not named stays. What is on its way
 /// goes to the new URL.
+#[utoipa::path(
+    patch,
+    path = "/v1/webhook_endpoints/{id}",
+    tag = "Webhook endpoints",
+    summary = "Change an endpoint",
+    description = "Gives an endpoint another URL or other event types; what is not named stays. \
+        What is on its way goes to the new URL.",
+    params(("id" = EndpointId, Path, description = "The endpoint.")),
+    request_body(content = Wanted, example = example::changed_endpoint),
+    responses(
+        (status = 200, body = EndpointResource<'_>, description = "The endpoint as it is now.",
+            example = example::endpoint),
+        Refused<(Keyed, Absent, Bodied, NotCallable, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn update_endpoint(
     State(app): State<App>,
     Path(endpoint): Path<String>,
