@@ -37,7 +37,7 @@ pub enum Keyed {}
 #[derive(Clone, Copy, Debug)]
 pub enum Stored {}
 
-/// What the path names may not be there.
+/// What the path names may not be there, or its name not be text at all.
 #[derive(Clone, Copy, Debug)]
 pub enum Absent {}
 
@@ -74,7 +74,7 @@ macro_rules! codes {
 codes! {
     Keyed: Unauthorized, KeyRevoked, Forbidden;
     Stored: InternalError, Unavailable;
-    Absent: NotFound;
+    Absent: NotFound, InvalidRequest;
     Queried: InvalidQuery;
     Positioned: InvalidCursor;
     Bodied: MalformedJson, InvalidRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType;
