@@ -6,6 +6,7 @@
 #![deny(missing_docs)]
 
 pub mod document;
+mod page;
 mod routes;
 
 pub use routes::router;

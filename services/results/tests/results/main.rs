@@ -10,6 +10,7 @@ mod events;
 mod listing;
 mod ownership;
 mod poll_tokens;
+mod reference;
 mod remembering;
 mod running;
 mod showing;
