@@ -21,6 +21,7 @@ use utoipa::ToSchema;
 use crate::feed::{Cursor, Kinds, Reader, told};
 use crate::query::Query;
 use crate::refusal::{Refusal, id};
+use crate::sse::Streamed;
 use crate::waiters::{Place, Waits};
 use crate::{App, example, page, sse};
 
@@ -49,7 +50,7 @@ struct Body<'a> {
         changes. `next_cursor` is there always: who has read everything keeps it, and finds behind \
         it whatever happens next. Nothing is ever put before a cursor that was given out.",
     params(
-        ("cursor" = Option<String>, Query,
+        ("cursor" = Option<String>, Query, min_length = 1,
             description = "Where to read on; `now` is the end. The first event, unless it is said."),
         ("types" = Option<String>, Query, example = json!("payment.settled,payment.failed"),
             description = "Only events of these types, with commas between."),
@@ -142,7 +143,7 @@ pub(crate) async fn show_event(
         the cursor behind it. After about a quarter of an hour the stream is closed: clients come \
         again with `Last-Event-ID` and miss nothing.",
     params(
-        ("cursor" = Option<String>, Query,
+        ("cursor" = Option<String>, Query, min_length = 1,
             description = "Where to begin; from now on, unless it is said."),
         ("types" = Option<String>, Query, example = json!("payment.settled,payment.failed"),
             description = "Only events of these types, with commas between."),
@@ -150,9 +151,9 @@ pub(crate) async fn show_event(
             description = "The last event's `id`; it counts before the query."),
     ),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream",
+        (status = 200, body = Streamed, content_type = "text/event-stream",
             description = "The events; the data of each is what `/v1/events/{id}` answers.",
-            example = example::events_streamed),
+            example = example::event_streamed),
         Refused<(Keyed, (Queried, Positioned), Stored, Crowded)>,
     ),
     security(("api_key" = ["payments:read"])),

@@ -116,16 +116,16 @@ pub(crate) fn events() -> Value {
     json!({"data": [event()], "has_more": false, "next_cursor": CURSOR})
 }
 
-/// A stream of events.
-pub(crate) fn events_streamed() -> String {
-    format!("retry: 2000\n\nid: {CURSOR}\nevent: payment.settled\ndata: {}\n\n: hb\n\n", event())
+/// One event of the stream of all.
+pub(crate) fn event_streamed() -> Value {
+    json!({"id": CURSOR, "event": "payment.settled", "data": event().to_string()})
 }
 
-/// A stream of a payment's changes.
-pub(crate) fn payment_streamed() -> String {
+/// One event of a payment's stream.
+pub(crate) fn change_streamed() -> Value {
     let payment = settled();
     let seen = json!(PaymentResource::new(&payment, None));
-    format!("retry: 2000\n\nid: 5\nevent: payment.settled\ndata: {seen}\n\n")
+    json!({"id": "5", "event": "payment.settled", "data": seen.to_string()})
 }
 
 /// A webhook endpoint.

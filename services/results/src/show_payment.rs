@@ -14,6 +14,7 @@ use crate::etag::IfNoneMatch;
 use crate::payment_answer::{Body, PaymentAnswer, not_modified};
 use crate::query::Query;
 use crate::refusal::Refusal;
+use crate::sse::Streamed;
 use crate::viewer::Viewer;
 use crate::waiters::Waits;
 use crate::watch::Ended;
@@ -56,7 +57,7 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
         (status = 200, description = "The payment; or its changes, when a stream is accepted.",
             content(
                 (Body<'_> = "application/json", example = example::payment),
-                (String = "text/event-stream", example = example::payment_streamed),
+                (Streamed = "text/event-stream", example = example::change_streamed),
             ),
             headers(
                 ("ETag" = String, description = "The payment's version."),

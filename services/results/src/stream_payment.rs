@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::payment_answer::shown;
 use crate::query::Query;
 use crate::refusal::Refusal;
+use crate::sse::Streamed;
 use crate::viewer::Viewer;
 use crate::waiters::{Place, Waits};
 use crate::watch::Ended;
@@ -36,9 +37,9 @@ use crate::{App, example, sse};
             description = "The last version that was streamed; it counts before the query."),
     ),
     responses(
-        (status = 200, body = String, content_type = "text/event-stream",
+        (status = 200, body = Streamed, content_type = "text/event-stream",
             description = "The changes; the data of each is a payment.",
-            example = example::payment_streamed),
+            example = example::change_streamed),
         (status = 204, description = "The payment is over, and the client has its last version."),
         Refused<(Keyed, Absent, (Queried, Positioned), Stored, Crowded)>,
     ),

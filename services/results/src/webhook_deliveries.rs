@@ -117,7 +117,7 @@ impl From<LoggedAttempt> for AttemptResource {
         ("id" = EndpointId, Path, description = "The endpoint."),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
             description = "How many at most; 50 unless it is said."),
-        ("cursor" = Option<String>, Query,
+        ("cursor" = Option<String>, Query, min_length = 1,
             description = "The `next_cursor` of the page before, with the same filters."),
     ),
     responses(
