@@ -48,6 +48,8 @@ pub(crate) enum Command {
     /// Only blocks that are final by the network's confirmations are compared. Prints one JSON line
     /// for each difference, and one for each network at its end.
     Audit(AuditArgs),
+    /// Prints the document of the HTTP API (OpenAPI 3.1); needs no settings.
+    Openapi,
     /// Posts 200 payments, good and bad, and compares what became of them with the chain.
     ///
     /// For a development chain with the test token: `make demo` brings one.

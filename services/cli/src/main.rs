@@ -8,6 +8,7 @@ mod failure;
 mod http_client;
 mod migrate;
 mod networks;
+mod openapi;
 mod role;
 mod serve;
 mod signer;
@@ -54,6 +55,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::SigningKey(command) => signing_key::run(&config()?, command).await,
         // Whoever was given a receipt has no settings of ours.
         Command::Receipt(ReceiptCommand::Verify(args)) => verify_receipt::run(args).await,
+        // It says the same whatever the settings are.
+        Command::Openapi => openapi::run(),
         Command::Audit(args) => audit::run(&config()?, args).await,
         Command::Demo { deadline_secs, command } => {
             demo::run(&config()?, Duration::from_secs(deadline_secs), command).await

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may import of ours, besides dev-dependencies.
-const RULE: [(&str, &[&str]); 17] = [
+const RULE: [(&str, &[&str]); 18] = [
     ("domain", &[]),
     ("runtime", &[]),
     ("x402", &["domain"]),
@@ -17,11 +17,12 @@ const RULE: [(&str, &[&str]); 17] = [
     ("queue", &["domain"]),
     ("chain", &["domain", "x402"]),
     ("access", &["domain", "store", "runtime"]),
-    ("ingress", &["access", "domain", "x402", "store", "queue", "runtime"]),
-    ("results", &["access", "domain", "x402", "receipt", "store", "queue", "runtime"]),
+    ("reference", &["runtime"]),
+    ("ingress", &["access", "reference", "domain", "x402", "store", "queue", "runtime"]),
+    ("results", &["access", "reference", "domain", "x402", "receipt", "store", "queue", "runtime"]),
     ("risk", &["domain", "x402", "store", "queue", "chain", "runtime"]),
     ("settlement", &["domain", "x402", "store", "queue", "chain", "runtime"]),
-    ("notifier", &["domain", "x402", "store", "queue", "chain", "runtime"]),
+    ("notifier", &["domain", "x402", "receipt", "store", "queue", "chain", "runtime"]),
     ("reconciler", &["domain", "x402", "store", "queue", "chain", "runtime"]),
     ("quittance", &["*"]),
     ("testkit", &["*"]),

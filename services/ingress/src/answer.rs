@@ -4,8 +4,11 @@ use axum::Json;
 use axum::http::header::{ETAG, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::schema::constant;
 use domain::{Payment, PaymentId, StateName};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use crate::Settings;
 
@@ -61,18 +64,34 @@ pub(crate) struct Answer {
     pub(crate) respond_async: bool,
 }
 
-#[derive(Serialize)]
-struct Body {
+/// A payment that the ledger has.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TakenPayment)]
+pub(crate) struct Body {
     id: PaymentId,
+    #[schema(schema_with = payment_object)]
     object: &'static str,
     status: StateName,
+    /// Whether nothing can happen to it any more.
     terminal: bool,
+    /// 1 when accepted, one more with each change; also its `ETag`.
+    #[schema(minimum = 1)]
     version: u32,
+    /// Where to ask how it stands; relative where the operator has not named the address.
+    #[schema(format = "uri-reference")]
     status_url: String,
+    /// Good for reading and following this payment alone, until an hour after its end.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, pattern = "^qtp_")]
     poll_token: Option<String>,
+    /// When to ask first, in milliseconds; not there when the payment is over.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_poll_ms: Option<u32>,
+}
+
+fn payment_object() -> RefOr<Schema> {
+    constant("payment")
 }
 
 impl Answer {

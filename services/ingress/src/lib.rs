@@ -8,6 +8,7 @@ mod answer;
 mod app;
 mod digest;
 mod door;
+mod example;
 mod idempotency;
 mod intake;
 mod refusal;
@@ -17,13 +18,15 @@ mod submit;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::post;
 use domain::ChainId;
 use queue::{Queue, Stream};
 use runtime::config::NetworkConfig;
 use runtime::{Clock, Config, http};
 use store::Store;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use app::App;
 pub use settings::{Settings, SettingsError};
@@ -78,9 +81,17 @@ fn streams(config: &Config) -> Result<Vec<Stream>, SettingsError> {
 /// The routes of the payment API, with everything that its answers have in common.
 pub fn router(app: App) -> Router {
     let max_body_bytes = app.settings().max_body_bytes;
-    let routes = Router::new()
-        .route("/v1/payments", post(submit::submit_payment))
-        .layer(DefaultBodyLimit::max(max_body_bytes))
-        .with_state(app);
-    http::instrument(routes)
+    let (routes, _) = routes().split_for_parts();
+    let routes = routes.layer(DefaultBodyLimit::max(max_body_bytes)).with_state(app);
+    http::instrument(routes.merge(reference::router()))
+}
+
+/// The description of these routes.
+pub fn api() -> OpenApi {
+    routes().into_openapi()
+}
+
+/// Each with its description, so that none can be without.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default().routes(routes!(submit::submit_payment))
 }

@@ -1,6 +1,7 @@
 //! How what went wrong is told to the seller.
 
 use access::Denied;
+use runtime::problem::document::Codes;
 use runtime::{FieldError, Problem, ProblemCode};
 use x402::{Refusal, RefusalKind};
 
@@ -15,6 +16,30 @@ pub(crate) fn not_payable(refusal: Refusal) -> Problem {
         .detail(refusal.to_string())
         .x402_reason(refusal.reason.as_str())
         .field(FieldError::new(refusal.pointer, field_code, refusal.detail))
+}
+
+/// A settle request may be one that cannot be taken.
+pub(crate) enum NotPayable {}
+
+impl Codes for NotPayable {
+    fn codes() -> Vec<ProblemCode> {
+        RefusalKind::ALL.iter().map(|&kind| codes(kind).0).collect()
+    }
+}
+
+/// A submission may come at a bad time, or not for the first time.
+pub(crate) enum NotTaken {}
+
+impl Codes for NotTaken {
+    fn codes() -> Vec<ProblemCode> {
+        vec![
+            ProblemCode::InvalidIdempotencyKey,
+            ProblemCode::AuthorizationAlreadySubmitted,
+            ProblemCode::IdempotencyKeyReused,
+            ProblemCode::InternalError,
+            ProblemCode::AcceptUnavailable,
+        ]
+    }
 }
 
 /// The problem and, for the field, what is wrong with it.

@@ -3,6 +3,9 @@
 use domain::Finality;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
 use x402::SettleRequest;
 
 /// The longest reference, in characters.
@@ -16,16 +19,47 @@ const DEEPEST_METADATA: u32 = 5;
 
 /// What a seller posts. Unknown fields are refused at this level, where they are a slip; inside
 /// the objects of x402 they are passed over.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(description = "A settle request of x402, and what the seller adds to it.")]
 pub(crate) struct Submission {
+    /// The version of x402, which decides how the two objects below are written.
     #[serde(rename = "x402Version")]
+    #[schema(minimum = 1, maximum = 2)]
     x402_version: u64,
+    #[schema(schema_with = payment_payload)]
     payment_payload: Value,
+    /// What the seller asks: the terms that the payment is compared with. Version 1 calls the
+    /// amount `maxAmountRequired`.
+    #[schema(value_type = Object)]
     payment_requirements: Value,
+    #[schema(schema_with = requested_finality, required = false)]
     finality: Option<Requested>,
+    /// The seller's own name for the payment.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 200)]
     reference: Option<Reference>,
+    /// The seller's own notes: at most 4096 bytes and five levels deep.
+    #[schema(value_type = Option<Object>)]
     metadata: Option<Metadata>,
+}
+
+fn requested_finality() -> RefOr<Schema> {
+    OneOfBuilder::new()
+        .description(Some(
+            "When the payment is to be called settled; `confirmed` unless it is said.",
+        ))
+        .item(ObjectBuilder::new().schema_type(Type::Null))
+        .item(Ref::from_schema_name(Finality::name()))
+        .into()
+}
+
+fn payment_payload() -> RefOr<Schema> {
+    let of_type = |kind, what| ObjectBuilder::new().schema_type(kind).description(Some(what));
+    OneOfBuilder::new()
+        .description(Some("The buyer's payment, as it came."))
+        .item(of_type(Type::Object, "The payment itself."))
+        .item(of_type(Type::String, "The text of the header that carried it: base64 of its JSON."))
+        .into()
 }
 
 /// What a seller may say about a payment beyond what x402 knows.

@@ -5,13 +5,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
 use domain::{AccountId, EventId, PaymentId, Scope, Timestamp};
+use runtime::problem::document::{Bodied, Crowded, Keyed, Refused};
 use runtime::{Problem, ProblemCode, RequestId, TraceContext, json};
 use store::{Acceptance, Idempotency, Intake};
 use x402::{Proven, check};
 
-use crate::answer::{Answer, Told};
+use crate::answer::{Answer, Body, Told};
+use crate::refusal::{NotPayable, NotTaken};
 use crate::submission::{Extras, Submission};
-use crate::{App, digest, idempotency, refusal};
+use crate::{App, digest, example, idempotency, refusal};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
@@ -19,6 +21,49 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 ///
 /// The same key with the same body, and the same authorization by the same account, give the same
 /// payment, as it stands now.
+#[utoipa::path(
+    post,
+    path = "/v1/payments",
+    tag = "Payments",
+    summary = "Take a payment",
+    description = "Takes the body of an x402 settle request, and answers as soon as the payment is \
+        committed: it is settled afterwards. The same `Idempotency-Key` with the same body, and \
+        the same authorization by the same account, give the same payment, as it stands now.",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
+            description = "1 to 255 visible ASCII characters, quoted or not: the request may be \
+                repeated under it for seven days. One key stands for one body.",
+            example = json!("8e03978e-40d5-43dd-bc93-6894a57f9324")),
+        ("Prefer" = Option<String>, Header, example = json!("respond-async"),
+            description = "`respond-async` is taken as said, and confirmed by \
+                `Preference-Applied`; the answer never waits for the settlement."),
+    ),
+    request_body(content = Submission, example = example::submission),
+    responses(
+        (status = 202, body = Body,
+            description = "It is committed. `Idempotent-Replayed: true` says that it was before.",
+            headers(
+                ("Location" = String, description = "The payment's path."),
+                ("ETag" = String, description = "The payment's version."),
+                ("Retry-After" = u32, description = "When to ask first, in seconds."),
+                ("Idempotent-Replayed" = bool, description = "`true` for a repetition."),
+                ("Preference-Applied" = String, description = "`respond-async`, when asked for."),
+            ),
+            example = example::taken),
+        (status = 200, body = Body,
+            description = "The authorization was taken before, under another key or none: its \
+                payment as it stands now.",
+            headers(
+                ("Location" = String, description = "The payment's path."),
+                ("ETag" = String, description = "The payment's version."),
+                ("Retry-After" = u32, description = "When to ask first, in seconds."),
+                ("Idempotent-Replayed" = bool, description = "`true`"),
+            ),
+            example = example::taken_before),
+        Refused<(Keyed, Bodied, NotPayable, NotTaken, Crowded)>,
+    ),
+    security(("api_key" = ["payments:write"])),
+)]
 pub(crate) async fn submit_payment(State(app): State<App>, request: Request) -> Response {
     let outcome = submit(&app, request).await;
     let label = match &outcome {

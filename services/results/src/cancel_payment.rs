@@ -4,14 +4,15 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use domain::{AccountId, Event, Payment, PaymentId, Scope, StateName};
+use runtime::problem::document::{Absent, Contested, Keyed, Queried, Refused, Stored};
 use runtime::{Problem, ProblemCode};
 use store::{Advanced, Change};
 
-use crate::App;
-use crate::payment_answer::PaymentAnswer;
+use crate::payment_answer::{Body, PaymentAnswer};
 use crate::query::Query;
 use crate::refusal::{Refusal, id};
 use crate::viewer::Viewer;
+use crate::{App, example};
 
 /// How often a payment that changes meanwhile is looked at again.
 const MOST_TRIES: usize = 5;
@@ -20,6 +21,23 @@ const MOST_TRIES: usize = 5;
 ///
 /// Afterwards we never send it, but the buyer's authorization still lives: whoever holds it can
 /// use it until it expires.
+#[utoipa::path(
+    post,
+    path = "/v1/payments/{id}/cancel",
+    tag = "Payments",
+    summary = "Take a payment back",
+    description = "Takes a payment back before it is submitted; doing so again changes nothing. \
+        Afterwards it is never sent by us, but the buyer's authorization still lives: whoever \
+        holds it can use it until it expires.",
+    params(("id" = PaymentId, Path, description = "The payment.")),
+    responses(
+        (status = 200, body = Body<'_>, description = "It is canceled.",
+            headers(("ETag" = String, description = "The payment's version.")),
+            example = example::canceled),
+        Refused<(Keyed, Absent, Contested, Queried, Stored)>,
+    ),
+    security(("api_key" = ["payments:write"])),
+)]
 pub(crate) async fn cancel_payment(
     State(app): State<App>,
     Path(payment): Path<String>,

@@ -8,32 +8,65 @@ use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
-use domain::{Scope, WebhookBody};
+use domain::{EventId, Scope, WebhookBody};
 use futures::{StreamExt, stream};
 use runtime::http::SlowByDesign;
+use runtime::problem::document::{Absent, Crowded, Keyed, Positioned, Queried, Refused, Stored};
 use runtime::{Problem, ProblemCode};
 use serde::Serialize;
 use store::FeedPosition;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 use crate::feed::{Cursor, Kinds, Reader, told};
 use crate::query::Query;
 use crate::refusal::{Refusal, id};
+use crate::sse::Streamed;
 use crate::waiters::{Place, Waits};
-use crate::{App, page, sse};
+use crate::{App, example, page, sse};
 
 /// The cursor of who wants only what happens from now on.
 const NOW: &str = "now";
 
-#[derive(Serialize)]
+/// Events, oldest first, and where to read on.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventPage)]
 struct Body<'a> {
     data: Vec<WebhookBody<'a>>,
+    /// Whether there are more already.
     has_more: bool,
+    /// Behind what was read: what happens next is found there.
     next_cursor: String,
 }
 
 /// `GET /v1/events`: oldest first, from a cursor on. The next one is given always, so that who has
 /// read all comes back with it for what happened since; with `wait`, as soon as that did.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    tag = "Events",
+    summary = "Read events",
+    description = "What happened to the account's payments, oldest first, in an order that never \
+        changes. `next_cursor` is there always: who has read everything keeps it, and finds behind \
+        it whatever happens next. Nothing is ever put before a cursor that was given out.",
+    params(
+        ("cursor" = Option<String>, Query, min_length = 1,
+            description = "Where to read on; `now` is the end. The first event, unless it is said."),
+        ("types" = Option<String>, Query, example = json!("payment.settled,payment.failed"),
+            description = "Only events of these types, with commas between."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
+            description = "How many at most; 50 unless it is said."),
+        ("wait" = Option<u64>, Query,
+            description = "Seconds to wait for news, where there is none yet; at most 30 unless \
+                the operator allows more."),
+    ),
+    responses(
+        (status = 200, body = Body<'_>, description = "The next events; there may be none.",
+            example = example::events),
+        Refused<(Keyed, (Queried, Positioned), Stored)>,
+    ),
+    security(("api_key" = ["payments:read"])),
+)]
 pub(crate) async fn list_events(
     State(app): State<App>,
     RawQuery(query): RawQuery,
@@ -70,6 +103,19 @@ pub(crate) async fn list_events(
 }
 
 /// `GET /v1/events/{id}`: one event, as endpoints are told of it. It never changes.
+#[utoipa::path(
+    get,
+    path = "/v1/events/{id}",
+    tag = "Events",
+    summary = "See an event",
+    description = "One event, as webhook endpoints are told of it. It never changes.",
+    params(("id" = EventId, Path, description = "The event, which is also the `webhook-id`.")),
+    responses(
+        (status = 200, body = WebhookBody<'_>, description = "The event.", example = example::event),
+        Refused<(Keyed, Absent, Stored)>,
+    ),
+    security(("api_key" = ["payments:read"])),
+)]
 pub(crate) async fn show_event(
     State(app): State<App>,
     Path(event): Path<String>,
@@ -88,6 +134,30 @@ pub(crate) async fn show_event(
 
 /// `GET /v1/events/stream`: the same as they happen, from the client's last one on (`Last-Event-ID`,
 /// or a cursor), else from now on. The id of an event is the cursor behind it.
+#[utoipa::path(
+    get,
+    path = "/v1/events/stream",
+    tag = "Events",
+    summary = "Follow events",
+    description = "The account's events as they happen, as server-sent events. The `id` of each is \
+        the cursor behind it. After about a quarter of an hour the stream is closed: clients come \
+        again with `Last-Event-ID` and miss nothing.",
+    params(
+        ("cursor" = Option<String>, Query, min_length = 1,
+            description = "Where to begin; from now on, unless it is said."),
+        ("types" = Option<String>, Query, example = json!("payment.settled,payment.failed"),
+            description = "Only events of these types, with commas between."),
+        ("Last-Event-ID" = Option<String>, Header,
+            description = "The last event's `id`; it counts before the query."),
+    ),
+    responses(
+        (status = 200, body = Streamed, content_type = "text/event-stream",
+            description = "The events; the data of each is what `/v1/events/{id}` answers.",
+            example = example::event_streamed),
+        Refused<(Keyed, (Queried, Positioned), Stored, Crowded)>,
+    ),
+    security(("api_key" = ["payments:read"])),
+)]
 pub(crate) async fn stream_events(
     State(app): State<App>,
     RawQuery(query): RawQuery,

@@ -8,7 +8,9 @@ mod archive;
 mod cancel_payment;
 mod desk;
 mod etag;
+mod event_types;
 mod events;
+mod example;
 mod feed;
 mod jobs;
 mod key_document;
@@ -33,11 +35,13 @@ mod webhook_secret;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
 use queue::Queue;
 use runtime::{Clock, Config, http};
 use store::Store;
 use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use app::App;
 pub use settings::Settings;
@@ -66,37 +70,46 @@ pub async fn run(
 
 /// The routes of the status API, with everything that its answers have in common.
 pub fn router(app: App) -> Router {
-    let routes = Router::new()
-        .route("/v1/payments", get(list_payments::list_payments))
-        .route("/v1/payments/{id}", get(show_payment::show_payment))
-        .route("/v1/payments/{id}/stream", get(stream_payment::stream_payment))
-        .route("/v1/payments/{id}/receipt", get(show_receipt::show_receipt))
-        .route("/v1/events", get(events::list_events))
-        .route("/v1/events/stream", get(events::stream_events))
-        .route("/v1/events/{id}", get(events::show_event))
-        .route("/v1/payments/{id}/cancel", post(cancel_payment::cancel_payment))
-        .route(
-            "/v1/webhook_endpoints",
-            get(webhook_endpoints::list_endpoints).post(webhook_endpoints::create_endpoint),
-        )
-        .route(
-            "/v1/webhook_endpoints/{id}",
-            get(webhook_endpoints::show_endpoint)
-                .patch(webhook_endpoints::update_endpoint)
-                .delete(webhook_endpoints::delete_endpoint),
-        )
-        .route("/v1/webhook_endpoints/{id}/enable", post(webhook_endpoints::enable_endpoint))
-        .route("/v1/webhook_endpoints/{id}/disable", post(webhook_endpoints::disable_endpoint))
-        .route("/v1/webhook_endpoints/{id}/recover", post(webhook_endpoints::recover))
-        .route("/v1/jobs/{id}", get(jobs::show_job))
-        .route("/v1/webhook_endpoints/{id}/test", post(webhook_endpoints::try_endpoint))
-        .route("/v1/webhook_endpoints/{id}/secret", get(webhook_endpoints::show_secret))
-        .route("/v1/webhook_endpoints/{id}/secret/rotate", post(webhook_endpoints::rotate_secret))
-        .route("/v1/webhook_endpoints/{id}/deliveries", get(webhook_deliveries::list_deliveries))
-        .route("/v1/webhook_deliveries/{id}/attempts", get(webhook_deliveries::list_attempts))
-        .route("/v1/webhook_deliveries/{id}/redeliver", post(webhook_deliveries::redeliver))
-        .route("/.well-known/webhook-keys.json", get(key_document::show_keys))
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .with_state(app);
-    http::instrument(routes)
+    let (routes, _) = routes().split_for_parts();
+    let routes = routes.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(app);
+    http::instrument(routes.merge(reference::router()))
+}
+
+/// The description of these routes.
+pub fn api() -> OpenApi {
+    routes().into_openapi()
+}
+
+/// Each with its description, so that none can be without.
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(list_payments::list_payments))
+        .routes(routes!(show_payment::show_payment))
+        .routes(routes!(stream_payment::stream_payment))
+        .routes(routes!(show_receipt::show_receipt))
+        .routes(routes!(cancel_payment::cancel_payment))
+        .routes(routes!(events::list_events))
+        .routes(routes!(events::stream_events))
+        .routes(routes!(events::show_event))
+        .routes(routes!(
+            webhook_endpoints::list_endpoints,
+            webhook_endpoints::create::create_endpoint
+        ))
+        .routes(routes!(
+            webhook_endpoints::show_endpoint,
+            webhook_endpoints::update::update_endpoint,
+            webhook_endpoints::delete_endpoint,
+        ))
+        .routes(routes!(webhook_endpoints::standing::enable_endpoint))
+        .routes(routes!(webhook_endpoints::standing::disable_endpoint))
+        .routes(routes!(webhook_endpoints::trial::try_endpoint))
+        .routes(routes!(webhook_endpoints::recover::recover))
+        .routes(routes!(jobs::show_job))
+        .routes(routes!(event_types::list_event_types))
+        .routes(routes!(webhook_endpoints::secret::show_secret))
+        .routes(routes!(webhook_endpoints::secret::rotate_secret))
+        .routes(routes!(webhook_deliveries::list_deliveries))
+        .routes(routes!(webhook_deliveries::list_attempts))
+        .routes(routes!(webhook_deliveries::redeliver))
+        .routes(routes!(key_document::show_keys))
 }

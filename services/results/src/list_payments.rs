@@ -3,20 +3,54 @@
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use domain::{Payment, PaymentId, PaymentResource, Scope, Timestamp, TransactionId};
+use domain::schema::{Address, Hash};
+use domain::{
+    ChainId, Payment, PaymentId, PaymentResource, Scope, StateName, Timestamp, TransactionId,
+};
 use runtime::Problem;
+use runtime::problem::document::{Keyed, Positioned, Queried, Refused, Stored};
 use store::PaymentFilter;
 
-use crate::App;
-use crate::page::{List, Page};
+use crate::page::{Body, List, Page};
 use crate::payment_answer::carrier;
 use crate::query::{Query, invalid};
 use crate::refusal::Refusal;
+use crate::{App, example};
 
 /// The longest reference that a payment can have, in characters.
 const LONGEST_REFERENCE: usize = 200;
 
 /// The account's payments, newest first, page by page.
+#[utoipa::path(
+    get,
+    path = "/v1/payments",
+    tag = "Payments",
+    summary = "List payments",
+    description = "The account's payments, newest first, page by page. Each that was there at the \
+        first page is on exactly one page.",
+    params(
+        ("status" = Option<StateName>, Query, description = "Only those that stand so."),
+        ("network" = Option<ChainId>, Query, description = "Only those on this network."),
+        ("payer" = Option<Address>, Query, description = "Only this payer's."),
+        ("reference" = Option<String>, Query, max_length = 200,
+            description = "Only those that the seller has called so."),
+        ("tx_hash" = Option<Hash>, Query, description = "Only those that it paid or carries."),
+        ("nonce" = Option<Hash>, Query, description = "With an authorization of this nonce."),
+        ("created_gte" = Option<Timestamp>, Query, description = "Accepted then or later."),
+        ("created_lt" = Option<Timestamp>, Query, description = "Accepted before then."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
+            description = "How many at most; 50 unless it is said."),
+        ("cursor" = Option<String>, Query, min_length = 1,
+            description = "The `next_cursor` of the page before, with the same filters."),
+    ),
+    responses(
+        (status = 200, body = Body<PaymentResource<'_>>, description = "A page.",
+            headers(("Link" = String, description = "The next page's address, if there is one.")),
+            example = example::payments),
+        Refused<(Keyed, (Queried, Positioned), Stored)>,
+    ),
+    security(("api_key" = ["payments:read"])),
+)]
 pub(crate) async fn list_payments(
     State(app): State<App>,
     RawQuery(query): RawQuery,

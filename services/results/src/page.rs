@@ -12,6 +12,9 @@ use runtime::{Problem, ProblemCode};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::ArrayBuilder;
+use utoipa::openapi::{Ref, RefOr, Schema};
 use uuid::Uuid;
 
 use crate::query::{Query, invalid};
@@ -74,11 +77,22 @@ pub(crate) struct Page {
     before: Option<Uuid>,
 }
 
-#[derive(Serialize)]
-struct Body<T> {
+/// One page of a list.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Page)]
+pub(crate) struct Body<T> {
+    #[schema(schema_with = items::<T>)]
     data: Vec<T>,
+    /// Whether there is another page.
     has_more: bool,
+    /// Where it begins; null when this is the last.
+    #[schema(required = true)]
     next_cursor: Option<String>,
+}
+
+/// A list of these, by the name of their schema.
+fn items<T: ToSchema>() -> RefOr<Schema> {
+    ArrayBuilder::new().items(Ref::from_schema_name(T::name())).into()
 }
 
 impl Page {

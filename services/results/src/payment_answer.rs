@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use domain::{Payment, PaymentResource, PaymentState, StateName, TransactionId};
 use serde::Serialize;
 use store::{DeliveryCounts, TimelineEntry};
+use utoipa::ToSchema;
 
 use crate::desk::{Desk, Details};
 use crate::refusal::Refusal;
@@ -39,14 +40,21 @@ pub(crate) struct PaymentAnswer {
     details: Details,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
+/// A payment, every change of it, and how its webhooks stand.
+#[derive(Serialize, ToSchema)]
+#[schema(as = PaymentWithTimeline)]
+pub(crate) struct Body<'a> {
     #[serde(flatten)]
     payment: PaymentResource<'a>,
+    /// Every change, oldest first.
     timeline: &'a [TimelineEntry],
+    /// How the deliveries of its events stand; not there for who has but a poll token.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     webhooks: Option<DeliveryCounts>,
+    /// When to ask again, in milliseconds; not there when the payment is over.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     next_poll_ms: Option<u64>,
 }
 

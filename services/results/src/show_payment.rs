@@ -7,16 +7,18 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use domain::{Payment, PaymentId};
 use runtime::http::SlowByDesign;
+use runtime::problem::document::{Absent, Crowded, Keyed, Positioned, Queried, Refused, Stored};
 use tokio::time::Instant;
 
 use crate::etag::IfNoneMatch;
-use crate::payment_answer::{PaymentAnswer, not_modified};
+use crate::payment_answer::{Body, PaymentAnswer, not_modified};
 use crate::query::Query;
 use crate::refusal::Refusal;
+use crate::sse::Streamed;
 use crate::viewer::Viewer;
 use crate::waiters::Waits;
 use crate::watch::Ended;
-use crate::{App, prefer, sse, stream_payment};
+use crate::{App, example, prefer, sse, stream_payment};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
@@ -25,6 +27,53 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
 ///
 /// The question is always "is there anything newer than what I have", never "tell me of the next
 /// change", so nothing is missed between two polls.
+#[utoipa::path(
+    get,
+    path = "/v1/payments/{id}",
+    tag = "Payments",
+    summary = "See a payment, or wait for its next change",
+    description = "The payment as it stands, at once; or, where `wait` is said and the client has \
+        this version already (`If-None-Match`, `since_version`), as soon as there is another one. \
+        Nothing between two polls is missed. A payment that is over is answered at once.\n\n\
+        With a poll token `reference` and `metadata` are null, and `request_id` and `webhooks` \
+        are not there.",
+    params(
+        ("id" = PaymentId, Path, description = "The payment."),
+        ("wait" = Option<u64>, Query,
+            description = "Seconds to wait for news, where there is none yet; at most 30 unless \
+                the operator allows more."),
+        ("since_version" = Option<u32>, Query,
+            description = "The version that the client has: wait beyond it."),
+        ("Prefer" = Option<String>, Header, example = json!("wait=20"),
+            description = "`wait=20` is the same as `?wait=20`."),
+        ("If-None-Match" = Option<String>, Header, example = json!("\"v3\""),
+            description = "The version that the client has: 304 when there is none newer."),
+        ("Accept" = Option<String>, Header,
+            description = "`text/event-stream` for every change as it happens, as from `/stream`."),
+        ("Last-Event-ID" = Option<u32>, Header,
+            description = "With `Accept: text/event-stream`, the last version that was streamed."),
+    ),
+    responses(
+        (status = 200, description = "The payment; or its changes, when a stream is accepted.",
+            content(
+                (Body<'_> = "application/json", example = example::payment),
+                (Streamed = "text/event-stream", example = example::change_streamed),
+            ),
+            headers(
+                ("ETag" = String, description = "The payment's version."),
+                ("Retry-After" = u32, description = "When to ask again, in seconds."),
+                ("Preference-Applied" = String, description = "The wait, when `Prefer` asked."),
+            )),
+        (status = 204, description = "A stream is accepted, and nothing can follow."),
+        (status = 304, description = "The client has this version.",
+            headers(
+                ("ETag" = String, description = "The payment's version."),
+                ("Retry-After" = u32, description = "When to ask again, in seconds."),
+            )),
+        Refused<(Keyed, Absent, (Queried, Positioned), Stored, Crowded)>,
+    ),
+    security(("api_key" = ["payments:read"]), ("poll_token" = [])),
+)]
 pub(crate) async fn show_payment(
     State(app): State<App>,
     Path(payment): Path<String>,

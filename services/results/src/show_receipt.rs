@@ -5,15 +5,19 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse, Response};
+use domain::schema::constant;
 use domain::{Payment, PaymentId};
 use receipt::Statement;
+use runtime::problem::document::{Absent, Contested, Keyed, Queried, Refused, Stored};
 use runtime::{Problem, ProblemCode};
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
-use crate::App;
 use crate::query::Query;
 use crate::refusal::Refusal;
 use crate::viewer::Viewer;
+use crate::{App, example};
 
 /// The media type of a JWS in compact form (RFC 7515, section 9.2.1).
 const JOSE: &str = "application/jose";
@@ -24,15 +28,43 @@ const JSON: &str = "application/json";
 const KEPT: &str = "private, max-age=3600";
 
 /// A receipt, and what it says for whoever only wants to read it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Receipt)]
 struct Body {
+    #[schema(schema_with = receipt_object)]
     object: &'static str,
     payment: PaymentId,
+    /// The statement, signed (JWS in compact form).
     jws: String,
     statement: Statement,
 }
 
+fn receipt_object() -> RefOr<Schema> {
+    constant("receipt")
+}
+
 /// The receipt of a settled payment, signed.
+#[utoipa::path(
+    get,
+    path = "/v1/payments/{id}/receipt",
+    tag = "Payments",
+    summary = "Get a payment's receipt",
+    description = "A signed statement that the payment was settled, and where on chain. Anybody \
+        verifies it with the keys of `/.well-known/webhook-keys.json`, or with the chain alone.",
+    params(
+        ("id" = PaymentId, Path, description = "The payment."),
+        ("Accept" = Option<String>, Header,
+            description = "`application/jose` asks for the JWS alone."),
+    ),
+    responses(
+        (status = 200, description = "The receipt.", content(
+            (Body = "application/json", example = example::receipt),
+            (String = "application/jose", example = example::jws),
+        )),
+        Refused<(Keyed, Absent, Queried, Contested, Stored)>,
+    ),
+    security(("api_key" = ["payments:read"]), ("poll_token" = [])),
+)]
 pub(crate) async fn show_receipt(
     State(app): State<App>,
     Path(payment): Path<String>,

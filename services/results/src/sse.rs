@@ -9,11 +9,13 @@ use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
+use domain::EventType;
 use futures::{Stream, StreamExt, stream};
 use runtime::http::SlowByDesign;
 use runtime::{Problem, ProblemCode};
 use serde::Serialize;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 /// How often a silent stream shows that it lives, so that no proxy takes it for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -29,6 +31,20 @@ const SPREAD_MS: u64 = 120_000;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// One event of a stream, as the libraries of clients take it apart. Only the document needs it:
+/// what is sent is text.
+#[derive(ToSchema)]
+#[schema(as = StreamedEvent, description = "One server-sent event, taken apart.")]
+#[expect(dead_code, reason = "only its shape matters")]
+pub(crate) struct Streamed {
+    /// What to come again with, as `Last-Event-ID`.
+    id: String,
+    event: EventType,
+    /// A document in JSON.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
 
 /// Whether the client asks for a stream rather than for a document.
 pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {

@@ -6,19 +6,45 @@ use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use domain::{Payment, PaymentId, PaymentResource};
 use futures::{StreamExt, stream};
+use runtime::problem::document::{Absent, Crowded, Keyed, Positioned, Queried, Refused, Stored};
 use store::TimelineEntry;
 use tokio::time::Instant;
 
 use crate::payment_answer::shown;
 use crate::query::Query;
 use crate::refusal::Refusal;
+use crate::sse::Streamed;
 use crate::viewer::Viewer;
 use crate::waiters::{Place, Waits};
 use crate::watch::Ended;
-use crate::{App, sse};
+use crate::{App, example, sse};
 
 /// Every change of a payment, from the one after the client's last (`Last-Event-ID`, or
 /// `since_version`) to its end, as they happen. The id of an event is the version it made.
+#[utoipa::path(
+    get,
+    path = "/v1/payments/{id}/stream",
+    tag = "Payments",
+    summary = "Follow a payment",
+    description = "Every change of a payment as it happens, as server-sent events, each with the \
+        payment as it stood then, until it is over. `id` is the version, `event` the event's \
+        type. A comment every 15 seconds shows that the stream lives.",
+    params(
+        ("id" = PaymentId, Path, description = "The payment."),
+        ("since_version" = Option<u32>, Query,
+            description = "The version that the client has: begin behind it."),
+        ("Last-Event-ID" = Option<u32>, Header,
+            description = "The last version that was streamed; it counts before the query."),
+    ),
+    responses(
+        (status = 200, body = Streamed, content_type = "text/event-stream",
+            description = "The changes; the data of each is a payment.",
+            example = example::change_streamed),
+        (status = 204, description = "The payment is over, and the client has its last version."),
+        Refused<(Keyed, Absent, (Queried, Positioned), Stored, Crowded)>,
+    ),
+    security(("api_key" = ["payments:read"]), ("poll_token" = [])),
+)]
 pub(crate) async fn stream_payment(
     State(app): State<App>,
     Path(payment): Path<String>,

@@ -4,47 +4,77 @@ use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::{DeliveryId, EventId, PaymentId, Scope, Timestamp};
+use domain::schema::constant;
+use domain::{DeliveryId, EndpointId, EventId, EventType, PaymentId, Scope, Timestamp};
+use runtime::problem::document::{Absent, Contested, Keyed, Positioned, Queried, Refused, Stored};
 use runtime::{Problem, ProblemCode};
 use serde::Serialize;
 use store::{DeliveryFilter, DeliveryListing, LoggedAttempt, Redelivery};
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
-use crate::App;
-use crate::page::{List, Page};
+use crate::page::{Body, List, Page};
 use crate::query::Query;
 use crate::refusal::{Refusal, id};
 use crate::webhook_endpoints::find_endpoint;
+use crate::{App, example};
 
 /// A delivery as its seller sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Delivery)]
 struct DeliveryResource {
     id: DeliveryId,
+    #[schema(schema_with = delivery_object)]
     object: &'static str,
+    /// The event, which is also the `webhook-id`.
     event_id: EventId,
+    #[schema(value_type = EventType)]
     event_type: String,
-    /// None where it tells of an endpoint.
+    /// The payment that it tells of; none where it tells of an endpoint.
+    #[schema(required = true)]
     payment_id: Option<PaymentId>,
+    /// `live`, `replay` (its endpoint's owner wants it again) or `test`.
     kind: &'static str,
+    /// `pending`, `delivered`, `exhausted` (given up), `aborted` (the receiver did not want it),
+    /// `held` (its endpoint is disabled) or `canceled` (its endpoint was deleted).
     status: String,
+    /// How often it was tried.
     attempts: u32,
+    #[schema(required = true)]
     next_attempt_at: Option<Timestamp>,
     created_at: Timestamp,
+    #[schema(required = true)]
     finished_at: Option<Timestamp>,
 }
 
+fn delivery_object() -> RefOr<Schema> {
+    constant("webhook_delivery")
+}
+
 /// One attempt, as its seller sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeliveryAttempt)]
 pub(crate) struct AttemptResource {
+    #[schema(minimum = 1)]
     number: u32,
     at: Timestamp,
     duration_ms: u32,
+    /// What it came to, in a word; `delivered` is the good one.
     outcome: String,
+    /// What the receiver answered, if it did.
+    #[schema(required = true)]
     http_status: Option<u16>,
+    /// Why there was no answer.
+    #[schema(required = true)]
     error: Option<String>,
+    /// How the answer's body begins.
+    #[schema(required = true)]
     response: Option<String>,
 }
 
-#[derive(Serialize)]
+/// Every attempt of one delivery, oldest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DeliveryAttempts)]
 struct Attempts {
     data: Vec<AttemptResource>,
 }
@@ -82,6 +112,27 @@ impl From<LoggedAttempt> for AttemptResource {
 }
 
 /// `GET /v1/webhook_endpoints/{id}/deliveries`: newest first, page by page.
+#[utoipa::path(
+    get,
+    path = "/v1/webhook_endpoints/{id}/deliveries",
+    tag = "Webhook endpoints",
+    summary = "List an endpoint's deliveries",
+    description = "What was told to an endpoint, or is to be, newest first, page by page.",
+    params(
+        ("id" = EndpointId, Path, description = "The endpoint."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100,
+            description = "How many at most; 50 unless it is said."),
+        ("cursor" = Option<String>, Query, min_length = 1,
+            description = "The `next_cursor` of the page before, with the same filters."),
+    ),
+    responses(
+        (status = 200, body = Body<DeliveryResource>, description = "A page.",
+            headers(("Link" = String, description = "The next page's address, if there is one.")),
+            example = example::deliveries),
+        Refused<(Keyed, Absent, (Queried, Positioned), Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn list_deliveries(
     State(app): State<App>,
     Path(endpoint): Path<String>,
@@ -102,6 +153,20 @@ pub(crate) async fn list_deliveries(
 }
 
 /// `GET /v1/webhook_deliveries/{id}/attempts`: oldest first; there are few enough for one answer.
+#[utoipa::path(
+    get,
+    path = "/v1/webhook_deliveries/{id}/attempts",
+    tag = "Webhook endpoints",
+    summary = "List a delivery's attempts",
+    description = "Every attempt of one delivery, oldest first.",
+    params(("id" = DeliveryId, Path, description = "The delivery.")),
+    responses(
+        (status = 200, body = Attempts, description = "The attempts so far.",
+            example = example::attempts),
+        Refused<(Keyed, Absent, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn list_attempts(
     State(app): State<App>,
     Path(delivery): Path<String>,
@@ -114,15 +179,37 @@ pub(crate) async fn list_attempts(
     Ok(Json(Attempts { data }).into_response())
 }
 
-#[derive(Serialize)]
+/// A delivery that is made again.
+#[derive(Serialize, ToSchema)]
 struct Redelivered {
     id: DeliveryId,
+    #[schema(schema_with = delivery_object)]
     object: &'static str,
+    #[schema(schema_with = pending)]
     status: &'static str,
+}
+
+fn pending() -> RefOr<Schema> {
+    constant("pending")
 }
 
 /// `POST /v1/webhook_deliveries/{id}/redeliver`: sends it now, also what was delivered or given up.
 /// It takes the place of the attempt that was planned.
+#[utoipa::path(
+    post,
+    path = "/v1/webhook_deliveries/{id}/redeliver",
+    tag = "Webhook endpoints",
+    summary = "Make a delivery again",
+    description = "Sends it now, also what was delivered or given up. It takes the place of the \
+        attempt that was planned.",
+    params(("id" = DeliveryId, Path, description = "The delivery.")),
+    responses(
+        (status = 202, body = Redelivered, description = "It is due.",
+            example = example::redelivered),
+        Refused<(Keyed, Absent, Contested, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn redeliver(
     State(app): State<App>,
     Path(delivery): Path<String>,

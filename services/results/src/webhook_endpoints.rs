@@ -1,49 +1,62 @@
 //! `/v1/webhook_endpoints`: where a seller wants to be told, and of what.
 
-mod create;
-mod recover;
-mod secret;
-mod standing;
+pub(crate) mod create;
+pub(crate) mod recover;
+pub(crate) mod secret;
+pub(crate) mod standing;
 mod terms;
-mod trial;
-mod update;
+pub(crate) mod trial;
+pub(crate) mod update;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::schema::constant;
 use domain::{AccountId, EndpointId, EventType, Scope, Timestamp};
 use runtime::ProblemCode;
+use runtime::problem::document::{Absent, Keyed, Refused, Stored};
 use serde::Serialize;
 use store::{Endpoint, EndpointState};
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
-pub(crate) use self::create::create_endpoint;
-pub(crate) use self::recover::recover;
-pub(crate) use self::secret::{rotate_secret, show_secret};
-pub(crate) use self::standing::{disable_endpoint, enable_endpoint};
 use self::terms::TermsResource;
-pub(crate) use self::trial::try_endpoint;
-pub(crate) use self::update::update_endpoint;
-use crate::App;
 use crate::refusal::{Refusal, id};
+use crate::{App, example};
 
 /// An endpoint as its owner sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookEndpoint)]
 struct EndpointResource<'a> {
     id: EndpointId,
+    #[schema(schema_with = endpoint_object)]
     object: &'static str,
+    /// Where it is.
+    #[schema(format = "uri")]
     url: &'a str,
+    /// What it is told of.
     event_types: &'a [EventType],
+    /// `enabled`, or `disabled`: it is told nothing, and what is on its way is held.
     status: &'static str,
+    /// Why it is disabled.
+    #[schema(required = true)]
     disabled_reason: Option<&'a str>,
     /// Since when nothing has arrived at it, if so.
+    #[schema(required = true)]
     failing_since: Option<Timestamp>,
     #[serde(flatten)]
     terms: TermsResource,
     created_at: Timestamp,
 }
 
-#[derive(Serialize)]
+fn endpoint_object() -> RefOr<Schema> {
+    constant("webhook_endpoint")
+}
+
+/// All endpoints of an account, oldest first.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookEndpoints)]
 struct Endpoints<'a> {
     data: Vec<EndpointResource<'a>>,
 }
@@ -70,6 +83,19 @@ impl<'a> EndpointResource<'a> {
 
 /// `GET /v1/webhook_endpoints`: all of the account's, oldest first; there are few enough for one
 /// answer.
+#[utoipa::path(
+    get,
+    path = "/v1/webhook_endpoints",
+    tag = "Webhook endpoints",
+    summary = "List endpoints",
+    description = "All of the account's endpoints, oldest first.",
+    responses(
+        (status = 200, body = Endpoints<'_>, description = "The endpoints.",
+            example = example::endpoints),
+        Refused<(Keyed, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn list_endpoints(
     State(app): State<App>,
     headers: HeaderMap,
@@ -81,6 +107,20 @@ pub(crate) async fn list_endpoints(
 }
 
 /// `GET /v1/webhook_endpoints/{id}`
+#[utoipa::path(
+    get,
+    path = "/v1/webhook_endpoints/{id}",
+    tag = "Webhook endpoints",
+    summary = "See an endpoint",
+    description = "One endpoint.",
+    params(("id" = EndpointId, Path, description = "The endpoint.")),
+    responses(
+        (status = 200, body = EndpointResource<'_>, description = "The endpoint.",
+            example = example::endpoint),
+        Refused<(Keyed, Absent, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn show_endpoint(
     State(app): State<App>,
     Path(endpoint): Path<String>,
@@ -92,6 +132,19 @@ pub(crate) async fn show_endpoint(
 }
 
 /// `DELETE /v1/webhook_endpoints/{id}`: nothing more is sent to it, not even what was on its way.
+#[utoipa::path(
+    delete,
+    path = "/v1/webhook_endpoints/{id}",
+    tag = "Webhook endpoints",
+    summary = "Delete an endpoint",
+    description = "Nothing more is sent to it, not even what was on its way.",
+    params(("id" = EndpointId, Path, description = "The endpoint.")),
+    responses(
+        (status = 204, description = "It is deleted."),
+        Refused<(Keyed, Absent, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn delete_endpoint(
     State(app): State<App>,
     Path(endpoint): Path<String>,

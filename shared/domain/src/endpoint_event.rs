@@ -1,6 +1,8 @@
 //! Events that tell of an endpoint: the body that the seller's other endpoints are sent.
 
 use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use crate::{AccountId, EndpointId, EventId, EventType, PayloadVersion, Timestamp, WebhookBody};
 
@@ -14,24 +16,36 @@ pub enum EndpointNews<'a> {
 }
 
 /// The body of such an event (Standard Webhooks 1.0.0: `type`, `timestamp`, `data`, and our own).
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = EndpointEvent)]
 pub struct EndpointEvent<'a> {
     r#type: EventType,
+    /// When it happened.
     timestamp: Timestamp,
     id: EventId,
+    /// The version of the body's shape.
     api_version: PayloadVersion,
     account: AccountId,
     data: EndpointStanding<'a>,
 }
 
 /// Without its URL, which may hold a secret and is none of the other receivers' business.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = EndpointStanding)]
 struct EndpointStanding<'a> {
+    #[schema(schema_with = endpoint_object)]
     object: &'static str,
     id: EndpointId,
+    /// `enabled` or `disabled`.
     status: &'static str,
+    #[schema(required = true)]
     disabled_reason: Option<&'a str>,
+    #[schema(required = true)]
     failing_since: Option<Timestamp>,
+}
+
+fn endpoint_object() -> RefOr<Schema> {
+    crate::schema::constant("webhook_endpoint")
 }
 
 impl EndpointNews<'_> {

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::schema;
+
 /// The shape of a webhook's body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PayloadVersion {
@@ -51,7 +53,7 @@ impl EndpointTerms {
 pub struct UnknownChoice;
 
 macro_rules! choices {
-    ($name:ident: $($variant:ident = $text:literal),+) => {
+    ($name:ident, $doc:literal: $($variant:ident = $text:literal),+) => {
         impl $name {
             /// Every choice.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
@@ -77,8 +79,21 @@ macro_rules! choices {
                 serializer.serialize_str(self.as_str())
             }
         }
+
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                schema::one_of($doc, Self::ALL.iter().map(|one| one.as_str()))
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
     };
 }
 
-choices!(PayloadVersion: V2026_11_01 = "2026-11-01");
-choices!(DeliveryOrder: None = "none", PerPayment = "per_payment");
+choices!(PayloadVersion, "The shape of a webhook's body.": V2026_11_01 = "2026-11-01");
+choices!(
+    DeliveryOrder,
+    "In which order the events of one payment are sent.":
+    None = "none",
+    PerPayment = "per_payment"
+);

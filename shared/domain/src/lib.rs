@@ -24,6 +24,7 @@ mod payment;
 mod resource;
 mod risk;
 pub mod schedule;
+pub mod schema;
 mod scope;
 mod timestamp;
 mod transition;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{AccountId, Authorization, FailureCode, Finality, PaymentId, Timestamp, TransactionId};
 
@@ -97,7 +98,8 @@ pub struct Inclusion {
 }
 
 /// A state without what is known in it: for the ledger, filters and the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[schema(as = PaymentStatus)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "each is described at PaymentState")]
 pub enum StateName {

@@ -2,43 +2,69 @@
 
 use alloy_primitives::{Address, B256};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     AccountId, Amount, ChainId, EventId, EventType, FailureCode, Finality, PayloadVersion, Payment,
-    PaymentId, StateName, Timestamp,
+    PaymentId, StateName, Timestamp, schema,
 };
 
 /// The payment resource of the HTTP API.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Payment)]
 pub struct PaymentResource<'a> {
     id: PaymentId,
+    #[schema(schema_with = schema::payment)]
     object: &'static str,
     status: StateName,
+    /// Whether nothing can happen to it any more.
     terminal: bool,
+    /// 1 when accepted, one more with each change; also its `ETag`.
+    #[schema(minimum = 1)]
     version: u32,
     created_at: Timestamp,
     updated_at: Timestamp,
+    #[schema(schema_with = schema::exact)]
     scheme: &'static str,
     network: ChainId,
+    #[schema(value_type = schema::Address)]
     asset: Address,
     amount: Amount,
+    /// What the seller was paid, once it was.
+    #[schema(required = true)]
     settled_amount: Option<Amount>,
+    #[schema(value_type = schema::Address)]
     payer: Address,
+    #[schema(value_type = schema::Address)]
     pay_to: Address,
     authorization: AuthorizationResource,
+    /// The seller's own name for it; null to who has but a poll token.
+    #[schema(required = true)]
     reference: Option<&'a str>,
+    #[schema(required = true, schema_with = schema::any_object)]
     metadata: Option<&'a serde_json::Value>,
+    /// The transaction that carries or carried it.
+    #[schema(required = true)]
     transaction: Option<TransactionResource>,
     finality_requested: Finality,
+    /// Why it ended unpaid, if it did.
+    #[schema(required = true)]
     failure: Option<FailureResource>,
+    /// The request that submitted it; not there for who has but a poll token.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     request_id: Option<&'a str>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// What the buyer signed.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Authorization)]
 struct AuthorizationResource {
+    #[schema(value_type = schema::Hash)]
     nonce: B256,
+    /// The token takes it only in blocks later than this Unix second.
     valid_after: i64,
+    /// The token takes it only in blocks earlier than this Unix second.
     valid_before: i64,
 }
 
@@ -80,21 +106,30 @@ impl Standing {
 }
 
 /// The transaction that carries or carried a payment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Transaction)]
 pub struct TransactionResource {
     /// The hash of the newest attempt, or of the one that was mined.
+    #[schema(value_type = schema::Hash)]
     pub hash: B256,
     /// The block that holds it, once one does.
+    #[schema(required = true)]
     pub block_number: Option<u64>,
     /// Where the `Transfer` stands in that block's logs.
+    #[schema(required = true)]
     pub log_index: Option<u64>,
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// Why a payment ended unpaid.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Failure)]
 struct FailureResource {
     code: FailureCode,
+    /// The reason in the words of x402.
     reason: &'static str,
+    /// Always false: what has ended does not begin anew.
     retryable: bool,
+    /// Whether the old authorization can no longer move money, so that the buyer may sign a new one.
     safe_to_resign: bool,
 }
 
@@ -166,14 +201,20 @@ pub struct WebhookEvent<'a> {
 }
 
 /// The body of a webhook (Standard Webhooks 1.0.0: `type`, `timestamp`, `data`, and our own).
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Event)]
 pub struct WebhookBody<'a> {
     r#type: EventType,
+    /// When it happened.
     timestamp: Timestamp,
     id: EventId,
+    /// The version of the body's shape.
     api_version: PayloadVersion,
     account: AccountId,
+    /// The version of the payment that the change made.
+    #[schema(minimum = 1)]
     sequence: u32,
+    /// The payment as it stood then.
     data: PaymentResource<'a>,
 }
 

@@ -3,6 +3,8 @@
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::{KeyId, PublicKey};
 
@@ -32,14 +34,25 @@ pub enum UnreadableDocument {
     NoKeys,
 }
 
-/// A key as it is written.
-#[derive(Serialize)]
+/// The set as it is written.
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeySet)]
+struct Set {
+    keys: Vec<Jwk>,
+}
+
+/// A key as it is written (RFC 8037).
+#[derive(Serialize, ToSchema)]
+#[schema(as = PublicKey)]
 struct Jwk {
     kty: &'static str,
     crv: &'static str,
     r#use: &'static str,
     alg: &'static str,
+    /// The thumbprint of the key (RFC 7638).
+    #[schema(value_type = String)]
     kid: KeyId,
+    /// The key itself, in base64url.
     x: String,
 }
 
@@ -84,6 +97,18 @@ impl KeyDocument {
     }
 }
 
+impl PartialSchema for KeyDocument {
+    fn schema() -> RefOr<Schema> {
+        Set::schema()
+    }
+}
+
+impl ToSchema for KeyDocument {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Set::schemas(schemas);
+    }
+}
+
 fn read(jwk: Value) -> Option<PublicKey> {
     let jwk: AnyJwk = serde_json::from_value(jwk).ok()?;
     let signs = jwk.kty == KEY_TYPE
@@ -96,10 +121,6 @@ fn read(jwk: Value) -> Option<PublicKey> {
 
 impl Serialize for KeyDocument {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Set {
-            keys: Vec<Jwk>,
-        }
         let keys = self.0.iter().map(|key| Jwk {
             kty: KEY_TYPE,
             crv: CURVE,

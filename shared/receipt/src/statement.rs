@@ -1,9 +1,11 @@
 //! What a receipt states.
 
+use domain::schema;
 use domain::{
     Address, Amount, B256, ChainId, Finality, Payment, PaymentId, PaymentState, Timestamp,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The version of the statement that is written here, and the only one that is read.
 pub const VERSION: u32 = 1;
@@ -12,7 +14,8 @@ pub const VERSION: u32 = 1;
 ///
 /// It holds what the chain shows and what was agreed on, never what the seller noted for itself.
 /// The same payment always gives the same statement.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ReceiptStatement)]
 pub struct Statement {
     /// [`VERSION`]; members may be added to it, and a member that changes its meaning makes another.
     pub version: u32,
@@ -21,14 +24,18 @@ pub struct Statement {
     /// The network, as CAIP-2.
     pub network: ChainId,
     /// The token.
+    #[schema(value_type = schema::Address)]
     pub asset: Address,
     /// Whose money it was.
+    #[schema(value_type = schema::Address)]
     pub payer: Address,
     /// Who was paid.
+    #[schema(value_type = schema::Address)]
     pub pay_to: Address,
     /// How much, in atomic units.
     pub amount: Amount,
     /// The nonce of the payer's authorization, which the token takes once.
+    #[schema(value_type = schema::Hash)]
     pub nonce: B256,
     /// Where the money moved.
     pub transaction: Transaction,
@@ -42,15 +49,18 @@ pub struct Statement {
 }
 
 /// Where on chain the money moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ReceiptTransaction)]
 pub struct Transaction {
     /// The transaction that paid, whoever sent it.
+    #[schema(value_type = schema::Hash)]
     pub hash: B256,
     /// Where its `Transfer` stands in the block's logs.
     pub log_index: u64,
     /// The block's height.
     pub block_number: u64,
     /// The block's hash.
+    #[schema(value_type = schema::Hash)]
     pub block_hash: B256,
 }
 

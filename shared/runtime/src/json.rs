@@ -55,7 +55,7 @@ pub async fn read_body(request: Request) -> Result<Bytes, Problem> {
     }
 }
 
-/// Reads JSON as `T`. Nothing may follow the value. The answer never repeats what was sent, except names of fields.
+/// Reads an object in JSON as `T`. Nothing may follow it. The answer never repeats what was sent, except names of fields.
 ///
 /// # Errors
 /// `malformed_json` with line and column, or `invalid_request` with a pointer to the field.
@@ -69,6 +69,11 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         Category::Io | Category::Syntax | Category::Eof => malformed(error.inner()),
     })?;
     deserializer.end().map_err(|error| malformed(&error))?;
+    // Serde reads a struct from the list of its fields as well, which nobody has promised.
+    if body.trim_ascii_start().starts_with(b"[") {
+        let field = FieldError::new("", "wrong_type", "must be an object, not sequence");
+        return Err(refused_field(field));
+    }
     Ok(value)
 }
 
@@ -106,7 +111,10 @@ fn malformed(error: &serde_json::Error) -> Problem {
 }
 
 fn wrong_shape(error: &serde_path_to_error::Error<serde_json::Error>) -> Problem {
-    let field = field_error(error);
+    refused_field(field_error(error))
+}
+
+fn refused_field(field: FieldError) -> Problem {
     let subject = if field.pointer.is_empty() { "The body" } else { &field.pointer };
     let detail = format!("{subject} {}", field.detail);
     Problem::new(ProblemCode::InvalidRequest).detail(detail).field(field)

@@ -1,6 +1,7 @@
 //! Errors as the API shows them: problem details of RFC 9457.
 
 mod code;
+pub mod document;
 
 use std::borrow::Cow;
 
@@ -9,6 +10,7 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 pub use self::code::ProblemCode;
 
@@ -40,7 +42,7 @@ struct Parts {
 }
 
 /// What is wrong with one field of the request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// Where the field is, as a JSON pointer (RFC 6901); the empty string is the whole body.
     pub pointer: String,
@@ -202,24 +204,43 @@ impl IntoResponse for Problem {
 }
 
 /// The members in the order in which they are written.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem, description = "Why a request is refused (RFC 9457).")]
 struct Wire<'a> {
+    /// Names the code, as a URI.
+    #[schema(format = "uri")]
     r#type: String,
+    /// One short sentence, the same for every occurrence.
     title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// What is particular about this occurrence.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<&'a str>,
+    /// The path of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     instance: Option<&'a str>,
     code: ProblemCode,
+    /// Whether the same request may succeed later, unchanged.
     retryable: bool,
+    /// The id of the request, as in `X-Request-Id`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     request_id: Option<&'a str>,
+    /// The payment in question.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     payment_id: Option<&'a str>,
+    /// The reason in the words of x402.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     x402_reason: Option<&'a str>,
+    /// What is wrong with fields of the request.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false)]
     errors: &'a [FieldError],
 }
 

@@ -119,6 +119,12 @@ fn nothing_may_follow_the_value() {
 }
 
 #[test]
+fn a_list_of_an_objects_fields_is_not_the_object() {
+    let (code, pointer, _) = field(r#" [2, {"payload": {"signature": ""}}, []]"#);
+    assert_eq!((code.as_str(), pointer.as_str()), ("wrong_type", ""));
+}
+
+#[test]
 fn json_that_is_nested_without_end_is_malformed() {
     let deep = "[".repeat(100_000);
     let error = runtime::json::parse::<Value>(deep.as_bytes()).unwrap_err();

@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 
-use domain::{B256, EventId, EventType, Payment, PaymentId, Standing, Timestamp};
+use domain::schema::Hash;
+use domain::{
+    B256, EventId, EventType, FailureCode, Payment, PaymentId, Standing, StateName, Timestamp,
+};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sqlx::PgTransaction;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::feed::standing;
@@ -14,19 +18,42 @@ use crate::row::{count, moment};
 use crate::{Store, StoreError};
 
 /// One change of a payment, as its timeline shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct TimelineEntry {
     /// The version that the change made.
+    #[schema(minimum = 1)]
     pub version: u32,
     /// The state that it led to.
+    #[schema(value_type = StateName)]
     pub status: String,
     /// What happened.
+    #[schema(value_type = EventType)]
     pub r#type: String,
     /// When.
     pub at: Timestamp,
     /// What the change brought to light.
     #[serde(flatten)]
+    #[schema(value_type = TimelineDetail)]
     pub detail: Value,
+}
+
+/// What a change brings to light, as far as it does.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its shape matters: the journal keeps it as JSON")]
+struct TimelineDetail {
+    /// The transaction that carries the payment since then.
+    #[schema(value_type = Hash, required = false)]
+    tx_hash: B256,
+    /// The block that holds it.
+    #[schema(required = false)]
+    block_number: u64,
+    #[schema(value_type = Hash, required = false)]
+    block_hash: B256,
+    /// Where its `Transfer` stands in the block's logs.
+    #[schema(required = false)]
+    log_index: u64,
+    #[schema(required = false)]
+    failure: FailureCode,
 }
 
 impl TimelineEntry {

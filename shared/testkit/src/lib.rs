@@ -10,6 +10,7 @@
 mod account;
 mod anvil;
 mod buyer;
+mod contract;
 mod database;
 mod dice;
 mod eventually;
@@ -22,6 +23,7 @@ mod redis_server;
 pub use account::Seller;
 pub use anvil::{Anvil, AnvilBuilder, MovedMoney, RpcError, WalletBehaviour};
 pub use buyer::{AuthorizationBuilder, Buyer, SignedAuthorization};
+pub use contract::{Contract, Heard};
 pub use database::Database;
 pub use dice::Dice;
 pub use eventually::eventually;

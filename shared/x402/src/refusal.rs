@@ -39,6 +39,28 @@ pub enum RefusalKind {
     InvalidSignature,
 }
 
+impl RefusalKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 16] = [
+        Self::UnsupportedVersion,
+        Self::UnsupportedScheme,
+        Self::UnsupportedNetwork,
+        Self::UnsupportedAsset,
+        Self::UnsupportedSignature,
+        Self::MissingField,
+        Self::MalformedField,
+        Self::AmountMismatch,
+        Self::RecipientMismatch,
+        Self::NetworkMismatch,
+        Self::AssetMismatch,
+        Self::SchemeMismatch,
+        Self::AuthorizationExpired,
+        Self::AuthorizationNotYetValid,
+        Self::AuthorizationWindowTooLong,
+        Self::InvalidSignature,
+    ];
+}
+
 /// A refusal: nothing was stored, and nothing will be.
 ///
 /// It repeats amounts and addresses at most, never a signature or a header.

@@ -5,6 +5,7 @@
 mod accepted;
 mod crowds;
 mod outages;
+mod reference;
 mod refused;
 mod repeated;
 mod running;

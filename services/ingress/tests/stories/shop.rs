@@ -1,20 +1,21 @@
 //! A running payment API, and sellers that call it.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use access::ApiToken;
 use domain::{AccountId, ApiKeyId, Payment, Scope, Timestamp};
 use ingress::{App, Settings, router};
 use queue::{Queue, QueueConfig, Stream};
+use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
-use reqwest::{RequestBuilder, Response};
 use runtime::Clock;
 use runtime::config::PublicUrl;
 use serde_json::Value;
 use sqlx::{Executor, Row};
 use store::{NewApiKey, PaymentFilter, Store};
-use testkit::{Anvil, Database};
+use testkit::{Anvil, Contract, Database};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use x402::{Assets, Limits};
 
@@ -206,6 +207,9 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_unix_ms(Clock::system().now_unix_ms())
 }
 
+/// What every answer is held against.
+static CONTRACT: LazyLock<Contract> = LazyLock::new(Contract::committed);
+
 /// A response taken apart.
 #[derive(Debug)]
 pub(crate) struct Told {
@@ -217,9 +221,9 @@ pub(crate) struct Told {
 impl Told {
     /// Sends the request and reads the whole answer.
     pub(crate) async fn by(request: RequestBuilder) -> Self {
-        let response: Response = request.send().await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Self { status, headers, body: response.json().await.unwrap() }
+        let (status, headers, body) = CONTRACT.send(request).await;
+        let body = serde_json::from_slice(&body).unwrap();
+        Self { status: status.as_u16(), headers, body }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

@@ -7,27 +7,81 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::{EndpointId, EventType, Scope};
 use runtime::egress::Targets;
+use runtime::problem::document::{Bodied, Codes, Keyed, Refused, Stored};
 use runtime::{FieldError, Problem, ProblemCode, json};
 use serde::Serialize;
 use store::{Endpoint, EndpointState, NewEndpoint};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
 
 use super::EndpointResource;
-use super::terms::EndpointWanted;
-use crate::App;
+use super::terms::{EndpointWanted, NewEndpointWanted};
 use crate::refusal::Refusal;
 use crate::webhook_secret::WebhookSecret;
+use crate::{App, example};
 
 /// The most endpoints of an account: each multiplies what every change of a payment writes.
 const MAX_ENDPOINTS: u32 = 20;
 
-#[derive(Serialize)]
+/// What an endpoint is told of.
+pub(super) fn wanted_types() -> RefOr<Schema> {
+    ArrayBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .description(Some(
+            "What it is told of. A new one that names nothing hears of every end of a payment, and \
+             of reorganisations.",
+        ))
+        .items(Ref::from_schema_name(EventType::name()))
+        .min_items(Some(1))
+        .into()
+}
+
+/// A new endpoint, and its secret.
+#[derive(Serialize, ToSchema)]
+#[schema(as = CreatedWebhookEndpoint)]
 struct Created<'a> {
     #[serde(flatten)]
     endpoint: EndpointResource<'a>,
+    /// What deliveries are signed with (Standard Webhooks).
+    #[schema(pattern = "^whsec_")]
     secret: String,
 }
 
+/// A URL or types of events may be ones that cannot be.
+pub(super) enum NotCallable {}
+
+impl Codes for NotCallable {
+    fn codes() -> Vec<ProblemCode> {
+        vec![ProblemCode::InvalidWebhookUrl, ProblemCode::MalformedField]
+    }
+}
+
+/// There may be as many endpoints as an account may have.
+pub(super) enum TooMany {}
+
+impl Codes for TooMany {
+    fn codes() -> Vec<ProblemCode> {
+        vec![ProblemCode::EndpointLimitReached]
+    }
+}
+
 /// Makes an endpoint, and shows its secret.
+#[utoipa::path(
+    post,
+    path = "/v1/webhook_endpoints",
+    tag = "Webhook endpoints",
+    summary = "Make an endpoint",
+    description = "Makes an endpoint, and shows its secret. An account has at most 20.",
+    request_body(content = NewEndpointWanted, example = example::wanted_endpoint),
+    responses(
+        (status = 201, body = Created<'_>, description = "It is told of what happens from now on.",
+            headers(("Location" = String, description = "The endpoint's path.")),
+            example = example::created_endpoint),
+        Refused<(Keyed, Bodied, NotCallable, TooMany, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn create_endpoint(
     State(app): State<App>,
     request: Request,

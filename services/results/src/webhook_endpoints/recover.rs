@@ -7,15 +7,19 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::schema::constant;
 use domain::{AccountId, EndpointId, JobId, Scope, Timestamp};
+use runtime::problem::document::{Absent, Bodied, Contested, Keyed, Malformed, Refused, Stored};
 use runtime::{FieldError, Problem, ProblemCode, json};
 use serde::{Deserialize, Serialize};
 use store::{Begun, RecoveryCount, RecoverySpec};
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use super::find_endpoint;
-use crate::App;
 use crate::jobs::JobResource;
 use crate::refusal::{Refusal, id};
+use crate::{App, example};
 
 /// What was given up is listed for so long, and can be recovered.
 const FURTHEST_BACK: Duration = Duration::from_secs(30 * 24 * 3_600);
@@ -23,23 +27,34 @@ const FURTHEST_BACK: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// How far a dry run counts.
 const MOST_COUNTED: u32 = 100_000;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RecoveryWanted, description = "What an endpoint is to be told again.")]
 struct Wanted {
+    /// What happened from then on, at most 30 days ago.
+    #[schema(format = "date-time")]
     since: String,
+    /// What happened before then; everything, unless it is said.
     #[serde(default)]
+    #[schema(format = "date-time")]
     until: Option<String>,
     #[serde(default)]
+    #[schema(required = false)]
     status: Which,
+    /// Events are told as well of which the endpoint was never told.
     #[serde(default)]
+    #[schema(required = false)]
     include_unattempted: bool,
+    /// It is only counted.
     #[serde(default)]
+    #[schema(required = false)]
     dry_run: bool,
 }
 
 /// Which deliveries are made again.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = RecoveredDeliveries)]
 enum Which {
     /// Those that were given up.
     #[default]
@@ -48,8 +63,10 @@ enum Which {
     All,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RecoveryCount)]
 struct DryRun {
+    #[schema(schema_with = recovery_object)]
     object: &'static str,
     dry_run: bool,
     /// Deliveries that would be made again.
@@ -60,7 +77,31 @@ struct DryRun {
     capped: bool,
 }
 
+fn recovery_object() -> RefOr<Schema> {
+    constant("recovery")
+}
+
 /// Tells an endpoint again what it missed, as a job; a dry run says only how much that would be.
+#[utoipa::path(
+    post,
+    path = "/v1/webhook_endpoints/{id}/recover",
+    tag = "Webhook endpoints",
+    summary = "Tell an endpoint again what it missed",
+    description = "All deliveries that were given up are made again, as a job; a dry run only \
+        counts them. They keep their `webhook-id`, and never come before what happens meanwhile. \
+        An endpoint has one such job at a time.",
+    params(("id" = EndpointId, Path, description = "The endpoint.")),
+    request_body(content = Wanted, example = example::wanted_recovery),
+    responses(
+        (status = 200, body = DryRun, description = "How much it would be.",
+            example = example::recovery_count),
+        (status = 202, body = JobResource, description = "The job goes on by itself.",
+            headers(("Location" = String, description = "The job's path.")),
+            example = example::job),
+        Refused<(Keyed, Absent, Bodied, Contested, Malformed, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn recover(
     State(app): State<App>,
     Path(endpoint): Path<String>,

@@ -6,26 +6,47 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use domain::{EndpointId, Scope};
+use runtime::problem::document::{Absent, Bodied, Contested, Keyed, Malformed, Refused, Stored};
 use runtime::{ProblemCode, json};
 use serde::Deserialize;
 use store::Announce;
+use utoipa::ToSchema;
 
 use super::recover::{recover_since, recoverable};
 use super::{EndpointResource, find_endpoint};
-use crate::App;
 use crate::refusal::{Refusal, id};
+use crate::{App, example};
 
 /// Why an endpoint is told nothing that its owner has disabled.
 const BY_ITS_OWNER: &str = "owner";
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Enabling, description = "What an endpoint that is enabled is told besides.")]
 struct Wanted {
+    /// It is told what it missed since then, which is at most 30 days ago.
     #[serde(default)]
+    #[schema(format = "date-time")]
     recover_since: Option<String>,
 }
 
 /// Tells an endpoint again, from what was held on, and, where that is wanted, what it missed.
+#[utoipa::path(
+    post,
+    path = "/v1/webhook_endpoints/{id}/enable",
+    tag = "Webhook endpoints",
+    summary = "Enable an endpoint",
+    description = "Tells it again, from what was held on. With `recover_since` a job is begun that \
+        tells it what it missed as well.",
+    params(("id" = EndpointId, Path, description = "The endpoint.")),
+    request_body(content = Option<Wanted>, example = example::enabling),
+    responses(
+        (status = 200, body = EndpointResource<'_>, description = "The endpoint.",
+            example = example::endpoint),
+        Refused<(Keyed, Absent, Bodied, Contested, Malformed, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn enable_endpoint(
     State(app): State<App>,
     Path(endpoint): Path<String>,
@@ -50,6 +71,20 @@ pub(crate) async fn enable_endpoint(
 }
 
 /// Tells an endpoint nothing until it is enabled again; what is on its way is held.
+#[utoipa::path(
+    post,
+    path = "/v1/webhook_endpoints/{id}/disable",
+    tag = "Webhook endpoints",
+    summary = "Disable an endpoint",
+    description = "Tells it nothing until it is enabled again; what is on its way is held.",
+    params(("id" = EndpointId, Path, description = "The endpoint.")),
+    responses(
+        (status = 200, body = EndpointResource<'_>, description = "The endpoint.",
+            example = example::disabled_endpoint),
+        Refused<(Keyed, Absent, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn disable_endpoint(
     State(app): State<App>,
     Path(endpoint): Path<String>,

@@ -1,33 +1,81 @@
 //! How an endpoint wants to be told, as requests and answers say it.
 
+use std::borrow::Cow;
+
 use domain::{DeliveryOrder, EndpointTerms, PayloadVersion};
 use runtime::{FieldError, Problem, ProblemCode};
 use serde::{Deserialize, Deserializer, Serialize};
 use store::EndpointUpdate;
+use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::create::wanted_types;
 
 /// An endpoint as a request describes it; what is not there is as usual, or stays as it is.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = WebhookEndpointWanted, description = "What an endpoint is to be. What is not there is \
+    as usual for a new one, and stays as it is for another.")]
 pub(super) struct EndpointWanted {
+    /// Where events are sent: public, and `https` unless the operator allows more.
+    #[schema(format = "uri")]
     pub(super) url: Option<String>,
+    #[schema(schema_with = wanted_types, required = false)]
     pub(super) event_types: Option<Vec<String>>,
+    #[schema(value_type = Option<PayloadVersion>)]
     payload_version: Option<String>,
+    #[schema(value_type = Option<DeliveryOrder>)]
     ordering: Option<String>,
-    /// None inside is an explicit `null`: no bound.
+    /// At most so many calls at once, from all notifiers together; null is no bound.
+    // None inside is an explicit `null`.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 64)]
     max_in_flight: Option<Option<u32>>,
+    /// At most so many calls a second, from all notifiers together; null is no bound.
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     max_per_second: Option<Option<u32>>,
+    /// `["v1"]`, or `["v1", "v1a"]`: signed with Ed25519 besides.
     signatures: Option<Vec<String>>,
 }
 
+/// What a new endpoint is to be: it has to be somewhere.
+pub(super) enum NewEndpointWanted {}
+
+impl PartialSchema for NewEndpointWanted {
+    fn schema() -> RefOr<Schema> {
+        AllOfBuilder::new()
+            .item(Ref::from_schema_name(EndpointWanted::name()))
+            .item(ObjectBuilder::new().schema_type(Type::Object).required("url"))
+            .into()
+    }
+}
+
+impl ToSchema for NewEndpointWanted {
+    fn name() -> Cow<'static, str> {
+        "NewWebhookEndpoint".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((EndpointWanted::name().into_owned(), EndpointWanted::schema()));
+        EndpointWanted::schemas(schemas);
+    }
+}
+
 /// What an answer says of it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[schema(as = WebhookTerms)]
 pub(super) struct TermsResource {
     payload_version: PayloadVersion,
     ordering: DeliveryOrder,
+    /// At most so many calls at once; null is no bound.
+    #[schema(required = true)]
     max_in_flight: Option<u32>,
+    /// At most so many calls a second; null is no bound.
+    #[schema(required = true)]
     max_per_second: Option<u32>,
+    /// `v1`, and `v1a` where the endpoint is told with Ed25519 besides.
     signatures: &'static [&'static str],
 }
 

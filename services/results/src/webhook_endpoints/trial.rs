@@ -8,20 +8,26 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use domain::schema::constant;
 use domain::{
     DeliveryId, EndpointId, EventId, EventType, Scope, Timestamp, WebhookBody, example_event,
 };
 use runtime::http::SlowByDesign;
+use runtime::problem::document::{
+    Absent, Bodied, Contested, Crowded, Keyed, Malformed, Refused, Stored,
+};
 use runtime::{FieldError, Problem, ProblemCode, json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{LoggedAttempt, NewTrial, Trial};
 use tokio::time::Instant;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
-use crate::App;
 use crate::refusal::{Refusal, id};
 use crate::waiters::Waits;
 use crate::webhook_deliveries::AttemptResource;
+use crate::{App, example};
 
 /// The type of a trial that asks for no other.
 const KIND: &str = "webhook_endpoint.test";
@@ -32,24 +38,55 @@ const LONGEST: Duration = Duration::from_secs(20);
 /// How often it looks whether the attempt is over.
 const LOOK: Duration = Duration::from_millis(100);
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TestWanted, description = "What an endpoint is tried with.")]
 struct Wanted {
+    /// The type of the example; `webhook_endpoint.test`, unless it is said.
     r#type: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A trial, and what came of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = WebhookTest)]
 struct TrialResource {
+    #[schema(schema_with = test_object)]
     object: &'static str,
     delivery_id: DeliveryId,
     event_id: EventId,
     r#type: String,
-    /// What came of it; none while it is under way.
+    /// What came of it; null while it is under way.
+    #[schema(required = true)]
     attempt: Option<AttemptResource>,
+}
+
+fn test_object() -> RefOr<Schema> {
+    constant("webhook_test")
 }
 
 /// Sends an endpoint an example, the way every webhook goes, and tells what came of it. It is tried
 /// once.
+#[utoipa::path(
+    post,
+    path = "/v1/webhook_endpoints/{id}/test",
+    tag = "Webhook endpoints",
+    summary = "Try an endpoint",
+    description = "Sends it an example the way every webhook goes, once, and tells what came of it. \
+        The body says `\"test\": true`, and the payment in it is made up.",
+    params(("id" = EndpointId, Path, description = "The endpoint.")),
+    request_body(content = Option<Wanted>, description = "It may be left out, with its \
+        `Content-Type`.", example = json!({"type": "payment.settled"})),
+    responses(
+        (status = 200, body = TrialResource, description = "What came of it.",
+            headers(("Location" = String, description = "The log of the attempt.")),
+            example = example::trial),
+        (status = 202, body = TrialResource, description = "It takes longer than 20 seconds.",
+            headers(("Location" = String, description = "The log of the attempt.")),
+            example = example::trial_under_way),
+        Refused<(Keyed, Absent, Bodied, (Contested, Malformed), Crowded, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn try_endpoint(
     State(app): State<App>,
     Path(endpoint): Path<String>,

@@ -3,18 +3,34 @@
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use domain::Scope;
+use domain::{EndpointId, Scope};
+use runtime::problem::document::{Absent, Bodied, Keyed, Refused, Stored};
 use runtime::{ProblemCode, json};
 use store::EndpointUpdate;
 
 use super::EndpointResource;
-use super::create::{callable, event_types};
+use super::create::{NotCallable, callable, event_types};
 use super::terms::EndpointWanted;
-use crate::App;
 use crate::refusal::{Refusal, id};
+use crate::{App, example};
 
 /// Changes an endpoint; what is not named stays. What is on its way
 /// goes to the new URL.
+#[utoipa::path(
+    patch,
+    path = "/v1/webhook_endpoints/{id}",
+    tag = "Webhook endpoints",
+    summary = "Change an endpoint",
+    description = "What is not named stays. What is on its way goes to the new URL.",
+    params(("id" = EndpointId, Path, description = "The endpoint.")),
+    request_body(content = EndpointWanted, example = example::changed_endpoint),
+    responses(
+        (status = 200, body = EndpointResource<'_>, description = "The endpoint as it is now.",
+            example = example::endpoint),
+        Refused<(Keyed, Absent, Bodied, NotCallable, Stored)>,
+    ),
+    security(("api_key" = ["webhooks"])),
+)]
 pub(crate) async fn update_endpoint(
     State(app): State<App>,
     Path(endpoint): Path<String>,

@@ -1,6 +1,7 @@
 //! A running status API, and what happens to its payments.
 
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use domain::{B256, Event, Inclusion, Payment, Timestamp};
@@ -11,7 +12,7 @@ use runtime::Clock;
 use runtime::egress::Targets;
 use serde_json::Value;
 use store::{Advance, Advanced, Change};
-use testkit::{Anvil, Buyer, Database, Seller};
+use testkit::{Anvil, Buyer, Contract, Database, Seller};
 use tokio_util::sync::CancellationToken;
 
 /// Nobody listens here: the status channel is away.
@@ -142,6 +143,9 @@ pub(crate) fn included() -> Event {
     })
 }
 
+/// What every answer is held against.
+static CONTRACT: LazyLock<Contract> = LazyLock::new(Contract::committed);
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Told {
@@ -155,13 +159,11 @@ pub(crate) struct Told {
 
 impl Told {
     pub(crate) async fn by(request: RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.bytes().await.unwrap();
+        let (status, headers, bytes) = CONTRACT.send(request).await;
         let is_json =
             headers.get("content-type").is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
         let body = if is_json { serde_json::from_slice(&bytes).unwrap() } else { Value::Null };
-        Self { status, headers, body, bytes: bytes.into() }
+        Self { status: status.as_u16(), headers, body, bytes: bytes.into() }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

@@ -11,6 +11,7 @@ mod listing;
 mod ownership;
 mod poll_tokens;
 mod receipts;
+mod reference;
 mod remembering;
 mod running;
 mod showing;

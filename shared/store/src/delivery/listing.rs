@@ -47,7 +47,7 @@ pub struct DeliveryListing {
 
 /// How the deliveries of one payment's events stand; what was canceled with its endpoint does not
 /// count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct DeliveryCounts {
     /// To be attempted, or held until their endpoint is enabled.
     pub pending: u64,
