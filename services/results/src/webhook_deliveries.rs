@@ -11,7 +11,8 @@ use runtime::{Problem, ProblemCode};
 use serde::Serialize;
 use store::{DeliveryFilter, DeliveryListing, LoggedAttempt, Redelivery};
 use utoipa::ToSchema;
-use utoipa::openapi::{RefOr, Schema};
+use utoipa::openapi::schema::AnyOfBuilder;
+use utoipa::openapi::{Ref, RefOr, Schema};
 
 use crate::page::{Body, List, Page};
 use crate::query::Query;
@@ -28,7 +29,7 @@ struct DeliveryResource {
     object: &'static str,
     /// The event, which is also the `webhook-id`.
     event_id: EventId,
-    #[schema(value_type = EventType)]
+    #[schema(schema_with = told_type)]
     event_type: String,
     /// The payment that it tells of; none where it tells of an endpoint.
     #[schema(required = true)]
@@ -45,6 +46,14 @@ struct DeliveryResource {
     created_at: Timestamp,
     #[schema(required = true)]
     finished_at: Option<Timestamp>,
+}
+
+/// A trial may tell of nothing at all.
+fn told_type() -> RefOr<Schema> {
+    AnyOfBuilder::new()
+        .item(Ref::from_schema_name(EventType::name()))
+        .item(constant("webhook_endpoint.test"))
+        .into()
 }
 
 fn delivery_object() -> RefOr<Schema> {

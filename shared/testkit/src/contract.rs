@@ -124,6 +124,12 @@ impl Contract {
     }
 }
 
+/// Whether a value is as a JSON Schema that stands alone says (2020-12).
+pub fn conforms(schema: &Value, value: &Value) -> bool {
+    let options = jsonschema::draft202012::options().should_validate_formats(true);
+    options.build(schema).unwrap().is_valid(value)
+}
+
 fn fits(template: &str, path: &str) -> bool {
     let (template, path) = (template.split('/'), path.split('/'));
     template.clone().count() == path.clone().count()

@@ -23,7 +23,7 @@ mod redis_server;
 pub use account::Seller;
 pub use anvil::{Anvil, AnvilBuilder, MovedMoney, RpcError, WalletBehaviour};
 pub use buyer::{AuthorizationBuilder, Buyer, SignedAuthorization};
-pub use contract::{Contract, Heard};
+pub use contract::{Contract, Heard, conforms};
 pub use database::Database;
 pub use dice::Dice;
 pub use eventually::eventually;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::Event;
+use domain::{Event, EventType};
 use receipt::{KeyDocument, endpoint_key};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -194,6 +194,22 @@ async fn an_endpoint_that_is_enabled_hears_what_it_missed_where_that_is_wanted()
     let told: Vec<&Value> =
         listed.body["data"].as_array().unwrap().iter().map(|row| &row["kind"]).collect();
     assert_eq!(told, [&json!("replay")]);
+}
+
+#[tokio::test]
+async fn every_type_of_event_has_a_schema_that_its_example_fits_and_no_other() {
+    let api = Api::start().await;
+    let listed = Told::by(api.get("/v1/event_types")).await;
+    let types = listed.body["data"].as_array().unwrap();
+    assert_eq!(types.len(), EventType::ALL.len());
+    for described in types {
+        let schema = &described["schema"];
+        let fits = |body: &Value| testkit::conforms(schema, body);
+        assert!(fits(&described["example"]), "{}", described["type"]);
+        let mut other = described["example"].clone();
+        other["type"] = json!("payment.done");
+        assert!(!fits(&other), "{}", described["type"]);
+    }
 }
 
 #[tokio::test]
