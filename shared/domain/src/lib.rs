@@ -10,6 +10,7 @@
 )]
 
 mod authorization;
+mod decision;
 mod endpoint_event;
 mod endpoint_health;
 mod endpoint_terms;
@@ -21,6 +22,7 @@ mod ids;
 mod money;
 mod network;
 mod payment;
+mod policy;
 mod resource;
 mod risk;
 pub mod schedule;
@@ -31,6 +33,7 @@ mod transition;
 
 pub use alloy_primitives::{Address, B256, U256};
 pub use authorization::{Authorization, AuthorizationKey, Signature};
+pub use decision::{BudgetKey, Case, Decision, Purse, Taken, decide};
 pub use endpoint_event::{EndpointEvent, EndpointNews};
 pub use endpoint_health::{Consequence, Failing, LONGEST_GAP};
 pub use endpoint_terms::{DeliveryOrder, EndpointTerms, PayloadVersion, UnknownChoice};
@@ -45,6 +48,10 @@ pub use ids::{
 pub use money::{Amount, InvalidAmount};
 pub use network::{ChainId, InvalidNetwork};
 pub use payment::{Inclusion, Payment, PaymentState, StateName, Submission, UnknownState};
+pub use policy::{
+    Demand, HostPattern, InvalidHost, InvalidPolicy, List, Per, Period, Policy, PolicyReason,
+    TokenLimit, UnknownReason, Velocity,
+};
 pub use resource::{PaymentResource, Standing, TransactionResource, WebhookBody, WebhookEvent};
 pub use risk::{ChainView, Verdict, judge};
 pub use scope::{Scope, UnknownScope};

@@ -1,0 +1,282 @@
+//! Which of several payments may be settled together: what each payer has, what their other open
+//! payments want of it, and what their tenants' policies allow.
+
+use std::collections::HashMap;
+
+use crate::{
+    AccountId, Address, Amount, Authorization, ChainId, Demand, Period, Policy, PolicyReason,
+    Timestamp,
+};
+
+/// What a payer has of one token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Purse {
+    /// The network.
+    pub chain: ChainId,
+    /// The token.
+    pub asset: Address,
+    /// Whose.
+    pub payer: Address,
+}
+
+/// A budget: a bound's count for one stretch of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BudgetKey {
+    /// The tenant.
+    pub account: AccountId,
+    /// The network.
+    pub chain: ChainId,
+    /// The token.
+    pub asset: Address,
+    /// The payer, where each is counted by itself.
+    pub payer: Option<Address>,
+    /// The stretch of time.
+    pub period: Period,
+}
+
+/// A payment that the chain can pay, and what is to be known to decide on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// Whose payment it is.
+    pub account: AccountId,
+    /// What the buyer signed.
+    pub authorization: &'a Authorization,
+    /// The host of the resource that is paid for, if the payment names one.
+    pub host: Option<&'a str>,
+    /// What the payer has of the token, as the chain said.
+    pub balance: Amount,
+    /// The tenant's rules.
+    pub policy: &'a Policy,
+    /// Whether it has taken up its budgets already: a payment takes them up once.
+    pub reserved: bool,
+    /// Whether somebody has decided for it.
+    pub approved_by_hand: bool,
+}
+
+/// What other open payments take up.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// Of each purse, by payments that are approved and not paid yet.
+    pub purses: HashMap<Purse, Amount>,
+    /// Of each budget, by payments that were paid or may be.
+    pub budgets: HashMap<BudgetKey, Amount>,
+}
+
+/// What is decided about a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may be settled, and takes up these budgets by these amounts.
+    Allow(Vec<(BudgetKey, Amount)>),
+    /// It may not, by this rule.
+    Deny(PolicyReason),
+    /// Somebody has to decide, until this moment, by this rule.
+    Review(PolicyReason, Timestamp),
+    /// Not now: other open payments of the payer want what it has.
+    Wait,
+}
+
+impl Purse {
+    /// The one that an authorization is paid from.
+    pub fn of(authorization: &Authorization) -> Self {
+        let Authorization { chain, asset, payer, .. } = *authorization;
+        Self { chain, asset, payer }
+    }
+}
+
+impl Case<'_> {
+    /// The budgets that the payment would take up, each with its bound.
+    pub fn budgets(&self, now: Timestamp) -> Vec<(BudgetKey, Demand)> {
+        if self.reserved {
+            return Vec::new();
+        }
+        let key = |demand: &Demand| BudgetKey {
+            account: self.account,
+            chain: self.authorization.chain,
+            asset: self.authorization.asset,
+            payer: demand.payer,
+            period: demand.period,
+        };
+        let demands = self.policy.demands(self.authorization, now);
+        demands.into_iter().map(|demand| (key(&demand), demand)).collect()
+    }
+}
+
+/// Decides on payments in the order given; each that is allowed counts for those behind it.
+pub fn decide(cases: &[Case<'_>], taken: &mut Taken, now: Timestamp) -> Vec<Decision> {
+    cases.iter().map(|case| decide_one(case, taken, now)).collect()
+}
+
+fn decide_one(case: &Case<'_>, taken: &mut Taken, now: Timestamp) -> Decision {
+    let authorization = case.authorization;
+    let purse = Purse::of(authorization);
+    let before = taken.purses.get(&purse).copied().unwrap_or_default();
+    let Some(wanted) = before.checked_add(authorization.amount) else { return Decision::Wait };
+    if case.balance < wanted {
+        return Decision::Wait;
+    }
+    if let Some(reason) = case.policy.denies(authorization, case.host) {
+        return Decision::Deny(reason);
+    }
+    let mut takes = Vec::new();
+    for (key, demand) in case.budgets(now) {
+        let used = taken.budgets.get(&key).copied().unwrap_or_default();
+        let fits = used.checked_add(demand.amount).is_some_and(|after| after <= demand.limit);
+        if !fits {
+            return Decision::Deny(demand.reason);
+        }
+        takes.push((key, demand.amount));
+    }
+    if case.policy.wants_approval(authorization) && !case.approved_by_hand {
+        let until = now.plus(std::time::Duration::from_secs(case.policy.hold_seconds.into()));
+        return Decision::Review(PolicyReason::ApprovalRequired, until);
+    }
+    taken.purses.insert(purse, wanted);
+    for (key, amount) in &takes {
+        let used = taken.budgets.entry(*key).or_default();
+        *used = used.checked_add(*amount).unwrap_or(*used);
+    }
+    Decision::Allow(takes)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{B256, Per, TokenLimit, Velocity};
+
+    const NOW: Timestamp = Timestamp::from_unix_secs(1_772_366_400);
+
+    fn authorization(payer: u8, amount: u64) -> Authorization {
+        Authorization {
+            chain: ChainId::new(1).unwrap(),
+            asset: Address::repeat_byte(7),
+            payer: Address::repeat_byte(payer),
+            pay_to: Address::repeat_byte(9),
+            amount: Amount::from(amount),
+            valid_after: 0,
+            valid_before: 1_000,
+            nonce: B256::repeat_byte(4),
+        }
+    }
+
+    fn bounded(daily: u64, per: Per) -> Policy {
+        let limit = TokenLimit {
+            network: ChainId::new(1).unwrap(),
+            asset: Address::repeat_byte(7),
+            per,
+            max_per_payment: None,
+            daily: Some(Amount::from(daily)),
+            monthly: None,
+            approve_above: None,
+        };
+        Policy { limits: vec![limit], ..Policy::default() }
+    }
+
+    fn case<'a>(authorization: &'a Authorization, policy: &'a Policy, balance: u64) -> Case<'a> {
+        Case {
+            account: AccountId::new(Uuid::nil()),
+            authorization,
+            host: None,
+            balance: Amount::from(balance),
+            policy,
+            reserved: false,
+            approved_by_hand: false,
+        }
+    }
+
+    fn is_allowed(decision: &Decision) -> bool {
+        matches!(decision, Decision::Allow(_))
+    }
+
+    #[test]
+    fn two_payments_that_do_not_fit_together_are_not_both_allowed() {
+        let (policy, authorization) = (Policy::default(), authorization(1, 60));
+        let cases = [case(&authorization, &policy, 100); 2];
+        let decisions = decide(&cases, &mut Taken::default(), NOW);
+        assert!(is_allowed(&decisions[0]));
+        assert_eq!(decisions[1], Decision::Wait);
+    }
+
+    #[test]
+    fn a_budget_is_exhausted_by_payments_and_not_by_those_that_are_denied() {
+        let policy = bounded(100, Per::Account);
+        let amounts = [60, 50, 40, 1];
+        let signed: Vec<_> = amounts.iter().map(|amount| authorization(1, *amount)).collect();
+        let cases: Vec<_> = signed.iter().map(|signed| case(signed, &policy, 1_000)).collect();
+        let decisions = decide(&cases, &mut Taken::default(), NOW);
+        let allowed: Vec<bool> = decisions.iter().map(is_allowed).collect();
+        assert_eq!(allowed, [true, false, true, false]);
+        assert_eq!(decisions[1], Decision::Deny(PolicyReason::DailyBudgetExceeded));
+    }
+
+    #[test]
+    fn budgets_of_payers_are_counted_apart() {
+        let policy = bounded(100, Per::Payer);
+        let signed = [authorization(1, 100), authorization(2, 100), authorization(1, 1)];
+        let cases = signed.each_ref().map(|signed| case(signed, &policy, 1_000));
+        let decisions = decide(&cases, &mut Taken::default(), NOW);
+        assert_eq!(decisions.iter().map(is_allowed).collect::<Vec<_>>(), [true, true, false]);
+    }
+
+    #[test]
+    fn who_pays_too_often_is_denied_until_the_next_window() {
+        let velocity = vec![Velocity { payments: 1, window_seconds: 60 }];
+        let policy = Policy { velocity, ..Policy::default() };
+        let signed = authorization(1, 1);
+        let cases = [case(&signed, &policy, 1_000); 2];
+        let mut taken = Taken::default();
+        let decisions = decide(&cases, &mut taken, NOW);
+        assert_eq!(decisions[1], Decision::Deny(PolicyReason::VelocityExceeded));
+        let later = NOW.plus(std::time::Duration::from_secs(60));
+        assert!(is_allowed(&decide(&cases[..1], &mut taken, later)[0]));
+    }
+
+    #[test]
+    fn what_somebody_has_decided_on_takes_its_budget_up_and_is_not_asked_again() {
+        let mut policy = bounded(100, Per::Account);
+        policy.limits[0].approve_above = Some(Amount::from(10));
+        let signed = authorization(1, 60);
+        let case = case(&signed, &policy, 1_000);
+        let mut taken = Taken::default();
+        let held = decide(&[case], &mut taken, NOW).remove(0);
+        assert!(matches!(held, Decision::Review(PolicyReason::ApprovalRequired, _)));
+        let by_hand = Case { approved_by_hand: true, ..case };
+        let decisions = decide(&[by_hand, by_hand], &mut taken, NOW);
+        assert!(is_allowed(&decisions[0]));
+        assert_eq!(decisions[1], Decision::Deny(PolicyReason::DailyBudgetExceeded));
+    }
+
+    #[test]
+    fn a_payment_that_is_decided_on_again_takes_nothing_up_again() {
+        let policy = bounded(100, Per::Account);
+        let signed = authorization(1, 60);
+        let again = Case { reserved: true, ..case(&signed, &policy, 1_000) };
+        let mut taken = Taken::default();
+        let budget = case(&signed, &policy, 1_000).budgets(NOW)[0].0;
+        taken.budgets.insert(budget, Amount::from(60));
+        assert_eq!(decide(&[again], &mut taken, NOW), [Decision::Allow(Vec::new())]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_order_of_payments_takes_up_more_than_there_is(
+            amounts in prop::collection::vec((1u8..4, 0u64..200), 1..40),
+            balance in 0u64..1_000,
+            daily in 0u64..1_000,
+        ) {
+            let policy = bounded(daily, Per::Account);
+            let signed: Vec<_> =
+                amounts.iter().map(|(payer, amount)| authorization(*payer, *amount)).collect();
+            let cases: Vec<_> = signed.iter().map(|one| case(one, &policy, balance)).collect();
+            let decisions = decide(&cases, &mut Taken::default(), NOW);
+            let allowed = || decisions.iter().zip(&amounts).filter(|(it, _)| is_allowed(it));
+            prop_assert!(allowed().map(|(_, (_, amount))| amount).sum::<u64>() <= daily);
+            for payer in 1..4 {
+                let own = allowed().filter(|(_, (who, _))| *who == payer);
+                prop_assert!(own.map(|(_, (_, amount))| amount).sum::<u64>() <= balance);
+            }
+        }
+    }
+}
