@@ -12,18 +12,21 @@ pub enum Scope {
     PaymentsRead,
     /// Read and change webhook endpoints.
     Webhooks,
+    /// Read and change what the tenant allows.
+    Risk,
     /// Operate the pipeline.
     Ops,
 }
 
 /// Text that names no scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not one of payments:write, payments:read, webhooks, ops")]
+#[error("not one of payments:write, payments:read, webhooks, risk, ops")]
 pub struct UnknownScope;
 
 impl Scope {
     /// Every scope there is.
-    pub const ALL: [Self; 4] = [Self::PaymentsWrite, Self::PaymentsRead, Self::Webhooks, Self::Ops];
+    pub const ALL: [Self; 5] =
+        [Self::PaymentsWrite, Self::PaymentsRead, Self::Webhooks, Self::Risk, Self::Ops];
 
     /// The name on the wire and in the ledger.
     pub const fn as_str(self) -> &'static str {
@@ -31,6 +34,7 @@ impl Scope {
             Self::PaymentsWrite => "payments:write",
             Self::PaymentsRead => "payments:read",
             Self::Webhooks => "webhooks",
+            Self::Risk => "risk",
             Self::Ops => "ops",
         }
     }

@@ -5,14 +5,15 @@ mod movement;
 use std::collections::HashMap;
 
 use domain::{
-    B256, DeliveryId, Event, EventId, EventType, Payment, PaymentId, Refused, Timestamp,
-    TransactionId, transition,
+    B256, DeliveryId, Event, EventId, EventType, Payment, PaymentId, PaymentState, Refused,
+    Timestamp, TransactionId, transition,
 };
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use self::movement::{move_payments, rests_on};
 use crate::delivery::announce;
+use crate::risk::{Leaving, give_back};
 use crate::timeline::{NewEvent, record_events};
 use crate::transaction::close_items;
 use crate::{Store, StoreError};
@@ -122,6 +123,7 @@ pub(crate) async fn advance(
         .filter_map(|step| step.leaves.map(|transaction| (transaction, step.next.id)))
         .collect();
     close_items(tx, &left).await?;
+    give_back(tx, &leaving(&steps)).await?;
     let events: Vec<NewEvent<'_>> = steps
         .iter()
         .map(|step| NewEvent {
@@ -144,6 +146,18 @@ pub(crate) async fn advance(
         })
         .collect();
     Ok(Advance { outcomes, deliveries })
+}
+
+/// Which payments leave what they took up of their payers' purses and their tenants' budgets.
+fn leaving(steps: &[&Step]) -> Leaving {
+    let ids = |which: fn(&Payment) -> bool| {
+        steps.iter().filter(|step| which(&step.next)).map(|step| step.next.id.uuid()).collect()
+    };
+    Leaving {
+        closed: ids(|next| next.state.is_terminal() || next.state == PaymentState::Accepted),
+        over: ids(|next| next.state.is_terminal()),
+        paid: ids(|next| matches!(next.state, PaymentState::Settled { .. })),
+    }
 }
 
 /// Plans changes in the order given, each from where the one before it leaves its payment.

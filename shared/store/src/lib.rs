@@ -17,6 +17,7 @@ mod installation;
 mod intake;
 mod payment;
 mod recovery;
+mod risk;
 mod row;
 mod session;
 mod signer;
@@ -50,6 +51,10 @@ pub use feed::{FeedEvent, FeedPosition};
 pub use intake::{Acceptance, Idempotency, Intake};
 pub use payment::{PaymentFilter, SignedPayment};
 pub use recovery::{Begun, Recovery, RecoveryCount, RecoverySpec, RecoveryState, RecoveryStep};
+pub use risk::{
+    Candidate, Decisions, Evaluation, HeldPayment, HoldDecision, HoldOutcome, PolicyVersion,
+    Written,
+};
 pub use signer::{Lane, LaneRequest, Renewal, SignerEvent, SignerEventRow, SignerRow};
 pub use signing_key::SigningKeyRow;
 pub use timeline::TimelineEntry;

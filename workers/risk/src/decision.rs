@@ -1,18 +1,18 @@
 //! Deciding a batch of payments with one look at the chain.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chain::{AuthorizationUse, AuthorizationView, ChainError};
 use domain::{
-    ChainId, ChainView, Event, FailureCode, Payment, PaymentId, PaymentState, Timestamp, Verdict,
-    judge,
+    ChainId, ChainView, Event, FailureCode, Payment, PaymentId, PaymentState, PolicyReason,
+    StateName, Timestamp, Verdict, judge,
 };
 use queue::Herald;
 use runtime::clock::Clock;
 use runtime::{FailPoint, fail_point};
-use store::{Change, Store, StoreError};
+use store::{Candidate, Change, Store, StoreError};
 
 use crate::{RiskNetwork, meters};
 
@@ -73,13 +73,22 @@ impl Decider {
         let authorizations: Vec<_> =
             payments.iter().map(|payment| &payment.authorization).collect();
         let views = network.node.views(&authorizations).await?;
-        let mut changes = Vec::with_capacity(payments.len());
+        let decided = self.decided_holds(&payments).await?;
+        let (mut candidates, mut changes) = (Vec::new(), Vec::new());
         for (payment, view) in payments.into_iter().zip(views) {
-            let AuthorizationView { used, balance, .. } = view;
+            let AuthorizationView { used, balance, as_of } = view;
             let view = ChainView { authorization_used: used, balance, final_block_time };
             let event = match judge(&payment.authorization, &view, now, network.min_remaining_secs)
             {
-                Verdict::Approve => self.allow(&payment, now),
+                Verdict::Approve => match standing(&payment, &decided, now) {
+                    Standing::ToBeDecided => {
+                        let as_of = Timestamp::from_unix_secs(as_of);
+                        candidates.push(Candidate { payment, balance, as_of });
+                        continue;
+                    }
+                    Standing::HoldExpired => Some(Event::Rejected(FailureCode::HoldExpired)),
+                    Standing::Held => None,
+                },
                 Verdict::Reject(code) => Some(Event::Rejected(code)),
                 Verdict::Expire => Some(Event::Expired),
                 Verdict::AwaitExpiry => None,
@@ -95,33 +104,51 @@ impl Decider {
                 changes.push(Change { payment, event, carrier: None });
             }
         }
-        let advance = self.store.advance(changes, now).await?;
+        let validity = self.decision_validity;
+        let decisions = self.store.decide(candidates, changes, validity, now).await?;
         fail_point(FailPoint::AfterDecision);
-        advance.moved().for_each(count);
+        let advance = &decisions.advance;
+        advance.moved().for_each(|payment| count(payment, decisions.reasons.get(&payment.id)));
+        meters::waiting(decisions.waiting);
         self.herald.announce(advance.moved(), &advance.deliveries);
         Ok(())
     }
 
-    /// What follows for a payment that the chain can pay; `None` when it has to wait.
-    fn allow(&self, payment: &Payment, now: Timestamp) -> Option<Event> {
-        match payment.state {
-            PaymentState::Held { until } if until <= now => {
-                Some(Event::Rejected(FailureCode::HoldExpired))
-            }
-            // Only an operator ends a hold before its time.
-            PaymentState::Held { .. } => None,
-            PaymentState::Accepted
-            | PaymentState::Approved { .. }
-            | PaymentState::Submitted(_)
-            | PaymentState::Confirmed { .. }
-            | PaymentState::Settled { .. }
-            | PaymentState::Rejected(_)
-            | PaymentState::Canceled
-            | PaymentState::Expired
-            | PaymentState::Failed(_) => {
-                Some(Event::Approved { until: now.plus(self.decision_validity) })
-            }
+    /// Those of the held payments on which somebody has decided.
+    async fn decided_holds(&self, payments: &[Payment]) -> Result<HashSet<PaymentId>, StoreError> {
+        let held = payments.iter().filter(|payment| payment.state.name() == StateName::Held);
+        let held: Vec<PaymentId> = held.map(|payment| payment.id).collect();
+        if held.is_empty() {
+            return Ok(HashSet::new());
         }
+        Ok(self.store.decided_holds(&held).await?.into_iter().collect())
+    }
+}
+
+/// What there is to do about a payment that the chain can pay.
+enum Standing {
+    /// Its tenant's rules are asked.
+    ToBeDecided,
+    /// Nobody decided in time.
+    HoldExpired,
+    /// Somebody has to decide, and has time.
+    Held,
+}
+
+fn standing(payment: &Payment, decided: &HashSet<PaymentId>, now: Timestamp) -> Standing {
+    match payment.state {
+        PaymentState::Held { .. } if decided.contains(&payment.id) => Standing::ToBeDecided,
+        PaymentState::Held { until } if until <= now => Standing::HoldExpired,
+        PaymentState::Held { .. } => Standing::Held,
+        PaymentState::Accepted
+        | PaymentState::Approved { .. }
+        | PaymentState::Submitted(_)
+        | PaymentState::Confirmed { .. }
+        | PaymentState::Settled { .. }
+        | PaymentState::Rejected(_)
+        | PaymentState::Canceled
+        | PaymentState::Expired
+        | PaymentState::Failed(_) => Standing::ToBeDecided,
     }
 }
 
@@ -171,7 +198,7 @@ fn by_network(payments: Vec<Payment>) -> HashMap<ChainId, Vec<Payment>> {
     networks
 }
 
-fn count(payment: &Payment) {
-    let reason = payment.state.failure().map_or("none", FailureCode::as_str);
-    meters::decision(payment.state.name().as_str(), reason);
+fn count(payment: &Payment, rule: Option<&PolicyReason>) {
+    let failure = payment.state.failure().map_or("none", FailureCode::as_str);
+    meters::decision(payment.state.name().as_str(), rule.map_or(failure, |rule| rule.as_str()));
 }

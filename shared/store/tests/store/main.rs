@@ -7,6 +7,7 @@ mod announcements;
 mod audits;
 mod constraints;
 mod crowd;
+mod deciding;
 mod deliveries;
 mod due;
 mod endpoints;

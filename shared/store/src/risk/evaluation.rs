@@ -1,0 +1,152 @@
+//! Why payments were decided on as they were.
+
+use domain::{AccountId, Amount, Decision, PaymentId, Timestamp};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use sqlx::PgTransaction;
+use uuid::Uuid;
+
+use super::Decided;
+use crate::row::{count, moment, parse};
+use crate::{Store, StoreError};
+
+/// One decision, and what it rested on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Evaluation {
+    /// When.
+    pub at: Timestamp,
+    /// `allow`, `deny` or `review`.
+    pub decision: String,
+    /// Which rules made it so.
+    pub reasons: Vec<String>,
+    /// The version of the policy that was read; none where the tenant has none.
+    pub policy_version: Option<u32>,
+    /// The time of the block that the balance is of.
+    pub as_of: Timestamp,
+    /// What the payer had.
+    pub balance: Amount,
+    /// What the payer's other open payments wanted of it.
+    pub exposure: Amount,
+    /// SHA-256 of everything that was decided on, in hexadecimal digits.
+    pub inputs_sha256: String,
+}
+
+impl Store {
+    /// Every decision on the account's payment, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn evaluations(
+        &self,
+        account: AccountId,
+        payment: PaymentId,
+    ) -> Result<Vec<Evaluation>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select at, decision, reasons, policy_version, as_of, balance::text as "balance!",
+                      exposure::text as "exposure!", encode(inputs_sha256, 'hex') as "inputs!"
+               from risk_evaluations where payment_id = $1 and account_id = $2 order by id"#,
+            payment.uuid(),
+            account.uuid(),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Evaluation {
+                    at: moment(row.at),
+                    decision: row.decision,
+                    reasons: row.reasons,
+                    policy_version: row.policy_version.map(count).transpose()?,
+                    as_of: moment(row.as_of),
+                    balance: parse(&row.balance, "balance")?,
+                    exposure: parse(&row.exposure, "exposure")?,
+                    inputs_sha256: row.inputs,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Writes why these payments were decided on as they were.
+pub(super) async fn record(
+    tx: &mut PgTransaction<'_>,
+    done: &[&Decided<'_>],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if done.is_empty() {
+        return Ok(());
+    }
+    let policy = |decided: &&Decided<'_>| {
+        decided.policy.map(|policy| i32::try_from(policy.version).unwrap_or(i32::MAX))
+    };
+    let reasons: Vec<String> = done.iter().map(|decided| reasons(&decided.decision)).collect();
+    sqlx::query!(
+        "insert into risk_evaluations (
+             id, payment_id, account_id, at, decision, reasons, policy_version, as_of, balance,
+             exposure, inputs_sha256
+         )
+         select id, payment_id, account_id, $4, decision, string_to_array(reasons, ','),
+                policy_version, as_of, balance::numeric, exposure::numeric, inputs
+         from unnest(
+             $1::uuid[], $2::uuid[], $3::uuid[], $5::text[], $6::text[], $7::integer[],
+             $8::timestamptz[], $9::text[], $10::text[], $11::bytea[]
+         ) as new (
+             id, payment_id, account_id, decision, reasons, policy_version, as_of, balance,
+             exposure, inputs
+         )",
+        &done.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
+        &done.iter().map(|decided| decided.candidate.payment.id.uuid()).collect::<Vec<_>>(),
+        &done.iter().map(|decided| decided.candidate.payment.account.uuid()).collect::<Vec<_>>(),
+        now.to_datetime(),
+        &done.iter().map(|decided| name(&decided.decision).to_owned()).collect::<Vec<_>>(),
+        &reasons,
+        &done.iter().map(policy).collect::<Vec<_>>() as _,
+        &done.iter().map(|decided| decided.candidate.as_of.to_datetime()).collect::<Vec<_>>(),
+        &done.iter().map(|decided| decided.candidate.balance.to_string()).collect::<Vec<_>>(),
+        &done.iter().map(|decided| exposure(decided).to_string()).collect::<Vec<_>>(),
+        &done.iter().map(|decided| digest(decided)).collect::<Vec<_>>(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+fn name(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Allow(_) => "allow",
+        Decision::Deny(_) => "deny",
+        // What waits is not moved, and so never recorded.
+        Decision::Review(..) | Decision::Wait => "review",
+    }
+}
+
+fn reasons(decision: &Decision) -> String {
+    match decision {
+        Decision::Deny(reason) | Decision::Review(reason, _) => reason.to_string(),
+        Decision::Allow(_) | Decision::Wait => String::new(),
+    }
+}
+
+fn exposure(decided: &Decided<'_>) -> Amount {
+    decided.exposure.unwrap_or_default()
+}
+
+/// Of the authorization, the policy's version, and what the chain and the ledger said.
+fn digest(decided: &Decided<'_>) -> Vec<u8> {
+    let authorization = &decided.candidate.payment.authorization;
+    let inputs = serde_json::json!({
+        "payment": decided.candidate.payment.id,
+        "version": decided.candidate.payment.version,
+        "network": authorization.chain,
+        "asset": authorization.asset,
+        "payer": authorization.payer,
+        "pay_to": authorization.pay_to,
+        "amount": authorization.amount,
+        "nonce": authorization.nonce,
+        "policy": decided.policy.map(|policy| policy.version),
+        "as_of": decided.candidate.as_of,
+        "balance": decided.candidate.balance,
+        "exposure": exposure(decided),
+    });
+    Sha256::digest(inputs.to_string()).to_vec()
+}

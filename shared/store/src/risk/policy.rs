@@ -1,0 +1,126 @@
+//! Tenants' policies: one row for each version, of which the newest counts.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use domain::{AccountId, ApiKeyId, Policy, Timestamp};
+use sqlx::PgTransaction;
+use uuid::Uuid;
+
+use crate::row::{count, moment, unreadable};
+use crate::{Store, StoreError};
+
+/// What counts where a tenant has no policy.
+pub(super) static NO_RULES: LazyLock<Policy> = LazyLock::new(Policy::default);
+
+/// A policy as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyVersion {
+    /// One more than that of the policy before it.
+    pub version: u32,
+    /// The rules.
+    pub policy: Policy,
+    /// When it was written.
+    pub created_at: Timestamp,
+}
+
+/// What became of the wish for another policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It counts from now on, as this version.
+    Version(u32),
+    /// The newest version is this one, and not the one that the writer had seen.
+    Overtaken(u32),
+}
+
+impl Store {
+    /// The account's policy, if it has one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer, or holds what no policy can be.
+    pub async fn policy(&self, account: AccountId) -> Result<Option<PolicyVersion>, StoreError> {
+        let row = sqlx::query!(
+            "select version, document, created_at from risk_policies
+             where account_id = $1 order by version desc limit 1",
+            account.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(|row| read(row.version, row.document, row.created_at)).transpose()
+    }
+
+    /// Writes the account's next policy. Where `seen` is given, only if that is the newest version
+    /// still (0: there is none).
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing was written.
+    pub async fn write_policy(
+        &self,
+        account: AccountId,
+        policy: &Policy,
+        seen: Option<u32>,
+        by: ApiKeyId,
+        now: Timestamp,
+    ) -> Result<Written, StoreError> {
+        let document = serde_json::to_value(policy).map_err(|_| unreadable("policy"))?;
+        let mut tx = self.pool.begin().await?;
+        // Writers of one account come one after the other.
+        sqlx::query!("select id from accounts where id = $1 for no key update", account.uuid())
+            .fetch_optional(&mut *tx)
+            .await?;
+        let newest = sqlx::query_scalar!(
+            r#"select coalesce(max(version), 0) as "newest!" from risk_policies
+               where account_id = $1"#,
+            account.uuid(),
+        )
+        .fetch_one(&mut *tx)
+        .await?;
+        if seen.is_some_and(|seen| i64::from(seen) != i64::from(newest)) {
+            return Ok(Written::Overtaken(count(newest)?));
+        }
+        let version = newest.saturating_add(1);
+        sqlx::query!(
+            "insert into risk_policies (account_id, version, document, created_at, created_by)
+             values ($1, $2, $3, $4, $5)",
+            account.uuid(),
+            version,
+            document,
+            now.to_datetime(),
+            by.uuid(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(Written::Version(count(version)?))
+    }
+}
+
+/// The newest policy of each of these accounts that has one.
+pub(super) async fn newest(
+    tx: &mut PgTransaction<'_>,
+    accounts: &[Uuid],
+) -> Result<HashMap<Uuid, PolicyVersion>, StoreError> {
+    let rows = sqlx::query!(
+        r#"select a.id as "account!", p.version, p.document, p.created_at
+           from (select distinct unnest($1::uuid[]) as id) a
+           cross join lateral (
+               select version, document, created_at from risk_policies
+               where account_id = a.id order by version desc limit 1
+           ) p"#,
+        accounts,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.into_iter()
+        .map(|row| Ok((row.account, read(row.version, row.document, row.created_at)?)))
+        .collect()
+}
+
+fn read(
+    version: i32,
+    document: serde_json::Value,
+    created_at: time::OffsetDateTime,
+) -> Result<PolicyVersion, StoreError> {
+    let policy = serde_json::from_value(document).map_err(|_| unreadable("policy"))?;
+    Ok(PolicyVersion { version: count(version)?, policy, created_at: moment(created_at) })
+}

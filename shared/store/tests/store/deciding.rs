@@ -1,0 +1,238 @@
+//! Deciding on payments: what payers have, what tenants allow, and what happens at the same instant.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use domain::{
+    Amount, ApiKeyId, Authorization, Event, Payment, Per, Policy, PolicyReason, StateName,
+    TokenLimit,
+};
+use futures::future::join_all;
+use store::{Advanced, Candidate, Decisions, HoldDecision, HoldOutcome, Written};
+use uuid::Uuid;
+
+use crate::ledger::{Ledger, NOW, authorization, change, intake, later, new};
+use crate::settling::inclusion;
+
+const VALIDITY: Duration = Duration::from_secs(300);
+
+impl Ledger {
+    /// Payments of one payer, each of this amount.
+    async fn payments_of(&self, payer: u8, amount: u64, count: usize) -> Vec<Payment> {
+        let mut payments = Vec::new();
+        for _ in 0..count {
+            let authorization = Authorization {
+                payer: domain::Address::repeat_byte(payer),
+                amount: Amount::from(amount),
+                ..authorization()
+            };
+            payments.push(new(self.accept(intake(self.seller, &authorization)).await));
+        }
+        payments
+    }
+
+    async fn key(&self) -> ApiKeyId {
+        let id = Uuid::now_v7();
+        let sql = format!(
+            "insert into api_keys (id, account_id, token_sha256, last_four, scopes, created_at)
+             values ('{id}', '{}', sha256('{id}'), 'abcd', array['risk'], now())",
+            self.seller.uuid()
+        );
+        self.sql(&sql).await.unwrap();
+        ApiKeyId::new(id)
+    }
+
+    async fn allow(&self, policy: &Policy) {
+        let key = self.key().await;
+        let written = self.store().write_policy(self.seller, policy, None, key, NOW).await;
+        assert!(matches!(written.unwrap(), Written::Version(_)));
+    }
+
+    async fn decide(&self, payments: &[Payment], balance: u64) -> Decisions {
+        let candidate = |payment: &Payment| Candidate {
+            payment: payment.clone(),
+            balance: Amount::from(balance),
+            as_of: NOW,
+        };
+        let candidates = payments.iter().map(candidate).collect();
+        self.store().decide(candidates, Vec::new(), VALIDITY, later(1)).await.unwrap()
+    }
+}
+
+fn states(decisions: &Decisions) -> Vec<StateName> {
+    decisions.advance.moved().map(|payment| payment.state.name()).collect()
+}
+
+/// A bound on the amounts of the tests' token.
+fn daily(limit: u64) -> Policy {
+    let authorization = authorization();
+    let limit = TokenLimit {
+        network: authorization.chain,
+        asset: authorization.asset,
+        per: Per::Account,
+        max_per_payment: None,
+        daily: Some(Amount::from(limit)),
+        monthly: None,
+        approve_above: None,
+    };
+    Policy { limits: vec![limit], ..Policy::default() }
+}
+
+#[tokio::test]
+async fn a_payment_that_fits_is_approved_and_why_is_written_down() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments_of(1, 60, 1).await;
+    let decisions = ledger.decide(&payments, 100).await;
+    assert_eq!(states(&decisions), [StateName::Approved]);
+    let evaluations = ledger.store().evaluations(ledger.seller, payments[0].id).await.unwrap();
+    assert_eq!((evaluations.len(), evaluations[0].decision.as_str()), (1, "allow"));
+    assert_eq!(evaluations[0].balance, Amount::from(100));
+    let stranger = ledger.account().await;
+    assert!(ledger.store().evaluations(stranger, payments[0].id).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_other_open_payments_want_is_not_promised_twice() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments_of(1, 60, 2).await;
+    ledger.decide(&payments[..1], 100).await;
+    let decisions = ledger.decide(&payments[1..], 100).await;
+    assert_eq!((states(&decisions).len(), decisions.waiting), (0, 1));
+
+    let first = ledger.reload(payments[0].id).await;
+    let cancel = vec![change(&first, Event::Canceled)];
+    ledger.store().advance(cancel, later(2)).await.unwrap();
+
+    assert_eq!(states(&ledger.decide(&payments[1..], 100).await), [StateName::Approved]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_same_instant_two_processes_do_not_approve_what_does_not_fit_together() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments_of(1, 60, 8).await;
+    let decided = join_all(payments.chunks(1).map(|payment| ledger.decide(payment, 100))).await;
+    assert_eq!(decided.iter().map(|decisions| states(decisions).len()).sum::<usize>(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_hundred_payments_at_once_a_budget_for_ten_approves_ten() {
+    let ledger = Ledger::open().await;
+    ledger.allow(&daily(1_000)).await;
+    let mut payments = Vec::new();
+    for payer in 1..=20 {
+        payments.extend(ledger.payments_of(payer, 100, 10).await);
+    }
+    let store = ledger.handle(10);
+    let decide = |chunk: &[Payment]| {
+        let candidates: Vec<Candidate> = chunk
+            .iter()
+            .map(|payment| Candidate {
+                payment: payment.clone(),
+                balance: Amount::from(1_000_000),
+                as_of: NOW,
+            })
+            .collect();
+        let store = store.clone();
+        async move { store.decide(candidates, Vec::new(), VALIDITY, later(1)).await.unwrap() }
+    };
+    let decided = join_all(payments.chunks(7).map(decide)).await;
+    let all: Vec<StateName> = decided.iter().flat_map(states).collect();
+    let approved = all.iter().filter(|state| **state == StateName::Approved).count();
+    assert_eq!((all.len(), approved), (200, 10));
+    let reasons: Vec<_> = decided.iter().flat_map(|decisions| decisions.reasons.values()).collect();
+    assert_eq!(reasons.len(), 190);
+    assert!(reasons.iter().all(|reason| **reason == PolicyReason::DailyBudgetExceeded));
+}
+
+#[tokio::test]
+async fn what_is_paid_stays_spent_and_what_fails_is_given_back() {
+    let ledger = Ledger::open().await;
+    ledger.allow(&daily(100)).await;
+    let payments = ledger.payments_of(1, 100, 4).await;
+    ledger.decide(&payments[..1], 1_000).await;
+    let first = ledger.reload(payments[0].id).await;
+    ledger.store().advance(vec![change(&first, Event::Canceled)], later(2)).await.unwrap();
+
+    assert_eq!(states(&ledger.decide(&payments[1..2], 1_000).await), [StateName::Approved]);
+    let second = ledger.reload(payments[1].id).await;
+    let paid = ledger.apply(&[second], Event::Included(inclusion())).await;
+    ledger.apply(&paid, Event::Finalized).await;
+    let third = ledger.decide(&payments[2..3], 1_000).await;
+
+    assert_eq!(states(&third), [StateName::Rejected]);
+    let sums = ledger.rows("select reserved::text, spent::text from budgets").await;
+    let text = |at: usize| sqlx::Row::get::<String, _>(&sums[0], at);
+    assert_eq!((text(0), text(1)), ("0".to_owned(), "100".to_owned()));
+    assert_eq!(ledger.count("budget_reservations", "true").await, 0);
+    assert_eq!(ledger.count("open_approvals", "true").await, 0);
+}
+
+#[tokio::test]
+async fn a_payment_that_is_decided_on_again_takes_its_budget_up_once() {
+    let ledger = Ledger::open().await;
+    ledger.allow(&daily(100)).await;
+    let payments = ledger.payments_of(1, 100, 1).await;
+    ledger.decide(&payments, 1_000).await;
+    let approved = ledger.reload(payments[0].id).await;
+    let again = ledger.apply(&[approved], Event::ApprovalExpired).await;
+    assert_eq!(ledger.count("open_approvals", "true").await, 0);
+    assert_eq!(states(&ledger.decide(&again, 1_000).await), [StateName::Approved]);
+    assert_eq!(ledger.count("budgets", "reserved = 100 and spent = 0").await, 1);
+}
+
+#[tokio::test]
+async fn a_payment_that_moved_meanwhile_is_not_decided_on() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments_of(1, 60, 1).await;
+    ledger.store().advance(vec![change(&payments[0], Event::Canceled)], later(1)).await.unwrap();
+    let decisions = ledger.decide(&payments, 100).await;
+    assert!(decisions.advance.outcomes.iter().all(|one| !matches!(one, Advanced::Moved(_))));
+    assert_eq!(ledger.count("risk_evaluations", "true").await, 0);
+    assert_eq!(ledger.count("open_approvals", "true").await, 0);
+}
+
+#[tokio::test]
+async fn what_somebody_has_to_decide_on_waits_for_them_and_the_first_decision_counts() {
+    let ledger = Ledger::open().await;
+    let mut policy = daily(1_000);
+    policy.limits[0].approve_above = Some(Amount::from(50));
+    ledger.allow(&policy).await;
+    let payments = ledger.payments_of(1, 60, 2).await;
+    let decisions = ledger.decide(&payments, 1_000).await;
+    assert_eq!(states(&decisions), [StateName::Held, StateName::Held]);
+    assert_eq!(ledger.store().list_holds(None, 10).await.unwrap().len(), 2);
+
+    let by = ledger.key().await;
+    let decide = async |at: usize, approved: bool| {
+        let reason = "they are known".to_owned();
+        let decision = HoldDecision { payment: payments[at].id, approved, reason, by };
+        ledger.store().decide_hold(&decision, later(2)).await.unwrap()
+    };
+    assert_eq!(decide(0, true).await, HoldOutcome::Recorded);
+    assert_eq!(decide(0, false).await, HoldOutcome::Decided(true));
+    assert_eq!(decide(1, false).await, HoldOutcome::Recorded);
+
+    let held = [ledger.reload(payments[0].id).await, ledger.reload(payments[1].id).await];
+    let decided = ledger.decide(&held, 1_000).await;
+    let by_id: HashMap<_, _> =
+        decided.advance.moved().map(|payment| (payment.id, payment.state.name())).collect();
+    assert_eq!(by_id[&payments[0].id], StateName::Approved);
+    assert_eq!(by_id[&payments[1].id], StateName::Rejected);
+    assert_eq!(decide(0, true).await, HoldOutcome::NotHeld);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_written_at_the_same_instant_are_versions_of_which_one_counts() {
+    let ledger = Ledger::open().await;
+    let key = ledger.key().await;
+    let store = ledger.store();
+    let write = |limit| async move {
+        store.write_policy(ledger.seller, &daily(limit), Some(0), key, NOW).await.unwrap()
+    };
+    let written = join_all([write(1), write(2), write(3)]).await;
+    let first = written.iter().filter(|written| **written == Written::Version(1)).count();
+    let late = written.iter().filter(|written| **written == Written::Overtaken(1)).count();
+    assert_eq!((first, late), (1, 2));
+    assert_eq!(store.policy(ledger.seller).await.unwrap().unwrap().version, 1);
+    assert_eq!(store.policy(ledger.account().await).await.unwrap(), None);
+}
