@@ -13,7 +13,8 @@ use crate::failure::{Failure, print};
 use crate::serve::open_store;
 
 /// What a key may do when nothing is said: everything a seller needs, nothing an operator does.
-const SELLER: [Scope; 3] = [Scope::PaymentsWrite, Scope::PaymentsRead, Scope::Webhooks];
+const SELLER: [Scope; 4] =
+    [Scope::PaymentsWrite, Scope::PaymentsRead, Scope::Webhooks, Scope::Risk];
 
 pub(crate) async fn run(config: &Config, command: KeyCommand) -> Result<ExitCode, Failure> {
     let store = open_store(config)?;

@@ -8,7 +8,7 @@ use domain::{AccountId, EventId, PaymentId, Scope, Timestamp};
 use runtime::problem::document::{Bodied, Crowded, Keyed, Refused};
 use runtime::{Problem, ProblemCode, RequestId, TraceContext, json};
 use store::{Acceptance, Idempotency, Intake};
-use x402::{Proven, check};
+use x402::{Proven, check, resource_host};
 
 use crate::answer::{Answer, Body, Told};
 use crate::refusal::{NotPayable, NotTaken};
@@ -86,7 +86,8 @@ async fn submit(app: &App, request: Request) -> Result<Answer, Problem> {
     let (settings, now) = (app.settings(), app.now());
     let proven = check(&settle, &settings.assets, &settings.limits, now.unix_secs())
         .map_err(refusal::not_payable)?;
-    let intake = call.intake(proven, extras, now);
+    let intake =
+        Intake { resource_host: resource_host(&settle), ..call.intake(proven, extras, now) };
     let acceptance = app
         .register()
         .accept(intake)
@@ -142,6 +143,7 @@ impl Call {
             finality: extras.finality,
             reference: extras.reference,
             metadata: extras.metadata,
+            resource_host: None,
             request_id: self.request_id.clone(),
             idempotency,
             accepted_at: now,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use access::{ApiKeys, Caller, PollTokens};
 use axum::http::HeaderMap;
 use domain::{Scope, Timestamp};
-use queue::{Herald, Queue};
+use queue::{Bell, Herald, Queue};
 use runtime::Clock;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +34,7 @@ struct Shared {
     watchtower: Watchtower,
     waiters: Waiters,
     herald: Herald,
+    bell: Bell,
     clock: Clock,
     stopping: CancellationToken,
 }
@@ -63,6 +64,7 @@ impl App {
             watchtower,
             waiters,
             herald: Herald::new(queue),
+            bell: queue.bell(),
             clock,
             stopping,
         };
@@ -113,6 +115,10 @@ impl App {
 
     pub(crate) fn herald(&self) -> &Herald {
         &self.shared.herald
+    }
+
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.shared.bell
     }
 
     /// Whether whoever waits is to be answered now.

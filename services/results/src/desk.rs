@@ -8,7 +8,7 @@ use std::sync::Arc;
 use domain::{AccountId, B256, Payment, PaymentId, TransactionId};
 use runtime::Coalescer;
 use runtime::coalesce::Limits;
-use store::{DeliveryCounts, Store, StoreError, TimelineEntry};
+use store::{DeliveryCounts, Evaluation, Store, StoreError, TimelineEntry};
 
 use crate::archive::Archive;
 use crate::payment_answer::carrier;
@@ -34,6 +34,8 @@ pub(crate) struct Details {
     pub(crate) webhooks: DeliveryCounts,
     /// The newest hash of the transaction that carries it.
     pub(crate) carrier: Option<B256>,
+    /// The newest decision on it.
+    pub(crate) risk: Option<Evaluation>,
 }
 
 /// Whose details are asked for, and which.
@@ -133,8 +135,9 @@ async fn read_details(store: &Store, asked: &[Asked]) -> Vec<Result<Details, Arc
         store.timelines(&told),
         store.delivery_counts(&all),
         store.newest_hashes(&carriers),
+        store.newest_evaluations(&all),
     );
-    let (timelines, counts, hashes) = match read {
+    let (timelines, counts, hashes, risks) = match read {
         Ok(read) => read,
         Err(error) => return failed(asked.len(), error),
     };
@@ -142,6 +145,7 @@ async fn read_details(store: &Store, asked: &[Asked]) -> Vec<Result<Details, Arc
         timeline: timelines.get(&asked.payment).cloned().unwrap_or_default(),
         webhooks: counts.get(&asked.payment).copied().unwrap_or_default(),
         carrier: asked.carrier.and_then(|transaction| hashes.get(&transaction).copied()),
+        risk: risks.get(&asked.payment).cloned(),
     };
     asked.iter().map(|asked| Ok(details(asked))).collect()
 }

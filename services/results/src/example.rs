@@ -5,7 +5,7 @@
 use domain::{
     AccountId, Address, Amount, Authorization, B256, ChainId, DeliveryId, EndpointId, EventId,
     EventType, Finality, Inclusion, JobId, Payment, PaymentId, PaymentResource, PaymentState,
-    Standing, Timestamp, WebhookBody, WebhookEvent,
+    Policy, Standing, Timestamp, WebhookBody, WebhookEvent,
 };
 use receipt::{KeyDocument, SigningKey, Statement, endpoint_key, public_key_text};
 use serde_json::{Value, json};
@@ -69,6 +69,12 @@ pub(crate) fn payment() -> Value {
         },
     ]);
     body["webhooks"] = json!({"pending": 0, "delivered": 1, "failed": 0});
+    body["risk"] = json!({
+        "decision": "allow",
+        "reasons": [],
+        "decided_at": Timestamp::from_unix_ms(ACCEPTED_MS + 40),
+        "policy_version": 3,
+    });
     body
 }
 
@@ -86,6 +92,7 @@ pub(crate) fn canceled() -> Value {
         },
     ]);
     body["webhooks"] = json!({"pending": 1, "delivered": 0, "failed": 0});
+    body["risk"] = Value::Null;
     body
 }
 
@@ -329,4 +336,96 @@ pub(crate) fn keys() -> Value {
 /// The types of events, of which it shows one.
 pub(crate) fn event_types() -> Value {
     json!({"data": [crate::event_types::described(EventType::Settled)]})
+}
+
+/// Rules of a tenant.
+pub(crate) fn policy_rules() -> Value {
+    json!({
+        "hosts": {"allow": ["*.shop.example"], "deny": []},
+        "limits": [{
+            "network": "eip155:84532",
+            "asset": Address::repeat_byte(0x03),
+            "per": "payer",
+            "max_per_payment": "1000000",
+            "daily": "10000000",
+            "monthly": "100000000",
+            "approve_above": "500000",
+        }],
+        "velocity": [{"payments": 10, "window_seconds": 60}],
+        "hold_seconds": 3600,
+    })
+}
+
+/// The policy that counts.
+pub(crate) fn policy() -> Value {
+    let rules: Policy = serde_json::from_value(policy_rules()).expect("the rules are a policy");
+    json!({
+        "object": "risk_policy",
+        "version": 3,
+        "policy": rules,
+        "created_at": Timestamp::from_unix_ms(ACCEPTED_MS),
+    })
+}
+
+/// Rules to be tried.
+pub(crate) fn policy_trial() -> Value {
+    json!({"policy": policy_rules(), "payments": 200})
+}
+
+/// What they would have done.
+pub(crate) fn policy_tried() -> Value {
+    json!({
+        "object": "risk_policy_dry_run",
+        "payments": 200,
+        "allow": 199,
+        "reasons": {"PER_REQUEST_LIMIT_EXCEEDED": 1},
+        "data": [{
+            "payment_id": PaymentId::new(uuid(1)),
+            "decision": "deny",
+            "reason": "PER_REQUEST_LIMIT_EXCEEDED",
+        }],
+    })
+}
+
+/// Why a payment was decided on as it was.
+pub(crate) fn payment_risk() -> Value {
+    json!({
+        "payment_id": PaymentId::new(uuid(1)),
+        "data": [{
+            "at": Timestamp::from_unix_ms(ACCEPTED_MS + 40),
+            "decision": "allow",
+            "reasons": [],
+            "policy_version": 3,
+            "as_of": Timestamp::from_unix_ms(1_772_366_400_000),
+            "balance": "25000000",
+            "exposure": "10000",
+            "inputs_sha256": "6b".repeat(32),
+        }],
+    })
+}
+
+/// Payments that wait for somebody.
+pub(crate) fn holds() -> Value {
+    let payment = settled();
+    let authorization = &payment.authorization;
+    json!({
+        "data": [{
+            "payment_id": payment.id,
+            "account": payment.account,
+            "network": authorization.chain,
+            "asset": authorization.asset,
+            "amount": authorization.amount,
+            "payer": authorization.payer,
+            "pay_to": authorization.pay_to,
+            "held_until": Timestamp::from_unix_ms(ACCEPTED_MS + 3_600_000),
+            "created_at": payment.created_at,
+            "decided": null,
+        }],
+        "has_more": false,
+    })
+}
+
+/// What somebody has decided.
+pub(crate) fn hold_decision() -> Value {
+    json!({"payment_id": PaymentId::new(uuid(1)), "decided": "approve"})
 }

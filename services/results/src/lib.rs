@@ -12,14 +12,17 @@ mod event_types;
 mod events;
 mod example;
 mod feed;
+mod holds;
 mod jobs;
 mod key_document;
 mod list_payments;
 mod page;
 mod payment_answer;
+mod payment_risk;
 mod prefer;
 mod query;
 mod refusal;
+mod risk_policy;
 mod settings;
 mod show_payment;
 mod show_receipt;
@@ -110,6 +113,12 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(webhook_endpoints::secret::rotate_secret))
         .routes(routes!(webhook_deliveries::list_deliveries))
         .routes(routes!(webhook_deliveries::list_attempts))
+        .routes(routes!(payment_risk::show_risk))
+        .routes(routes!(risk_policy::show_policy, risk_policy::write_policy))
+        .routes(routes!(risk_policy::dry_run::dry_run))
+        .routes(routes!(holds::list_holds))
+        .routes(routes!(holds::approve_hold))
+        .routes(routes!(holds::deny_hold))
         .routes(routes!(webhook_deliveries::redeliver))
         .routes(routes!(key_document::show_keys))
 }

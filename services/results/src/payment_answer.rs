@@ -6,9 +6,9 @@ use axum::Json;
 use axum::http::header::{CACHE_CONTROL, ETAG, RETRY_AFTER, VARY};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use domain::{Payment, PaymentResource, PaymentState, StateName, TransactionId};
+use domain::{Payment, PaymentResource, PaymentState, StateName, Timestamp, TransactionId};
 use serde::Serialize;
-use store::{DeliveryCounts, TimelineEntry};
+use store::{DeliveryCounts, Evaluation, TimelineEntry};
 use utoipa::ToSchema;
 
 use crate::desk::{Desk, Details};
@@ -52,10 +52,35 @@ pub(crate) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     webhooks: Option<DeliveryCounts>,
+    /// The newest decision on it; null before the first, and not there for who has but a poll token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Risk<'_>>, required = false)]
+    risk: Option<Option<Risk<'a>>>,
     /// When to ask again, in milliseconds; not there when the payment is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next_poll_ms: Option<u64>,
+}
+
+/// How risk has decided.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RiskDecision)]
+pub(crate) struct Risk<'a> {
+    /// `allow`, `deny` or `review`.
+    decision: &'a str,
+    /// Which rules made it so.
+    reasons: &'a [String],
+    decided_at: Timestamp,
+    /// The version of the policy that was read; null where the tenant has none.
+    #[schema(required = true)]
+    policy_version: Option<u32>,
+}
+
+impl<'a> Risk<'a> {
+    fn of(evaluation: &'a Evaluation) -> Self {
+        let Evaluation { decision, reasons, at, policy_version, .. } = evaluation;
+        Self { decision, reasons, decided_at: *at, policy_version: *policy_version }
+    }
 }
 
 impl PaymentAnswer {
@@ -71,6 +96,7 @@ impl PaymentAnswer {
             payment: shown(PaymentResource::new(&self.payment, self.details.carrier), viewer),
             timeline: &self.details.timeline,
             webhooks: viewer.sees_notes().then_some(self.details.webhooks),
+            risk: viewer.sees_notes().then(|| self.details.risk.as_ref().map(Risk::of)),
             next_poll_ms: next_poll(&self.payment, settings).map(millis),
         };
         let mut response = Json(body).into_response();

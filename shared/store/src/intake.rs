@@ -41,6 +41,8 @@ pub struct Intake {
     pub reference: Option<String>,
     /// The seller's own notes: a JSON object.
     pub metadata: Option<serde_json::Value>,
+    /// The host of what is paid for, if the payment names it: at most 253 characters.
+    pub resource_host: Option<String>,
     /// The request that submitted it.
     pub request_id: String,
     /// The request's `Idempotency-Key`, if it had one.

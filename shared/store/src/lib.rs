@@ -52,8 +52,8 @@ pub use intake::{Acceptance, Idempotency, Intake};
 pub use payment::{PaymentFilter, SignedPayment};
 pub use recovery::{Begun, Recovery, RecoveryCount, RecoverySpec, RecoveryState, RecoveryStep};
 pub use risk::{
-    Candidate, Decisions, Evaluation, HeldPayment, HoldDecision, HoldOutcome, PolicyVersion,
-    Written,
+    Candidate, Decisions, Evaluation, HeldPayment, HoldDecision, HoldOutcome, NewPolicy,
+    PolicyVersion, Written,
 };
 pub use signer::{Lane, LaneRequest, Renewal, SignerEvent, SignerEventRow, SignerRow};
 pub use signing_key::SigningKeyRow;

@@ -23,7 +23,7 @@ use uuid::Uuid;
 pub(crate) use self::budget::{Leaving, give_back};
 pub use self::evaluation::Evaluation;
 pub use self::hold::{HeldPayment, HoldDecision, HoldOutcome};
-pub use self::policy::{PolicyVersion, Written};
+pub use self::policy::{NewPolicy, PolicyVersion, Written};
 use crate::advance::{Advance, Change, advance};
 use crate::payment::uuids;
 use crate::{Store, StoreError};

@@ -22,8 +22,8 @@ pub struct Seller {
 impl Seller {
     /// Opens an account whose key is good for everything a seller does.
     pub async fn create(store: &Store) -> Self {
-        Self::with_scopes(store, &[Scope::PaymentsWrite, Scope::PaymentsRead, Scope::Webhooks])
-            .await
+        let all = [Scope::PaymentsWrite, Scope::PaymentsRead, Scope::Webhooks, Scope::Risk];
+        Self::with_scopes(store, &all).await
     }
 
     /// Opens an account whose key is good for these scopes alone.
@@ -68,6 +68,7 @@ impl Seller {
             finality: Finality::Confirmed,
             reference: None,
             metadata: None,
+            resource_host: None,
             request_id: "req_test".to_owned(),
             idempotency: None,
             accepted_at: now(),

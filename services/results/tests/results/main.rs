@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
+mod allowing;
 mod api;
 mod bad_input;
 mod canceling;

@@ -35,7 +35,7 @@ async fn who_has_the_token_sees_the_payment_without_the_sellers_notes() {
     for hidden in ["reference", "metadata"] {
         parts.insert(hidden.to_owned(), Value::Null);
     }
-    for absent in ["request_id", "webhooks"] {
+    for absent in ["request_id", "webhooks", "risk"] {
         parts.remove(absent);
     }
     assert_eq!(seen.body, expected);

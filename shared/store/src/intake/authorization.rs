@@ -28,20 +28,21 @@ pub(super) async fn write_payments(
         r#"insert into payments (
              id, account_id, chain_id, asset, payer, nonce, pay_to, amount, valid_after,
              valid_before, signature, x402_version, finality, reference, metadata, request_id,
-             created_at, updated_at, due_at, version, state
+             created_at, updated_at, due_at, version, state, resource_host
            )
            select id, account_id, chain_id, asset, payer, nonce, pay_to, amount::numeric,
                   valid_after, valid_before, signature, x402_version, finality, reference,
-                  metadata::json, request_id, accepted_at, accepted_at, due_at, 1, 'accepted'
+                  metadata::json, request_id, accepted_at, accepted_at, due_at, 1, 'accepted',
+                  resource_host
            from unnest(
              $1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[],
              $7::bytea[], $8::text[], $9::bigint[], $10::bigint[], $11::bytea[], $12::smallint[],
              $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[],
-             $18::timestamptz[]
+             $18::timestamptz[], $19::text[]
            ) with ordinality as new (
              id, account_id, chain_id, asset, payer, nonce, pay_to, amount, valid_after,
              valid_before, signature, x402_version, finality, reference, metadata, request_id,
-             accepted_at, due_at, place
+             accepted_at, due_at, resource_host, place
            )
            order by chain_id, asset, payer, nonce, place
            on conflict on constraint payments_one_authorization do nothing
@@ -64,6 +65,7 @@ pub(super) async fn write_payments(
         &column(open, |i| i.request_id.clone()),
         &column(open, |i| i.accepted_at.to_datetime()),
         &column(open, due) as _,
+        &column(open, |i| i.resource_host.clone()) as _,
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -1,17 +1,22 @@
 //! Why payments were decided on as they were.
 
+use std::collections::HashMap;
+
 use domain::{AccountId, Amount, Decision, PaymentId, Timestamp};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::PgTransaction;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Decided;
+use crate::payment::uuids;
 use crate::row::{count, moment, parse};
 use crate::{Store, StoreError};
 
 /// One decision, and what it rested on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = RiskEvaluation)]
 pub struct Evaluation {
     /// When.
     pub at: Timestamp,
@@ -20,6 +25,7 @@ pub struct Evaluation {
     /// Which rules made it so.
     pub reasons: Vec<String>,
     /// The version of the policy that was read; none where the tenant has none.
+    #[schema(required = true)]
     pub policy_version: Option<u32>,
     /// The time of the block that the balance is of.
     pub as_of: Timestamp,
@@ -32,6 +38,61 @@ pub struct Evaluation {
 }
 
 impl Store {
+    /// The newest decision on each of these payments that has one.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn newest_evaluations(
+        &self,
+        payments: &[PaymentId],
+    ) -> Result<HashMap<PaymentId, Evaluation>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select p.id as "payment!", at, decision, reasons, policy_version, as_of,
+                      balance::text as "balance!", exposure::text as "exposure!",
+                      encode(inputs_sha256, 'hex') as "inputs!"
+               from unnest($1::uuid[]) as p (id)
+               cross join lateral (
+                   select * from risk_evaluations where payment_id = p.id order by id desc limit 1
+               ) e"#,
+            &uuids(payments),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                let evaluation = Evaluation {
+                    at: moment(row.at),
+                    decision: row.decision,
+                    reasons: row.reasons,
+                    policy_version: row.policy_version.map(count).transpose()?,
+                    as_of: moment(row.as_of),
+                    balance: parse(&row.balance, "balance")?,
+                    exposure: parse(&row.exposure, "exposure")?,
+                    inputs_sha256: row.inputs,
+                };
+                Ok((PaymentId::new(row.payment), evaluation))
+            })
+            .collect()
+    }
+
+    /// The hosts of what is paid for with these payments, where they name them.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn resource_hosts(
+        &self,
+        payments: &[PaymentId],
+    ) -> Result<HashMap<PaymentId, String>, StoreError> {
+        let rows = sqlx::query!(
+            r#"select id, resource_host as "host!" from payments
+               where id = any($1) and resource_host is not null"#,
+            &uuids(payments),
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(|row| (PaymentId::new(row.id), row.host)).collect())
+    }
+
     /// Every decision on the account's payment, oldest first.
     ///
     /// # Errors

@@ -24,6 +24,19 @@ pub struct PolicyVersion {
     pub created_at: Timestamp,
 }
 
+/// A policy to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct NewPolicy<'a> {
+    /// Whose.
+    pub account: AccountId,
+    /// The rules; they make sense.
+    pub policy: &'a Policy,
+    /// Only if this is the newest version still (0: there is none), where it is given.
+    pub seen: Option<u32>,
+    /// The key that writes it.
+    pub by: ApiKeyId,
+}
+
 /// What became of the wish for another policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -49,19 +62,16 @@ impl Store {
         row.map(|row| read(row.version, row.document, row.created_at)).transpose()
     }
 
-    /// Writes the account's next policy. Where `seen` is given, only if that is the newest version
-    /// still (0: there is none).
+    /// Writes the account's next policy, which counts from now on.
     ///
     /// # Errors
     /// [`StoreError`] when nothing was written.
     pub async fn write_policy(
         &self,
-        account: AccountId,
-        policy: &Policy,
-        seen: Option<u32>,
-        by: ApiKeyId,
+        new: NewPolicy<'_>,
         now: Timestamp,
     ) -> Result<Written, StoreError> {
+        let NewPolicy { account, policy, seen, by } = new;
         let document = serde_json::to_value(policy).map_err(|_| unreadable("policy"))?;
         let mut tx = self.pool.begin().await?;
         // Writers of one account come one after the other.

@@ -8,7 +8,7 @@ use domain::{
     TokenLimit,
 };
 use futures::future::join_all;
-use store::{Advanced, Candidate, Decisions, HoldDecision, HoldOutcome, Written};
+use store::{Advanced, Candidate, Decisions, HoldDecision, HoldOutcome, NewPolicy, Written};
 use uuid::Uuid;
 
 use crate::ledger::{Ledger, NOW, authorization, change, intake, later, new};
@@ -44,7 +44,8 @@ impl Ledger {
 
     async fn allow(&self, policy: &Policy) {
         let key = self.key().await;
-        let written = self.store().write_policy(self.seller, policy, None, key, NOW).await;
+        let new = NewPolicy { account: self.seller, policy, seen: None, by: key };
+        let written = self.store().write_policy(new, NOW).await;
         assert!(matches!(written.unwrap(), Written::Version(_)));
     }
 
@@ -226,8 +227,11 @@ async fn policies_written_at_the_same_instant_are_versions_of_which_one_counts()
     let ledger = Ledger::open().await;
     let key = ledger.key().await;
     let store = ledger.store();
+    let seller = ledger.seller;
     let write = |limit| async move {
-        store.write_policy(ledger.seller, &daily(limit), Some(0), key, NOW).await.unwrap()
+        let policy = daily(limit);
+        let new = NewPolicy { account: seller, policy: &policy, seen: Some(0), by: key };
+        store.write_policy(new, NOW).await.unwrap()
     };
     let written = join_all([write(1), write(2), write(3)]).await;
     let first = written.iter().filter(|written| **written == Written::Version(1)).count();

@@ -66,6 +66,7 @@ pub(crate) fn intake(account: AccountId, authorization: &Authorization) -> Intak
         finality: Finality::Confirmed,
         reference: None,
         metadata: None,
+        resource_host: None,
         request_id: "req_test".to_owned(),
         idempotency: None,
         accepted_at: NOW,
