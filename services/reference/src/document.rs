@@ -81,8 +81,8 @@ fn components() -> utoipa::openapi::Components {
             "api_key",
             bearer(
                 "qtk_…",
-                "A seller's API key. Its scopes are `payments:write`, `payments:read` and \
-                 `webhooks`; each operation says which it needs.",
+                "A seller's API key. Its scopes are `payments:write`, `payments:read`, \
+                 `webhooks`, `risk` and `ops`; each operation says which it needs.",
             ),
         )
         .security_scheme(
