@@ -11,14 +11,18 @@ create table risk_policies (
     primary key (account_id, version)
 );
 
--- Payments that were approved and are not over: what other payments of the same payer have to leave. Few at a time.
+-- Payments that were approved: what other payments of the same payer have to leave. Few at a time.
 create table open_approvals (
     payment_id uuid primary key references payments (id),
     chain_id bigint not null,
     asset bytea not null check (octet_length(asset) = 20),
     payer bytea not null check (octet_length(payer) = 20),
-    amount numeric(78, 0) not null check (amount >= 0)
+    amount numeric(78, 0) not null check (amount >= 0),
+    -- Since when a block holds it. A balance of before then does not show it; later it is swept.
+    left_at timestamptz
 );
+
+create index open_approvals_left on open_approvals (left_at) where left_at is not null;
 
 create index open_approvals_by_purse on open_approvals (chain_id, asset, payer);
 

@@ -54,6 +54,13 @@ impl Timestamp {
         Self(self.0.saturating_add(ms))
     }
 
+    /// This much earlier.
+    #[must_use]
+    pub fn minus(self, duration: std::time::Duration) -> Self {
+        let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(ms))
+    }
+
     /// How long after `earlier` this is; nothing where it is not.
     pub fn since(self, earlier: Self) -> std::time::Duration {
         let ms = self.0.saturating_sub(earlier.0);

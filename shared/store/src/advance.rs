@@ -5,8 +5,8 @@ mod movement;
 use std::collections::HashMap;
 
 use domain::{
-    B256, DeliveryId, Event, EventId, EventType, Payment, PaymentId, PaymentState, Refused,
-    Timestamp, TransactionId, transition,
+    B256, DeliveryId, Event, EventId, EventType, Payment, PaymentId, Refused, StateName, Timestamp,
+    TransactionId, transition,
 };
 use sqlx::PgTransaction;
 use uuid::Uuid;
@@ -123,7 +123,7 @@ pub(crate) async fn advance(
         .filter_map(|step| step.leaves.map(|transaction| (transaction, step.next.id)))
         .collect();
     close_items(tx, &left).await?;
-    give_back(tx, &leaving(&steps)).await?;
+    give_back(tx, &leaving(&steps), now).await?;
     let events: Vec<NewEvent<'_>> = steps
         .iter()
         .map(|step| NewEvent {
@@ -154,9 +154,19 @@ fn leaving(steps: &[&Step]) -> Leaving {
         steps.iter().filter(|step| which(&step.next)).map(|step| step.next.id.uuid()).collect()
     };
     Leaving {
-        closed: ids(|next| next.state.is_terminal() || next.state == PaymentState::Accepted),
+        closed: ids(|next| match next.state.name() {
+            StateName::Settled => false,
+            StateName::Accepted => true,
+            other => other.is_terminal(),
+        }),
         over: ids(|next| next.state.is_terminal()),
-        paid: ids(|next| matches!(next.state, PaymentState::Settled { .. })),
+        paid: ids(|next| next.state.name() == StateName::Settled),
+        in_block: ids(|next| next.state.inclusion().is_some()),
+        out_of_block: steps
+            .iter()
+            .filter(|step| step.kind == EventType::Reorged)
+            .map(|step| step.next.id.uuid())
+            .collect(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! of reconcilers may run at once. Beside that, and apart from it, ledger and chain are compared:
 //! see [`audit`].
 
+mod approvals;
 pub mod audit;
 mod keys;
 mod measure;
@@ -64,6 +65,7 @@ pub async fn run(
         wake::run(reconciler.clone(), interval, batch, &shutdown),
         measure::run(reconciler.clone(), &chains, &shutdown),
         recover::run(reconciler.clone(), &shutdown),
+        approvals::run(reconciler.clone(), &shutdown),
         keys::run(reconciler, &shutdown),
     );
 }

@@ -258,3 +258,46 @@ async fn a_payment_that_rings_many_times_is_decided_once() {
 
     assert_eq!(world.load(payment.id).await.version, 2);
 }
+
+#[tokio::test]
+async fn two_payments_that_do_not_fit_together_are_not_both_approved() {
+    let world = World::start().await;
+    let buyer = world.rich_buyer().await;
+    let mut payments = Vec::new();
+    for _ in 0..2 {
+        payments.push(world.accepted(&buyer.authorize().amount(6_000u64).sign()).await.id);
+    }
+    let _processes = [world.judge(), world.judge()];
+    world.ring(&payments).await;
+    world.quiet().await;
+    let mut states = Vec::new();
+    for payment in &payments {
+        states.push(world.load(*payment).await.state.name());
+    }
+    states.sort_by_key(|state| *state != StateName::Approved);
+    assert_eq!(states, [StateName::Approved, StateName::Accepted]);
+}
+
+#[tokio::test]
+async fn a_payment_above_the_bound_waits_for_somebody_and_goes_on_when_they_approve() {
+    let world = World::start().await;
+    let (store, account) = (&world.database.store, world.seller.account);
+    let policy = serde_json::json!({"limits": [{
+        "network": Anvil::CHAIN, "asset": Anvil::TOKEN, "per": "account", "approve_above": "5000",
+    }]});
+    let policy: domain::Policy = serde_json::from_value(policy).unwrap();
+    let by = world.seller.another_key(store, &[domain::Scope::Ops]).await.key_id;
+    let now = domain::Timestamp::from_unix_ms(world.clock.now_unix_ms());
+    let new = store::NewPolicy { account, policy: &policy, seen: None, by };
+    store.write_policy(new, now).await.unwrap();
+    let signed = world.rich_buyer().await.authorize().amount(6_000u64).sign();
+    let payment = world.accepted(&signed).await.id;
+    let _risk = world.judge();
+    world.wait_for(StateName::Held, payment).await;
+
+    let reason = "they are known".to_owned();
+    let decision = store::HoldDecision { payment, approved: true, reason, by };
+    store.decide_hold(&decision, now).await.unwrap();
+
+    world.wait_for(StateName::Approved, payment).await;
+}

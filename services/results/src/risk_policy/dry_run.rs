@@ -95,7 +95,7 @@ pub(crate) async fn dry_run(State(app): State<App>, request: Request) -> Result<
             .field(FieldError::new("/payments", "out_of_range", "must be from 1 to 1000"))
             .into());
     }
-    sensible(&wanted.policy).map_err(below_policy)?;
+    sensible(&wanted.policy).map_err(|problem| below_policy(&problem))?;
     let filter = PaymentFilter::default();
     let mut payments = app.store().list_payments(caller.account, &filter, count.into()).await?;
     payments.reverse();
@@ -106,7 +106,7 @@ pub(crate) async fn dry_run(State(app): State<App>, request: Request) -> Result<
 }
 
 /// The rules are a part of the body here.
-fn below_policy(problem: Problem) -> Problem {
+fn below_policy(problem: &Problem) -> Problem {
     let fields: Vec<FieldError> = problem.errors().to_vec();
     fields.into_iter().fold(Problem::new(problem.code()), |problem, mut field| {
         field.pointer.insert_str(0, "/policy");

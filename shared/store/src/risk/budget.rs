@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use domain::{Address, Amount, BudgetKey, Decision};
+use domain::{Address, Amount, BudgetKey, Decision, Timestamp};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
@@ -160,20 +160,38 @@ pub(super) async fn take_up(
 
 /// Payments that leave what they took up, in the transaction that moves them.
 pub(crate) struct Leaving {
-    /// Those that are not open any more: over, or decided on anew.
+    /// Those that are not open any more without having been paid: over, or decided on anew.
     pub(crate) closed: Vec<Uuid>,
     /// Those of them that are over.
     pub(crate) over: Vec<Uuid>,
     /// Those of these that were paid.
     pub(crate) paid: Vec<Uuid>,
+    /// Those that a block holds now.
+    pub(crate) in_block: Vec<Uuid>,
+    /// Those that no block holds any more.
+    pub(crate) out_of_block: Vec<Uuid>,
 }
 
 /// Gives back what payments took up that are over; what was paid counts as spent.
 pub(crate) async fn give_back(
     tx: &mut PgTransaction<'_>,
     leaving: &Leaving,
+    now: Timestamp,
 ) -> Result<(), StoreError> {
-    if leaving.closed.is_empty() {
+    let moved: Vec<Uuid> = [&leaving.in_block[..], &leaving.out_of_block].concat();
+    if !moved.is_empty() {
+        sqlx::query!(
+            "update open_approvals
+             set left_at = case when payment_id = any($2) then null else coalesce(left_at, $3) end
+             where payment_id = any($1)",
+            &moved,
+            &leaving.out_of_block,
+            now.to_datetime(),
+        )
+        .execute(&mut **tx)
+        .await?;
+    }
+    if leaving.closed.is_empty() && leaving.over.is_empty() {
         return Ok(());
     }
     sqlx::query!(

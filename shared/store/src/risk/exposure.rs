@@ -1,19 +1,47 @@
 //! What payers' open payments want of what they have.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
-use domain::{Amount, Decision, Purse};
+use domain::{Amount, Decision, Purse, Timestamp};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{Candidate, Decided};
-use crate::StoreError;
 use crate::row::{address, chain, parse};
+use crate::{Store, StoreError};
+
+/// The chain's clock and ours may differ by so much.
+const CLOCKS: Duration = Duration::from_secs(10);
+
+/// What a block has held for so long shows in every balance that is asked for now.
+const SHOWN_BY: Duration = Duration::from_secs(120);
+
+impl Store {
+    /// Forgets approvals of payments that have been in a block for long, at most `most` of them; says
+    /// how many.
+    ///
+    /// # Errors
+    /// [`StoreError`] when nothing was forgotten.
+    pub async fn sweep_approvals(&self, most: i64, now: Timestamp) -> Result<u64, StoreError> {
+        let done = sqlx::query!(
+            "delete from open_approvals where payment_id in (
+                 select payment_id from open_approvals where left_at < $1
+                 order by left_at limit $2 for update skip locked
+             )",
+            now.minus(SHOWN_BY).to_datetime(),
+            most,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected())
+    }
+}
 
 /// Locks the candidates' purses until the transaction ends, and says what open payments beside the
 /// candidates want of each.
 ///
-/// What is in a block already has left the balance, and is not counted.
+/// What was in a block by the time of the balance has left it, and is not counted.
 pub(super) async fn lock(
     tx: &mut PgTransaction<'_>,
     candidates: &[Candidate],
@@ -31,18 +59,19 @@ pub(super) async fn lock(
     .await?;
     let ids: Vec<Uuid> = candidates.iter().map(|candidate| candidate.payment.id.uuid()).collect();
     let purses: Vec<Purse> = purses.into_iter().collect();
+    let as_of = candidates.iter().map(|candidate| candidate.as_of).min();
     let rows = sqlx::query!(
         r#"select o.chain_id, o.asset, o.payer, sum(o.amount)::text as "sum!"
            from unnest($1::bigint[], $2::bytea[], $3::bytea[]) as purse (chain_id, asset, payer)
            join open_approvals o on o.chain_id = purse.chain_id and o.asset = purse.asset
                and o.payer = purse.payer
-           join payments p on p.id = o.payment_id
-           where p.state in ('approved', 'submitted') and o.payment_id <> all($4)
+           where (o.left_at is null or o.left_at > $5) and o.payment_id <> all($4)
            group by o.chain_id, o.asset, o.payer"#,
         &purses.iter().map(|purse| purse.chain.as_i64()).collect::<Vec<_>>(),
         &purses.iter().map(|purse| purse.asset.to_vec()).collect::<Vec<_>>(),
         &purses.iter().map(|purse| purse.payer.to_vec()).collect::<Vec<_>>(),
         &ids,
+        as_of.unwrap_or_default().minus(CLOCKS).to_datetime(),
     )
     .fetch_all(&mut **tx)
     .await?;

@@ -165,7 +165,27 @@ async fn what_is_paid_stays_spent_and_what_fails_is_given_back() {
     let text = |at: usize| sqlx::Row::get::<String, _>(&sums[0], at);
     assert_eq!((text(0), text(1)), ("0".to_owned(), "100".to_owned()));
     assert_eq!(ledger.count("budget_reservations", "true").await, 0);
-    assert_eq!(ledger.count("open_approvals", "true").await, 0);
+    assert_eq!(ledger.count("open_approvals", "left_at is null").await, 0);
+    assert_eq!(ledger.store().sweep_approvals(10, later(600)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn what_a_block_holds_counts_against_a_balance_of_before_and_not_of_after() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments_of(1, 60, 2).await;
+    ledger.decide(&payments[..1], 100).await;
+    let first = ledger.reload(payments[0].id).await;
+    let included = change(&first, Event::Included(inclusion()));
+    ledger.store().advance(vec![included], later(60)).await.unwrap();
+    let as_of = async |secs| {
+        let payment = payments[1].clone();
+        let balance = Amount::from(100);
+        let candidate = Candidate { payment, balance, as_of: later(secs) };
+        ledger.store().decide(vec![candidate], Vec::new(), VALIDITY, later(61)).await.unwrap()
+    };
+    assert_eq!(as_of(59).await.waiting, 1, "that balance may not show the payment yet");
+
+    assert_eq!(states(&as_of(90).await), [StateName::Approved]);
 }
 
 #[tokio::test]
