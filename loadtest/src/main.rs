@@ -158,8 +158,8 @@ impl Name {
     async fn run(self, args: &Args) -> Answer {
         let long = match self {
             Self::Settle => 60,
-            // A call to an endpoint that hangs takes half of it.
-            Self::Isolation => 30,
+            // After three quarters of a minute breakers leave alone what hangs.
+            Self::Isolation => 50,
             _ => 20,
         };
         let (probe, hold) = if args.quick { (2, 10) } else { (4, long) };

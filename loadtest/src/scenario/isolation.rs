@@ -33,7 +33,7 @@ const RECOVERED: Duration = Duration::from_secs(300);
 const MEASURED: &str = "from settled in the ledger, by the load generator, to received, by those who always answer; \
                         medians of the rounds";
 
-/// In each round the same is told twice to all: first all answer, then two hang.
+/// In each round the same is told twice to all: once all answer, once two hang; every other round begins with the latter.
 pub(crate) async fn run(plan: &Plan) -> Answer {
     let world = World::start(&ROLES, plan, 0).await;
     let answer = measure(&world, plan).await;
@@ -51,12 +51,15 @@ async fn measure(world: &World, plan: &Plan) -> Answer {
     for round in 0..ROUNDS {
         let victims: Vec<usize> = (round * HANGING..(round + 1) * HANGING).collect();
         let due = halves(&till, plan, &victims);
-        let alone = half(&till, &due, &mut ids).await;
-        world.receiver.hang(victims.iter().map(|it| number(*it)).collect());
-        let beside = half(&till, &due, &mut ids).await;
-        world.receiver.hang(HashSet::new());
-        till.told(ids.len(), RECOVERED).await;
-        rounds.push((alone, beside));
+        let hanging = victims.iter().map(|it| number(*it)).collect();
+        // What else changes from half to half is not to favour one of the two.
+        rounds.push(if round % 2 == 0 {
+            let alone = half(&till, &due, &mut ids).await;
+            (alone, half_beside(&till, &due, hanging, &mut ids).await)
+        } else {
+            let beside = half_beside(&till, &due, hanging, &mut ids).await;
+            (half(&till, &due, &mut ids).await, beside)
+        });
     }
     let figures = figures(world, plan, &rounds).await;
     Answer { figures, violations: untold(world, &ids).await }
@@ -71,6 +74,20 @@ fn halves(till: &Till<'_>, plan: &Plan, victims: &[usize]) -> Vec<Due> {
         traffic(plan.arrivals, rate, plan.hold, &others, plan.seed),
         traffic(plan.arrivals, more, plan.hold, victims, plan.seed + 1),
     )
+}
+
+/// The same beside some who hang; comes back when those have been told as well.
+async fn half_beside(
+    till: &Till<'_>,
+    due: &[Due],
+    hanging: HashSet<usize>,
+    ids: &mut Vec<PaymentId>,
+) -> Value {
+    till.world.receiver.hang(hanging);
+    let figures = half(till, due, ids).await;
+    till.world.receiver.hang(HashSet::new());
+    till.told(ids.len(), RECOVERED).await;
+    figures
 }
 
 /// How long ends took to those who always answer.
