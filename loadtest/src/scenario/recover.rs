@@ -29,9 +29,10 @@ const RECOVERED: Duration = Duration::from_secs(900);
 /// Who missed it.
 const RECOVERING: usize = 0;
 
-/// What was missed is over, and all attempts at it are used up.
+/// What was missed is over, and all attempts at it are used up; what is under way to be recorded is left alone.
 const GIVE_UP: &str = "update webhook_deliveries
-    set state = 'exhausted', attempts = 12, due_at = null, finished_at = now() where state = 'pending'";
+    set state = 'exhausted', attempts = 12, due_at = null, finished_at = now()
+    where state = 'pending' and lease_until is null";
 
 /// Live events alone, beside the recovery, and alone again.
 pub(crate) async fn run(plan: &Plan) -> Answer {
