@@ -53,7 +53,7 @@ async fn money(world: &World, payments: &[Payment]) -> Vec<String> {
 }
 
 /// Every end was told, as it is.
-async fn webhooks(world: &World, payments: &[Payment]) -> Vec<String> {
+pub(crate) async fn webhooks(world: &World, payments: &[Payment]) -> Vec<String> {
     let over = || payments.iter().filter(|payment| payment.state.is_terminal());
     let untold = || {
         let is_told = |payment: &&Payment| {

@@ -1,9 +1,11 @@
 //! What the ledger says about the payments of a run.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use domain::{Payment, PaymentId};
 use serde::Serialize;
+use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 
 use crate::world::World;
@@ -98,6 +100,19 @@ impl World {
             payments.extend(self.database.store.load(page).await.unwrap());
         }
         payments
+    }
+
+    /// How many attempts at webhooks came to what.
+    pub(crate) async fn attempts(&self) -> BTreeMap<String, u64> {
+        let sql = "select outcome, count(*) as n from webhook_attempts group by 1";
+        let rows = sqlx::raw_sql(sql).fetch_all(self.pool()).await.unwrap();
+        let count = |row: &PgRow| u64::try_from(row.get::<i64, _>("n")).unwrap_or_default();
+        rows.iter().map(|row| (row.get("outcome"), count(row))).collect()
+    }
+
+    /// Runs a statement that no function of the ledger would.
+    pub(crate) async fn execute(&self, sql: &'static str) {
+        sqlx::raw_sql(sql).execute(self.pool()).await.unwrap();
     }
 
     pub(crate) fn pool(&self) -> &PgPool {

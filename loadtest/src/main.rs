@@ -20,6 +20,7 @@ mod scenario;
 mod schedule;
 mod search;
 mod seed;
+mod till;
 mod world;
 
 use std::io::Write;
@@ -32,7 +33,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::order::{Market, Mix, sign};
 use crate::scenario::{
-    Answer, Plan, accept, burst, duplicates, full_ledger, idle, lone, scale, settle, waiting,
+    Answer, Plan, accept, burst, duplicates, full_ledger, idle, isolation, lone, recover, scale,
+    settle, waiting, webhooks,
 };
 use crate::schedule::Arrivals;
 
@@ -55,7 +57,8 @@ struct Args {
     /// For how many seconds the highest rate is held.
     #[arg(long)]
     hold: Option<u64>,
-    /// Accept or settle so many payments a second, instead of looking for the most.
+    /// Accept or settle so many payments a second, instead of looking for the most; in webhooks, isolation and recover,
+    /// the payments whose ends are told.
     #[arg(long)]
     rate: Option<u64>,
     /// So many of 100 requests repeat an earlier one.
@@ -113,11 +116,14 @@ enum Name {
     Idle,
     FullLedger,
     Scale,
+    Webhooks,
+    Isolation,
+    Recover,
 }
 
 impl Name {
     const QUICK: [Self; 3] = [Self::Accept, Self::Settle, Self::Lone];
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Accept,
         Self::Settle,
         Self::Lone,
@@ -127,6 +133,9 @@ impl Name {
         Self::Idle,
         Self::FullLedger,
         Self::Scale,
+        Self::Webhooks,
+        Self::Isolation,
+        Self::Recover,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -140,12 +149,17 @@ impl Name {
             Self::Idle => "idle",
             Self::FullLedger => "full_ledger",
             Self::Scale => "scale",
+            Self::Webhooks => "webhooks",
+            Self::Isolation => "isolation",
+            Self::Recover => "recover",
         }
     }
 
     async fn run(self, args: &Args) -> Answer {
         let long = match self {
             Self::Settle => 60,
+            // After three quarters of a minute breakers leave alone what hangs.
+            Self::Isolation => 50,
             _ => 20,
         };
         let (probe, hold) = if args.quick { (2, 10) } else { (4, long) };
@@ -171,6 +185,9 @@ impl Name {
             Self::Idle => idle::run(&plan).await,
             Self::FullLedger => full_ledger::run(&plan).await,
             Self::Scale => scale::run(&plan).await,
+            Self::Webhooks => webhooks::run(&plan).await,
+            Self::Isolation => isolation::run(&plan).await,
+            Self::Recover => recover::run(&plan).await,
         }
     }
 }

@@ -5,10 +5,13 @@ pub(crate) mod burst;
 pub(crate) mod duplicates;
 pub(crate) mod full_ledger;
 pub(crate) mod idle;
+pub(crate) mod isolation;
 pub(crate) mod lone;
+pub(crate) mod recover;
 pub(crate) mod scale;
 pub(crate) mod settle;
 pub(crate) mod waiting;
+pub(crate) mod webhooks;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -30,7 +33,7 @@ pub(crate) struct Plan {
     pub(crate) probe: Duration,
     /// How long the highest is held.
     pub(crate) hold: Duration,
-    /// The rate to settle at, where the highest is not looked for.
+    /// The rate to settle or tell at, where the highest is not looked for.
     pub(crate) rate: Option<u64>,
     pub(crate) mix: Mix,
     pub(crate) signers: u64,

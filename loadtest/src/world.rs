@@ -1,11 +1,11 @@
 //! Servers of our own, sellers who listen, buyers with money, and the roles that a question needs.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use domain::{Address, U256};
 use nix::sys::signal::Signal;
+use queue::{Queue, QueueConfig};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use sqlx::{Executor, Row};
@@ -122,8 +122,8 @@ impl World {
             roles,
             redis,
         };
-        if let Some(results) = results {
-            world.subscribe(&sellers, results).await;
+        if results.is_some() {
+            world.subscribe_each(&sellers).await;
         }
         for role in &world.roles {
             role.metrics().await;
@@ -131,15 +131,43 @@ impl World {
         world
     }
 
-    /// Each seller hears of every end.
-    async fn subscribe(&self, sellers: &[Seller], results: SocketAddr) {
-        for (number, seller) in sellers.iter().enumerate() {
-            let url = format!("http://{}/{number}", self.receiver.address);
-            let request = self.http.post(format!("http://{results}/v1/webhook_endpoints"));
-            let made = request.bearer_auth(&seller.key).json(&json!({ "url": url })).send().await;
-            let made: Value = made.unwrap().error_for_status().unwrap().json().await.unwrap();
-            self.receiver.expect(made["secret"].as_str().unwrap());
+    async fn subscribe_each(&self, sellers: &[Seller]) {
+        for seller in sellers {
+            self.subscribe(seller).await;
         }
+    }
+
+    /// The seller hears of every end, at an endpoint with this name.
+    pub(crate) async fn subscribe(&self, seller: &Seller) -> String {
+        let url = format!("http://{}/{}", self.receiver.address, self.receiver.next_seller());
+        let made = self.post("webhook_endpoints", seller, json!({ "url": url })).await;
+        self.receiver.expect(made["secret"].as_str().unwrap());
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// What results answers a seller who posts this.
+    pub(crate) async fn post(&self, path: &str, seller: &Seller, body: Value) -> Value {
+        self.answer(self.http.post(self.results_url(path)).json(&body), seller).await
+    }
+
+    /// What results answers a seller who asks for this.
+    pub(crate) async fn get(&self, path: &str, seller: &Seller) -> Value {
+        self.answer(self.http.get(self.results_url(path)), seller).await
+    }
+
+    fn results_url(&self, path: &str) -> String {
+        let results = self.target.results.expect("somebody serves statuses");
+        format!("http://{results}/v1/{path}")
+    }
+
+    async fn answer(&self, request: reqwest::RequestBuilder, seller: &Seller) -> Value {
+        let answer = request.bearer_auth(&seller.key).send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// A queue that the roles share.
+    pub(crate) fn queue(&self) -> Queue {
+        Queue::connect(QueueConfig::new(self.redis.url())).unwrap()
     }
 
     pub(crate) fn computed(&self) -> Computed {

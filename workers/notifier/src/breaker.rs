@@ -115,7 +115,8 @@ impl Breaker {
             self.ended.pop_front();
         }
         let failures = self.ended.iter().filter(|(_, failed)| *failed).count();
-        if self.ended.len() >= FEWEST && failures * 2 >= self.ended.len() {
+        // One that succeeds says that the endpoint is well, whatever failed before it.
+        if failed && self.ended.len() >= FEWEST && failures * 2 >= self.ended.len() {
             self.ended.clear();
             self.state = State::Open { until: now.plus(FIRST_PAUSE), pause: FIRST_PAUSE };
         }
@@ -149,6 +150,15 @@ mod tests {
         assert_eq!(after(half.take(10)).look(at(9)), Leave::NotBefore(at(39)));
         let third = [true, false, false].into_iter().cycle();
         assert_eq!(after(third.take(60)).look(at(60)), Leave::Granted);
+    }
+
+    #[test]
+    fn an_attempt_that_succeeds_never_opens_it() {
+        let mut breaker = after([true; 9]);
+        breaker.note(false, at(9));
+        assert_eq!(breaker.look(at(9)), Leave::Granted);
+        breaker.note(true, at(10));
+        assert_eq!(breaker.look(at(10)), Leave::NotBefore(at(40)));
     }
 
     #[test]
