@@ -54,7 +54,7 @@ impl Postman {
         let Some(outlook) = self.ledger.outlook(delivery).await? else { return Ok(()) };
         let now = self.now();
         if let Some(until) = outlook.behind_until {
-            return Ok(self.ledger.put_off(delivery, until.max(now.plus(BEHIND))).await?);
+            return Ok(self.ledger.put_behind(delivery, until.max(now.plus(BEHIND))).await?);
         }
         match self.lanes.enter(wish(&outlook, now), now) {
             Entry::Go(permit) => self.work_off(permit, &outlook).await,
