@@ -224,6 +224,20 @@ impl State {
         both
     }
 
+    /// Takes those out of an endpoint's lines to whom as many as are under way get in two turns, each
+    /// with so many calls.
+    fn take_turns(&mut self, endpoint: &EndpointId, calls: usize) -> Vec<DeliveryId> {
+        let Some(lane) = self.lanes.get_mut(endpoint) else { return Vec::new() };
+        let most = calls.saturating_mul(lane.in_flight).saturating_mul(2);
+        let live = most.min(lane.live.len());
+        let later = (most - live).min(lane.later.len());
+        let taken: Vec<_> = lane.live.drain(..live).chain(lane.later.drain(..later)).collect();
+        taken.iter().for_each(|id| {
+            self.waiting.remove(id);
+        });
+        taken
+    }
+
     /// Takes note of an attempt at an endpoint.
     fn note(&mut self, endpoint: &EndpointId, made: Made, most: usize) {
         let Some(lane) = self.lanes.get_mut(endpoint) else { return };

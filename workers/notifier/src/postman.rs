@@ -16,8 +16,8 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::meters;
 use crate::turnstile::{Turn, Turnstile};
 
-/// How long one job works off its endpoint's lines before the rest of them goes back to the
-/// queue, so that other endpoints have their turn.
+/// How long one job works off its endpoint's lines before what comes next goes back to the queue,
+/// so that other endpoints have their turn.
 const TURN: Duration = Duration::from_secs(2);
 
 /// A call that may be made so soon is waited for; a later one is put off.
@@ -77,7 +77,7 @@ impl Postman {
         let begun = Instant::now();
         let bounds = bounds(first);
         let mut turn = Some((permit, first.delivery));
-        let mut made = None;
+        let (mut made, mut calls) = (None, 0);
         while let Some((mut permit, delivery)) = turn.take() {
             let call = Call { delivery, endpoint: first.endpoint, bounds };
             let (recorded, attempted) =
@@ -87,14 +87,23 @@ impl Postman {
                 self.record(made.take()).await?;
                 recorded?;
             }
-            if self.shutdown.is_cancelled() || begun.elapsed() >= TURN {
+            calls += 1;
+            if self.shutdown.is_cancelled() {
                 self.ring_for(&permit.take_lines());
+                break;
+            }
+            if begun.elapsed() >= TURN {
+                self.ring_for(&permit.hand_on(calls));
                 break;
             }
             match permit.next(self.now()) {
                 Next::Take(permit, delivery) => turn = Some((permit, delivery)),
                 Next::Nothing => {}
-                Next::Shut(waiting, until) => self.ledger.put_all_off(&waiting, until).await?,
+                Next::Shut(waiting, until) => {
+                    // First, or it would be made again if the others could not be put off.
+                    self.record(made.take()).await?;
+                    self.ledger.put_all_off(&waiting, until).await?;
+                }
             }
         }
         Ok(self.record(made).await?)
