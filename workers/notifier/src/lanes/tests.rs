@@ -23,7 +23,7 @@ fn wish(to: u128, bits: u128) -> Wish {
         line: Line::Live,
         most: usize::MAX,
         paced: false,
-        overdue: false,
+        regardless: false,
     }
 }
 
@@ -210,7 +210,7 @@ fn an_endpoint_that_fails_all_the_time_is_left_alone_for_a_while() {
     failed(&lanes, 1);
     let until = NOW.plus(Duration::from_secs(30));
     assert!(matches!(lanes.enter(wish(1, 1), NOW), Entry::Shut(shut) if shut == until));
-    lanes.go(Wish { overdue: true, ..wish(1, 1) });
+    lanes.go(Wish { regardless: true, ..wish(1, 1) });
 
     let Entry::Go(mut probe) = lanes.enter(wish(1, 2), until) else { panic!("nobody probes") };
     assert!(matches!(lanes.enter(wish(1, 3), until), Entry::Wait));
