@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
-use time::{OffsetDateTime, PrimitiveDateTime};
+use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 /// RFC 3339 as moments are written here: in UTC, with milliseconds.
 const RFC_3339: &[BorrowedFormatItem<'_>] =
@@ -45,7 +45,10 @@ impl Timestamp {
 
     /// The moment that this text names in any form of RFC 3339, to the millisecond.
     pub fn from_rfc3339(text: &str) -> Option<Self> {
-        OffsetDateTime::parse(text, &Rfc3339).ok().map(Self::from)
+        let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        // In UTC it may be in a year that RFC 3339 and the ledger have no name for.
+        let utc = moment.checked_to_offset(UtcOffset::UTC).filter(|utc| utc.year() >= 0)?;
+        Some(Self::from(utc))
     }
 
     /// This much later.
@@ -132,6 +135,18 @@ mod tests {
         }
         for text in ["", "2026-03-01", "2026-03-01T12:00:00", "1772366400", "2026-02-30T00:00:00Z"]
         {
+            assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_that_has_another_year_in_utc_is_taken_only_where_it_can_be_written() {
+        for text in ["9999-12-31T23:59:59Z", "0000-01-01T00:00:00Z"] {
+            let moment = Timestamp::from_rfc3339(text).unwrap();
+            assert_eq!(Timestamp::from(moment.to_datetime()), moment, "{text}");
+            assert_eq!(moment.to_string().parse(), Ok(moment), "{text}");
+        }
+        for text in ["9999-12-31T23:59:59-00:01", "0000-01-01T00:00:00+00:01"] {
             assert_eq!(Timestamp::from_rfc3339(text), None, "{text}");
         }
     }

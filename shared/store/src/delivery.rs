@@ -12,7 +12,7 @@ use uuid::Uuid;
 pub(crate) use self::announcement::announce;
 pub use self::attempt::{AttemptRecord, DeliveryNext, LoggedAttempt, Reception, Redelivery};
 pub use self::listing::{DeliveryCounts, DeliveryFilter, DeliveryListing};
-pub use self::outlook::{DeliveryKind, Outlook};
+pub use self::outlook::{DeliveryKind, Outlook, PutOff};
 pub use self::trial::{NewTrial, Trial};
 use crate::row::{count, moment, parse};
 use crate::{Store, StoreError};

@@ -59,12 +59,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when the ledger cannot answer.
     pub async fn feed_end(&self) -> Result<FeedPosition, StoreError> {
-        let end = sqlx::query_scalar!(
-            r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "end!""#
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        Ok(FeedPosition { written_by: unsigned(end)?, event: Uuid::nil() })
+        end(&self.pool).await
     }
 
     /// Whether the account has events that are committed but not in the feed yet, because an older
@@ -124,8 +119,18 @@ pub(crate) async fn page(
     rows.into_iter().map(FeedRow::into_event).collect()
 }
 
+/// As [`Store::feed_end`].
+pub(crate) async fn end(executor: impl PgExecutor<'_>) -> Result<FeedPosition, StoreError> {
+    let end = sqlx::query_scalar!(
+        r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "end!""#
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok(FeedPosition { written_by: unsigned(end)?, event: Uuid::nil() })
+}
+
 /// As [`Store::feed_is_held_back`].
-pub(crate) async fn is_held_back(
+async fn is_held_back(
     executor: impl PgExecutor<'_>,
     account: AccountId,
 ) -> Result<bool, StoreError> {

@@ -39,7 +39,7 @@ pub use audit::{
 pub use control::PauseScope;
 pub use delivery::{
     AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryKind, DeliveryListing,
-    DeliveryNext, LoggedAttempt, NewTrial, Outlook, Reception, Redelivery, Trial,
+    DeliveryNext, LoggedAttempt, NewTrial, Outlook, PutOff, Reception, Redelivery, Trial,
 };
 pub use due::{Backlog, Due, DueDeliveries};
 pub use endpoint::{

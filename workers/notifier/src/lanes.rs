@@ -59,8 +59,9 @@ pub(crate) struct Wish {
     pub(crate) most: usize,
     /// Whether its owner allows so many a second, and it may have to wait for its turn.
     pub(crate) paced: bool,
-    /// Whether it has waited so long that no breaker keeps it back.
-    pub(crate) overdue: bool,
+    /// Whether no breaker keeps it back: it has waited for so long, or its endpoint's owner waits to see
+    /// what comes of it.
+    pub(crate) regardless: bool,
 }
 
 /// What becomes of a wish.
@@ -105,7 +106,7 @@ impl Lanes {
         let lane = state.lanes.entry(wish.endpoint).or_insert_with(|| Lane::new(first));
         lane.most = wish.most;
         lane.paced = wish.paced;
-        if let Some(until) = lane.shut_until(now).filter(|_| !wish.overdue) {
+        if let Some(until) = lane.shut_until(now).filter(|_| !wish.regardless) {
             return Entry::Shut(until);
         }
         if let Some(place) = state.take_place(&wish, self.limits, now) {
@@ -149,14 +150,15 @@ impl State {
         if !lane.has_place(wish.line) {
             return None;
         }
-        let probes = match lane.breaker.look(now) {
+        let leave = lane.breaker.look(now);
+        let probes = match leave {
             Leave::Granted => false,
             Leave::ToProbe => true,
-            Leave::AfterTheProbe | Leave::NotBefore(_) if wish.overdue => false,
+            Leave::AfterTheProbe | Leave::NotBefore(_) if wish.regardless => false,
             Leave::AfterTheProbe | Leave::NotBefore(_) => return None,
         };
-        let slow =
-            probes || wish.overdue || wish.paced || wish.line == Line::Later || lane.is_slow();
+        let likely_fails = leave != Leave::Granted;
+        let slow = likely_fails || wish.paced || wish.line == Line::Later || lane.is_slow();
         if slow && self.slow >= limits.slow {
             return None;
         }
@@ -205,7 +207,7 @@ impl State {
             let lane = self.lanes.get_mut(&endpoint)?;
             let (most, paced) = (lane.most, lane.paced);
             let Some(delivery) = lane.line(line).front().copied() else { continue };
-            let wish = Wish { delivery, endpoint, line, most, paced, overdue: false };
+            let wish = Wish { delivery, endpoint, line, most, paced, regardless: false };
             let Some(place) = self.take_place(&wish, limits, now) else { continue };
             self.lanes.get_mut(&endpoint)?.line(line).pop_front();
             self.waiting.remove(&delivery);
@@ -222,6 +224,20 @@ impl State {
             self.waiting.remove(id);
         });
         both
+    }
+
+    /// Takes those out of an endpoint's lines to whom as many as are under way get in two turns, each
+    /// with so many calls.
+    fn take_turns(&mut self, endpoint: &EndpointId, calls: usize) -> Vec<DeliveryId> {
+        let Some(lane) = self.lanes.get_mut(endpoint) else { return Vec::new() };
+        let most = calls.saturating_mul(lane.in_flight).saturating_mul(2);
+        let live = most.min(lane.live.len());
+        let later = (most - live).min(lane.later.len());
+        let taken: Vec<_> = lane.live.drain(..live).chain(lane.later.drain(..later)).collect();
+        taken.iter().for_each(|id| {
+            self.waiting.remove(id);
+        });
+        taken
     }
 
     /// Takes note of an attempt at an endpoint.

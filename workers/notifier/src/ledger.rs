@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::{DeliveryId, EndpointId, Failing, Timestamp};
 use runtime::coalesce::Limits;
 use runtime::{Clock, CoalesceError, Coalescer};
-use store::{Announce, AttemptRecord, Delivery, DeliveryNext, Outlook, Store, StoreError};
+use store::{Announce, AttemptRecord, Delivery, DeliveryNext, Outlook, PutOff, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// How many deliveries share one statement.
@@ -46,7 +46,7 @@ pub(crate) struct Ledger {
     desk: Desk,
     outlooks: Shared<DeliveryId, Option<Outlook>>,
     claims: Shared<DeliveryId, Option<Delivery>>,
-    put_offs: Shared<(DeliveryId, Timestamp), ()>,
+    put_offs: Shared<PutOff, ()>,
     records: Shared<AttemptRecord, Recorded>,
 }
 
@@ -108,7 +108,16 @@ impl Ledger {
         delivery: DeliveryId,
         until: Timestamp,
     ) -> Result<(), LedgerError> {
-        self.put_offs.submit((delivery, until)).await?
+        self.put_offs.submit(PutOff { delivery, until, behind: false }).await?
+    }
+
+    /// The same with one that waits for an earlier event, unless that has arrived meanwhile.
+    pub(crate) async fn put_behind(
+        &self,
+        delivery: DeliveryId,
+        until: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.put_offs.submit(PutOff { delivery, until, behind: true }).await?
     }
 
     /// Puts all of these off.
@@ -117,8 +126,8 @@ impl Ledger {
         deliveries: &[DeliveryId],
         until: Timestamp,
     ) -> Result<(), LedgerError> {
-        let put_offs: Vec<_> = deliveries.iter().map(|id| (*id, until)).collect();
-        self.desk.patiently("put off", || self.desk.store.put_off(&put_offs)).await
+        let put_off = |delivery: &DeliveryId| PutOff { delivery: *delivery, until, behind: false };
+        self.desk.put_off_all(&deliveries.iter().map(put_off).collect::<Vec<_>>()).await
     }
 
     /// Claims a delivery, if it is due and nobody attempts it.
@@ -198,12 +207,13 @@ impl Desk {
         each(&ids, found, |id, found| found.iter().find(|outlook| outlook.delivery == *id).copied())
     }
 
-    async fn put_off(
-        &self,
-        put_offs: Vec<(DeliveryId, Timestamp)>,
-    ) -> Vec<Result<(), LedgerError>> {
-        let put_off = self.patiently("put off", || self.store.put_off(&put_offs)).await;
+    async fn put_off(&self, put_offs: Vec<PutOff>) -> Vec<Result<(), LedgerError>> {
+        let put_off = self.put_off_all(&put_offs).await;
         put_offs.iter().map(|_| put_off.clone()).collect()
+    }
+
+    async fn put_off_all(&self, put_offs: &[PutOff]) -> Result<(), LedgerError> {
+        self.patiently("put off", || self.store.put_off(put_offs, now(&self.clock))).await
     }
 
     async fn claim(&self, ids: Vec<DeliveryId>) -> Vec<Result<Option<Delivery>, LedgerError>> {

@@ -16,8 +16,8 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::meters;
 use crate::turnstile::{Turn, Turnstile};
 
-/// How long one job works off its endpoint's lines before the rest of them goes back to the
-/// queue, so that other endpoints have their turn.
+/// How long one job works off its endpoint's lines before what comes next goes back to the queue,
+/// so that other endpoints have their turn.
 const TURN: Duration = Duration::from_secs(2);
 
 /// A call that may be made so soon is waited for; a later one is put off.
@@ -54,7 +54,7 @@ impl Postman {
         let Some(outlook) = self.ledger.outlook(delivery).await? else { return Ok(()) };
         let now = self.now();
         if let Some(until) = outlook.behind_until {
-            return Ok(self.ledger.put_off(delivery, until.max(now.plus(BEHIND))).await?);
+            return Ok(self.ledger.put_behind(delivery, until.max(now.plus(BEHIND))).await?);
         }
         match self.lanes.enter(wish(&outlook, now), now) {
             Entry::Go(permit) => self.work_off(permit, &outlook).await,
@@ -77,7 +77,7 @@ impl Postman {
         let begun = Instant::now();
         let bounds = bounds(first);
         let mut turn = Some((permit, first.delivery));
-        let mut made = None;
+        let (mut made, mut calls) = (None, 0);
         while let Some((mut permit, delivery)) = turn.take() {
             let call = Call { delivery, endpoint: first.endpoint, bounds };
             let (recorded, attempted) =
@@ -87,14 +87,23 @@ impl Postman {
                 self.record(made.take()).await?;
                 recorded?;
             }
-            if self.shutdown.is_cancelled() || begun.elapsed() >= TURN {
+            calls += 1;
+            if self.shutdown.is_cancelled() {
                 self.ring_for(&permit.take_lines());
+                break;
+            }
+            if begun.elapsed() >= TURN {
+                self.ring_for(&permit.hand_on(calls));
                 break;
             }
             match permit.next(self.now()) {
                 Next::Take(permit, delivery) => turn = Some((permit, delivery)),
                 Next::Nothing => {}
-                Next::Shut(waiting, until) => self.ledger.put_all_off(&waiting, until).await?,
+                Next::Shut(waiting, until) => {
+                    // First, or it would be made again if the others could not be put off.
+                    self.record(made.take()).await?;
+                    self.ledger.put_all_off(&waiting, until).await?;
+                }
             }
         }
         Ok(self.record(made).await?)
@@ -233,7 +242,8 @@ fn wish(outlook: &Outlook, now: Timestamp) -> Wish {
         line: if can_wait { Line::Later } else { Line::Live },
         most,
         paced: paced.is_some(),
-        overdue: horizon(outlook).is_some_and(|horizon| horizon <= now),
+        regardless: outlook.kind == DeliveryKind::Test
+            || horizon(outlook).is_some_and(|horizon| horizon <= now),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Recoveries: endpoints that are told again what they missed, a portion at a time.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use queue::{Job, Stream};
@@ -30,6 +31,7 @@ pub(crate) async fn run(reconciler: Reconciler, shutdown: &CancellationToken) {
 /// `None` when something was away and it ended early.
 async fn look(reconciler: &Reconciler, shutdown: &CancellationToken) -> Option<()> {
     let Reconciler { store, queue, ledger, redis, .. } = reconciler;
+    let mut resting = HashSet::new();
     for _ in 0..MOST_STEPS {
         let step = ledger.note(store.step_recovery(PORTION, reconciler.now()).await)?;
         let Some(step) = step else { break };
@@ -38,7 +40,10 @@ async fn look(reconciler: &Reconciler, shutdown: &CancellationToken) -> Option<(
             // A bell that is lost here rings again: they are due.
             redis.note(queue.push(&Stream::Notify, &jobs).await)?;
         }
-        if !step.goes_on || shutdown.is_cancelled() {
+        // One that has nothing to do now, perhaps for days, keeps no other waiting; when its turn
+        // comes again, all have had theirs.
+        let has_rested = !step.goes_on && !resting.insert(step.job);
+        if has_rested || shutdown.is_cancelled() {
             break;
         }
     }

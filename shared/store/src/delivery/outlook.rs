@@ -77,6 +77,18 @@ pub struct Outlook {
     pub max_per_second: Option<u32>,
 }
 
+/// A delivery that is not to be attempted before then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PutOff {
+    /// The delivery.
+    pub delivery: DeliveryId,
+    /// When it may be attempted.
+    pub until: Timestamp,
+    /// Whether that is because it waits for an earlier event, which may have arrived meanwhile: then it
+    /// stays due.
+    pub behind: bool,
+}
+
 impl Store {
     /// How those of the deliveries stand that are due, that nobody is attempting and whose endpoint is
     /// enabled.
@@ -140,9 +152,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when nothing was put off; they are due all the same.
-    pub async fn put_off(&self, deliveries: &[(DeliveryId, Timestamp)]) -> Result<(), StoreError> {
-        let ids: Vec<Uuid> = deliveries.iter().map(|(id, _)| id.uuid()).collect();
-        let until: Vec<_> = deliveries.iter().map(|(_, until)| until.to_datetime()).collect();
+    pub async fn put_off(&self, put_offs: &[PutOff], now: Timestamp) -> Result<(), StoreError> {
+        let ids: Vec<Uuid> = put_offs.iter().map(|put_off| put_off.delivery.uuid()).collect();
+        let until: Vec<_> = put_offs.iter().map(|put_off| put_off.until.to_datetime()).collect();
+        let behind: Vec<bool> = put_offs.iter().map(|put_off| put_off.behind).collect();
         sqlx::query!(
             "with wanted as (
                  select id, state, lease_until from webhook_deliveries
@@ -150,11 +163,23 @@ impl Store {
              )
              update webhook_deliveries d set due_at = u.until
              from wanted w
-             join unnest($1::uuid[], $2::timestamptz[]) as u (id, until) on u.id = w.id
-             where d.id = w.id and w.state = 'pending' and w.lease_until is null
-               and d.due_at < u.until",
+             join unnest($1::uuid[], $2::timestamptz[], $3::boolean[]) as u (id, until, behind)
+                 on u.id = w.id
+             where d.id = w.id and w.state = 'pending'
+               and (w.lease_until is null or w.lease_until < $4) and d.due_at < u.until
+               -- Whoever recorded the earlier one has let this one go already, and does not again.
+               and (not u.behind or (
+                   select bool_or(before.state = 'pending') from payment_events own
+                   join payment_events earlier
+                       on earlier.payment_id = own.payment_id and earlier.version < own.version
+                   join webhook_deliveries before on before.event_id = earlier.id
+                       and before.endpoint_id = d.endpoint_id
+                   where own.id = d.event_id
+               ))",
             &ids,
             &until,
+            &behind,
+            now.to_datetime(),
         )
         .execute(&self.pool)
         .await?;
@@ -173,7 +198,8 @@ impl Store {
     ) -> Result<Vec<DeliveryId>, StoreError> {
         let ids: Vec<Uuid> = delivered.iter().map(|id| id.uuid()).collect();
         let next = sqlx::query_scalar!(
-            // Found by their keys alone and judged afterwards, as when they are claimed.
+            // Found by their keys alone and judged afterwards, as when they are claimed. Whoever puts
+            // one off at this moment is waited for, or it would stay put off.
             "with done as materialized (
                  select endpoint_id, event_id from webhook_deliveries where id = any($1)
              ), next as (
@@ -185,11 +211,12 @@ impl Store {
                      on later.payment_id = own.payment_id and later.version > own.version
                  join webhook_deliveries behind on behind.event_id = later.id
                      and behind.endpoint_id = d.endpoint_id
-                 order by behind.id for update of behind skip locked
+                 order by behind.id for update of behind
              )
              update webhook_deliveries d set due_at = least(d.due_at, $2)
              from next n
-             where d.id = n.id and n.state = 'pending' and n.attempts = 0 and n.lease_until is null
+             where d.id = n.id and n.state = 'pending' and n.attempts = 0
+               and (n.lease_until is null or n.lease_until < $2)
              returning d.id",
             &ids,
             now.to_datetime(),

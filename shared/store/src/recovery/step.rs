@@ -48,6 +48,8 @@ struct Running {
     after_delivery: Uuid,
     deliveries_done: bool,
     place: FeedPosition,
+    /// Behind everything in the feed that was written before it began.
+    begun_by: FeedPosition,
     created_at: Timestamp,
     hears: Vec<EventType>,
 }
@@ -125,18 +127,20 @@ async fn step(
         place => place,
     };
     // Asked before: what is let go in between is read all the same.
-    let held_back = feed::is_held_back(&mut **tx, running.account).await?;
-    let events =
+    let end = feed::end(&mut **tx).await?;
+    let room = usize::try_from(room).unwrap_or(1);
+    let mut events =
         feed::page(&mut **tx, running.account, place, u32::try_from(room).unwrap_or(1)).await?;
+    let is_short = events.len() < room;
+    let goes_on_after = events.last().is_some_and(|event| event.position > running.begun_by);
+    events.retain(|event| event.position < running.begun_by);
     let place = events.last().map_or(place, |event| event.position);
     let over = moment(running.until).unix_ms().saturating_add(SLACK_MS);
-    let done = match events.last() {
-        Some(event) => event.standing.since.unix_ms() > over,
-        None => !held_back,
-    };
+    let is_past = events.last().is_some_and(|event| event.standing.since.unix_ms() > over);
+    // Nothing that was written before it began can appear any more.
+    let done = is_past || goes_on_after || (is_short && end > running.begun_by);
     let deliveries = tell(tx, running, &events, now).await?;
-    let waits = events.is_empty() && held_back;
-    Ok(Progress { deliveries, place, waits, done, ..before })
+    Ok(Progress { deliveries, place, waits: is_short && !done, done, ..before })
 }
 
 /// Claims the recovery that waits longest, with the state of its endpoint.
@@ -149,7 +153,7 @@ async fn next(tx: &mut PgTransaction<'_>) -> Result<Option<(Running, String)>, S
            select t.id, t.account_id, t.endpoint_id, t.since, t.until, t.delivered_too, t.untold_too,
                   t.after_delivery, t.deliveries_done,
                   t.after_written_by::text::bigint as "after_written_by!", t.after_event,
-                  t.created_at, e.state as endpoint, e.event_types
+                  t.begun_by::text::bigint as "begun_by!", t.created_at, e.state as endpoint, e.event_types
            from turn t join webhook_endpoints e on e.id = t.endpoint_id
            -- Nobody deletes it meanwhile: what is put on its way would be due for ever.
            for share of e"#
@@ -169,6 +173,7 @@ async fn next(tx: &mut PgTransaction<'_>) -> Result<Option<(Running, String)>, S
         after_delivery: row.after_delivery,
         deliveries_done: row.deliveries_done,
         place: FeedPosition { written_by: unsigned(row.after_written_by)?, event: row.after_event },
+        begun_by: FeedPosition { written_by: unsigned(row.begun_by)?, event: Uuid::nil() },
         created_at: moment(row.created_at),
         hears: hears.collect::<Result<_, _>>()?,
     };

@@ -1,7 +1,7 @@
 //! Endpoints that want the events of a payment one after the other.
 
 use domain::{DeliveryId, DeliveryOrder, Event, EventType};
-use store::{AttemptRecord, Delivery, DeliveryNext, EndpointUpdate, Outlook, Reception};
+use store::{AttemptRecord, Delivery, DeliveryNext, EndpointUpdate, Outlook, PutOff, Reception};
 
 use crate::ledger::{Ledger, NOW, change, later};
 
@@ -48,6 +48,11 @@ async fn record(ledger: &Ledger, delivery: &Delivery, next: DeliveryNext) {
     ledger.store().record_attempts(&[record], later(3)).await.unwrap();
 }
 
+async fn put_behind(ledger: &Ledger, delivery: DeliveryId, until: u64) {
+    let put_off = PutOff { delivery, until: later(until), behind: true };
+    ledger.store().put_off(&[put_off], later(3)).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_later_event_waits_for_an_earlier_one() {
     let ledger = Ledger::open().await;
@@ -57,7 +62,7 @@ async fn a_later_event_waits_for_an_earlier_one() {
 
     let claimed = claim(&ledger, first, 2).await;
     assert_eq!(outlook(&ledger, second, 2).await.behind_until, Some(later(32)));
-    ledger.store().put_off(&[(second, later(32))]).await.unwrap();
+    put_behind(&ledger, second, 32).await;
     record(&ledger, &claimed, DeliveryNext::Delivered).await;
 
     assert_eq!(ledger.store().let_next_go(&[first], later(3)).await.unwrap(), [second]);
@@ -86,6 +91,36 @@ async fn an_event_that_is_ten_minutes_late_is_overtaken_and_that_is_said_each_ti
         .unwrap();
 
     assert!(claim(&ledger, second, 700).await.overtook);
+}
+
+#[tokio::test]
+async fn an_event_is_not_put_off_for_an_earlier_one_that_has_arrived_meanwhile() {
+    let ledger = Ledger::open().await;
+    let [first, second] = two_in_order(&ledger).await;
+    let claimed = claim(&ledger, first, 2).await;
+    let seen = outlook(&ledger, second, 2).await;
+    record(&ledger, &claimed, DeliveryNext::Delivered).await;
+    assert_eq!(ledger.store().let_next_go(&[first], later(3)).await.unwrap(), [second]);
+
+    assert_eq!(seen.behind_until, Some(later(32)));
+    put_behind(&ledger, second, 32).await;
+
+    assert!(!claim(&ledger, second, 3).await.overtook);
+}
+
+#[tokio::test]
+async fn what_a_process_died_with_is_put_off_and_let_go_like_everything_else() {
+    let ledger = Ledger::open().await;
+    let [first, second] = two_in_order(&ledger).await;
+    claim(&ledger, second, 1).await;
+    let claimed = claim(&ledger, first, 40).await;
+
+    let put_off = PutOff { delivery: second, until: later(70), behind: true };
+    ledger.store().put_off(&[put_off], later(40)).await.unwrap();
+    assert!(ledger.store().delivery_outlooks(&[second], later(40)).await.unwrap().is_empty());
+    record(&ledger, &claimed, DeliveryNext::Delivered).await;
+
+    assert_eq!(ledger.store().let_next_go(&[first], later(41)).await.unwrap(), [second]);
 }
 
 #[tokio::test]

@@ -9,12 +9,17 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 use store::{
     AttemptKind, AttemptRecord, Begun, BlockRange, DeliveryFilter, DeliveryNext, DueDeliveries,
-    FeedPosition, Intake, PaymentFilter, Reception, RecoverySpec, Store, Stored,
+    FeedPosition, Intake, PaymentFilter, PutOff, Reception, RecoverySpec, Store, Stored,
 };
 use uuid::Uuid;
 
 use crate::ledger::{Ledger, NOW, authorization, change, intake, keyed, later};
 use crate::settling::{LONG, follow_up, mined, round, take};
+
+/// Behind an earlier event, for a while.
+fn put_off(delivery: DeliveryId) -> PutOff {
+    PutOff { delivery, until: later(5), behind: true }
+}
 
 /// Tables that grow with every payment.
 const GROWING: [&str; 8] = [
@@ -300,7 +305,7 @@ async fn deliveries_are_made(ledger: &Ledger) {
         })
         .collect();
     process.store.record_attempts(&records, later(1)).await.unwrap();
-    process.store.put_off(&[(due[0], later(5))]).await.unwrap();
+    process.store.put_off(&[put_off(due[0])], NOW).await.unwrap();
     process.store.let_next_go(&due, later(5)).await.unwrap();
     let endpoint = claimed[0].endpoint;
     let filter = DeliveryFilter { account: busy(), endpoint, before: Some(due[20]) };
@@ -355,7 +360,7 @@ async fn deliveries_are_found_by_their_ids_whatever_the_server_believes() {
     };
     process.store.delivery_outlooks(&nobody, NOW).await.unwrap();
     process.store.claim_deliveries(&nobody, NOW, later(30)).await.unwrap();
-    process.store.put_off(&[(nobody[0], later(5))]).await.unwrap();
+    process.store.put_off(&[put_off(nobody[0])], NOW).await.unwrap();
     process.store.let_next_go(&nobody, NOW).await.unwrap();
     // There is no such delivery: the log refuses it, after its row was looked for.
     process.store.record_attempts(&[record], NOW).await.unwrap_err();

@@ -57,6 +57,16 @@ impl Ledger {
         portions
     }
 
+    /// Steps until this one is over, whatever else the server is doing.
+    async fn step_until_done(&self, job: JobId) {
+        testkit::eventually(crate::ledger::PATIENCE, || async {
+            self.step(100).await;
+            let recovery = self.store().find_recovery(self.seller, job).await.unwrap().unwrap();
+            (recovery.state == RecoveryState::Done).then_some(())
+        })
+        .await;
+    }
+
     async fn kinds(&self, endpoint: EndpointId) -> Vec<(String, &'static str)> {
         let filter = DeliveryFilter { account: self.seller, endpoint, before: None };
         let rows = self.store().list_deliveries(&filter, 100).await.unwrap();
@@ -104,8 +114,8 @@ async fn events_are_told_of_which_an_endpoint_was_never_told_each_once() {
     let spec = RecoverySpec { untold_too: true, ..all(&ledger, endpoint) };
     assert_eq!(ledger.store().count_recovery(&spec, 100).await.unwrap().untold, 5);
 
-    ledger.begin(&spec).await;
-    ledger.step(100).await;
+    let job = ledger.begin(&spec).await;
+    ledger.step_until_done(job).await;
 
     let kinds = ledger.kinds(endpoint).await;
     let replays = kinds.iter().filter(|(_, kind)| *kind == "replay").count();
@@ -184,11 +194,46 @@ async fn a_recovery_waits_for_events_that_are_not_to_be_seen_yet() {
     assert!(ledger.kinds(endpoint).await.is_empty());
 
     drop(older);
+    ledger.step_until_done(job).await;
+    assert_eq!(ledger.kinds(endpoint).await.len(), 1);
+}
+
+/// The events of all payments once more, by a transaction that is not over yet.
+const LATE: &str =
+    "insert into payment_events (payment_id, version, id, account_id, type, state, at, detail)
+    select payment_id, version + 1, gen_random_uuid(), account_id, type, state, at, detail
+    from payment_events";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovery_tells_what_was_still_being_written_when_it_began() {
+    let ledger = Ledger::open().await;
+    ledger.payments(1).await;
+    let writing = ledger.hold(LATE).await;
+    let endpoint = ledger.hears_accepted().await;
+    let spec = RecoverySpec { untold_too: true, ..all(&ledger, endpoint) };
+    let job = ledger.begin(&spec).await;
+    ledger.step(100).await;
+
+    writing.commit().await.unwrap();
+    ledger.step_until_done(job).await;
+
+    assert_eq!(ledger.kinds(endpoint).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_recovery_ends_though_its_account_never_rests() {
+    let ledger = Ledger::open().await;
+    ledger.payments(3).await;
+    let endpoint = ledger.hears_accepted().await;
+    let spec = RecoverySpec { untold_too: true, ..all(&ledger, endpoint) };
+    let job = ledger.begin(&spec).await;
     testkit::eventually(crate::ledger::PATIENCE, || async {
-        ledger.step(100).await;
+        ledger.payments(1).await;
+        ledger.store().step_recovery(100, later(20)).await.unwrap();
         let recovery = ledger.store().find_recovery(ledger.seller, job).await.unwrap().unwrap();
         (recovery.state == RecoveryState::Done).then_some(())
     })
     .await;
-    assert_eq!(ledger.kinds(endpoint).await.len(), 1);
+    let replays = ledger.kinds(endpoint).await.into_iter().filter(|(_, kind)| *kind == "replay");
+    assert_eq!(replays.count(), 3);
 }

@@ -23,7 +23,7 @@ fn wish(to: u128, bits: u128) -> Wish {
         line: Line::Live,
         most: usize::MAX,
         paced: false,
-        overdue: false,
+        regardless: false,
     }
 }
 
@@ -113,6 +113,22 @@ fn lines_are_bounded_one_by_one_and_together() {
 }
 
 #[test]
+fn after_a_turn_only_what_the_next_ones_get_to_goes_back_to_the_queue() {
+    let lanes = Lanes::new(Limits { line: 100, all_lines: 100, ..LIMITS });
+    let (one, two) = (lanes.go(wish(1, 1)), lanes.go(wish(1, 2)));
+    for bits in 3..=50 {
+        lanes.waits(wish(1, bits));
+    }
+    assert_eq!(one.hand_on(1), [3, 4, 5, 6].map(delivery));
+    drop(one);
+    let (two, seventh) = next(two);
+    assert_eq!(seventh, delivery(7));
+    assert_eq!(two.hand_on(1), [8, 9].map(delivery));
+    drop(two);
+    assert!(lanes.lock().waiting.is_empty());
+}
+
+#[test]
 fn an_overloaded_endpoint_gets_half_as_much_at_once() {
     let (lanes, mut one, two) = busy();
     one.note(made(Pace::TooMuch));
@@ -194,7 +210,7 @@ fn an_endpoint_that_fails_all_the_time_is_left_alone_for_a_while() {
     failed(&lanes, 1);
     let until = NOW.plus(Duration::from_secs(30));
     assert!(matches!(lanes.enter(wish(1, 1), NOW), Entry::Shut(shut) if shut == until));
-    lanes.go(Wish { overdue: true, ..wish(1, 1) });
+    lanes.go(Wish { regardless: true, ..wish(1, 1) });
 
     let Entry::Go(mut probe) = lanes.enter(wish(1, 2), until) else { panic!("nobody probes") };
     assert!(matches!(lanes.enter(wish(1, 3), until), Entry::Wait));

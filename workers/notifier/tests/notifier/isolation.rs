@@ -1,6 +1,9 @@
 //! Many deliveries at once, and endpoints that are slow.
 
+use domain::{DeliveryId, EventId};
+use store::{NewTrial, Trial};
 use testkit::{Answer, Receiver, Seller};
+use uuid::Uuid;
 
 use crate::scene::{ROOMY, SOON, Scene, Settings};
 
@@ -70,4 +73,34 @@ async fn two_notifiers_at_once_send_each_delivery_once() {
     scene.wait_for_silence().await;
 
     assert_eq!(receiver.requests().len(), 100);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_left_alone_can_be_tried() {
+    let (scene, receiver) = (Scene::new().await, Receiver::start().await);
+    let endpoint = scene.endpoint(&scene.seller, receiver.url()).await;
+    scene.accept(&scene.seller, 10).await;
+    receiver.answer(Answer::status(500));
+    let _running = scene.notify(ROOMY);
+    scene.ring(&endpoint).await;
+    receiver.wait_for_events(10, SOON).await;
+    scene.wait_for_silence().await;
+
+    receiver.answer(Answer::status(200));
+    let trial = NewTrial {
+        delivery: DeliveryId::new(Uuid::now_v7()),
+        event: EventId::new(Uuid::now_v7()),
+        account: scene.seller.account,
+        endpoint: endpoint.id,
+        event_type: "webhook_endpoint.test".to_owned(),
+        body: b"{}".to_vec(),
+    };
+    assert_eq!(scene.store().try_endpoint(&trial, scene.now()).await.unwrap(), Trial::Due);
+    scene.ring_for(&[trial.delivery]).await;
+
+    testkit::eventually(SOON, || async {
+        let rows = scene.deliveries(&endpoint).await;
+        rows.iter().any(|row| row.id == trial.delivery && row.state == "delivered").then_some(())
+    })
+    .await;
 }

@@ -1,9 +1,33 @@
 //! Deliveries whose attempt has come.
 
+use std::time::Duration;
+
+use domain::{EndpointId, JobId, Timestamp};
 use queue::Stream;
-use store::DueDeliveries;
+use sqlx::Executor;
+use store::{Announce, Begun, DueDeliveries, RecoverySpec};
+use uuid::Uuid;
 
 use crate::scene::{DUE, Scene, names};
+
+/// So many endpoints that are disabled while they are told again what they missed.
+const RESTING: usize = 100;
+
+impl Scene {
+    /// Begins to tell an endpoint again what was given up in the last minute.
+    async fn recover(&self, endpoint: EndpointId) {
+        let spec = RecoverySpec {
+            account: self.seller.account,
+            endpoint,
+            since: Timestamp::from_unix_ms(self.now().unix_ms() - 60_000),
+            until: self.now().plus(DUE),
+            delivered_too: false,
+            untold_too: false,
+        };
+        let begun = self.store().begin_recovery(JobId::new(Uuid::now_v7()), &spec, self.now());
+        assert_eq!(begun.await.unwrap(), Begun::Running);
+    }
+}
 
 #[tokio::test]
 async fn every_due_delivery_is_rung_for() {
@@ -77,7 +101,7 @@ async fn nothing_is_rung_for_an_endpoint_that_is_disabled_or_deleted() {
     scene.accept(1).await;
     scene
         .store()
-        .disable_endpoint(disabled, "a test", store::Announce::ToNobody, scene.now())
+        .disable_endpoint(disabled, "a test", Announce::ToNobody, scene.now())
         .await
         .unwrap();
     scene.store().delete_endpoint(scene.seller.account, deleted, scene.now()).await.unwrap();
@@ -89,4 +113,28 @@ async fn nothing_is_rung_for_an_endpoint_that_is_disabled_or_deleted() {
     assert_eq!(scene.length(&Stream::Notify).await, 1);
     let rung = scene.listen(Stream::Notify).hear(1).await;
     assert_eq!(rung, names(scene.deliveries_to(kept).await));
+}
+
+#[tokio::test]
+async fn a_recovery_does_not_wait_for_those_of_endpoints_that_are_disabled() {
+    let scene = Scene::new().await;
+    for _ in 0..RESTING {
+        let endpoint = scene.endpoint().await;
+        scene.recover(endpoint).await;
+        let disable =
+            scene.store().disable_endpoint(endpoint, "why", Announce::ToNobody, scene.now());
+        disable.await.unwrap();
+    }
+    let endpoint = scene.endpoint().await;
+    scene.accept(1).await;
+    let given_up =
+        "update webhook_deliveries set state = 'exhausted', due_at = null, finished_at = now()";
+    scene.store().pool().execute(sqlx::raw_sql(given_up)).await.unwrap();
+    scene.hand.advance(Duration::from_millis(1));
+    scene.recover(endpoint).await;
+    let mut notify = scene.listen(Stream::Notify);
+
+    let _running = scene.reconcile();
+
+    assert_eq!(notify.hear(1).await, names(scene.deliveries_to(endpoint).await));
 }

@@ -72,7 +72,7 @@ impl Scene {
             event_types: vec![EventType::Accepted],
             secret: vec![7; 32],
         };
-        assert!(self.store().create_endpoint(&new, 20, self.now()).await.unwrap());
+        assert!(self.store().create_endpoint(&new, 1_000, self.now()).await.unwrap());
         new.id
     }
 
