@@ -23,6 +23,7 @@ mod network;
 mod payment;
 mod resource;
 mod risk;
+pub mod risk_engine;
 pub mod schedule;
 pub mod schema;
 mod scope;
