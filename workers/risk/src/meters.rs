@@ -10,6 +10,7 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "Time to decide a batch of payments"
     );
+    crate::engine::describe_metrics();
 }
 
 pub(crate) fn decision(decision: &'static str, reason: &'static str) {
