@@ -12,6 +12,7 @@ use domain::{
 use risk::engine::{Asked, Case, Engine, NoDecision, Outcome, TraceContext};
 use runtime::config::{Dialect, PublicUrl, RiskEngineConfig};
 use serde_json::json;
+use store::Store;
 use testkit::{Answer, Receiver};
 use uuid::Uuid;
 
@@ -30,7 +31,9 @@ fn engine(url: &str, timeout_ms: u64) -> Engine {
         session_ttl_secs: 900,
         models: Vec::new(),
     };
-    Engine::from_config(&config).unwrap().unwrap()
+    // A remote engine never asks the ledger.
+    let nowhere = Store::connect("postgres://127.0.0.1:1/q", 1, Duration::from_secs(1)).unwrap();
+    Engine::from_config(&config, &nowhere).unwrap().unwrap()
 }
 
 /// An engine that answers like this, and a client of it that waits a minute.

@@ -22,6 +22,7 @@ mod notes;
 mod order;
 mod plans;
 mod recoveries;
+mod risk_sessions;
 mod rounds;
 mod sessions;
 mod settling;

@@ -73,11 +73,23 @@ pub enum NoDecision {
     /// Its answer is about another payment.
     #[error("the engine's answer is about another payment")]
     OtherPayment,
+    /// Our own engine knows no such session, or not any more.
+    #[error("the session is unknown")]
+    UnknownSession,
+    /// Our own engine knows no such trace, or not any more.
+    #[error("the trace is unknown")]
+    UnknownTrace,
+    /// The trace is another session's.
+    #[error("the trace is another session's")]
+    ForeignTrace,
+    /// What agents told cannot be looked up.
+    #[error("the ledger does not answer")]
+    LedgerAway,
 }
 
 impl NoDecision {
     /// The name of each, for metrics and journals.
-    pub const ALL: [&'static str; 11] = [
+    pub const ALL: [&'static str; 15] = [
         "no_session",
         "no_trace_context",
         "breaker_open",
@@ -89,6 +101,10 @@ impl NoDecision {
         "too_large",
         "unreadable",
         "other_payment",
+        "unknown_session",
+        "unknown_trace",
+        "foreign_trace",
+        "ledger_away",
     ];
 
     /// Its name, for metrics and journals.
@@ -106,6 +122,10 @@ impl NoDecision {
             Self::TooLarge => "too_large",
             Self::Unreadable => "unreadable",
             Self::OtherPayment => "other_payment",
+            Self::UnknownSession => "unknown_session",
+            Self::UnknownTrace => "unknown_trace",
+            Self::ForeignTrace => "foreign_trace",
+            Self::LedgerAway => "ledger_away",
         }
     }
 
@@ -113,7 +133,11 @@ impl NoDecision {
     /// token that it does not take is the operator's to put right.
     pub(super) const fn may_pass(self) -> bool {
         match self {
-            Self::NoSession | Self::NoTraceContext => false,
+            Self::NoSession
+            | Self::NoTraceContext
+            | Self::UnknownSession
+            | Self::UnknownTrace
+            | Self::ForeignTrace => false,
             Self::Status(status) => !matches!(status, 400..=499) || is_passing(status),
             Self::BreakerOpen
             | Self::Timeout
@@ -122,7 +146,8 @@ impl NoDecision {
             | Self::NotJson
             | Self::TooLarge
             | Self::Unreadable
-            | Self::OtherPayment => true,
+            | Self::OtherPayment
+            | Self::LedgerAway => true,
         }
     }
 

@@ -5,8 +5,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
-use super::Shared;
 use super::answer::NoDecision;
+use super::remote::Remote;
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
@@ -28,7 +28,7 @@ impl Heard {
 }
 
 /// Sends a question, and reads an answer that can be a decision. One time-out bounds all of it.
-pub(super) async fn post(engine: &Shared, body: Vec<u8>) -> Result<Heard, NoDecision> {
+pub(super) async fn post(engine: &Remote, body: Vec<u8>) -> Result<Heard, NoDecision> {
     let mut request =
         engine.client.post(&engine.url).header(CONTENT_TYPE, JSON).header(ACCEPT, JSON).body(body);
     let token = engine.token.expose_secret();
