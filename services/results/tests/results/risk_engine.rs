@@ -187,6 +187,7 @@ async fn what_is_not_there_is_told_in_the_words_of_the_protocol() {
     ] {
         let told = api.evaluate(sid, tid, WALLET).await;
         assert_eq!((told.status, told.text("detail")), expected);
+        assert!(told.header("x-request-id").is_some());
     }
 }
 

@@ -89,13 +89,14 @@ async fn the_same_trace_told_at_the_same_instant_is_one() {
 async fn a_session_has_a_limited_number_of_traces() {
     let ledger = Ledger::open().await;
     let session = ledger.session().await;
+    let tell = async |body: &str| {
+        let new = trace(session, body, None);
+        ledger.store().tell_risk_trace(ledger.seller, &new, NOW).await.unwrap()
+    };
     for number in 0..100 {
-        let body = number.to_string();
-        let told = ledger.store().tell_risk_trace(ledger.seller, &trace(session, &body, None), NOW);
-        assert!(matches!(told.await.unwrap(), TraceTold::Kept(_)));
+        assert!(matches!(tell(&number.to_string()).await, TraceTold::Kept(_)));
     }
-    let told = ledger.store().tell_risk_trace(ledger.seller, &trace(session, "{}", None), NOW);
-    assert_eq!(told.await.unwrap(), TraceTold::Full);
+    assert_eq!(tell("{}").await, TraceTold::Full);
 }
 
 #[tokio::test]
