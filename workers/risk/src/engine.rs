@@ -18,7 +18,7 @@ mod trustline;
 use std::sync::Arc;
 
 use domain::Timestamp;
-use runtime::config::{Dialect, RiskEngineConfig};
+use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use store::Store;
 
 pub use answer::{Answer, Level, NoDecision};
@@ -69,21 +69,25 @@ pub enum Outcome {
 }
 
 impl Engine {
-    /// The engine of this configuration, where it has one.
+    /// The engine of this configuration, where it has one. `connections` says how those to a remote
+    /// one are kept.
     ///
     /// # Errors
     /// When the system has no certificate authorities.
     pub fn from_config(
         config: &RiskEngineConfig,
+        connections: &HttpClientConfig,
         store: &Store,
     ) -> Result<Option<Self>, EngineSetupError> {
         let kind = match config.dialect {
             Dialect::Off => return Ok(None),
             Dialect::Local => Kind::Local(Local::new(store.clone(), config.models.clone())),
-            Dialect::Trustline | Dialect::Score => match Remote::from_config(config)? {
-                Some(remote) => Kind::Remote(remote),
-                None => return Ok(None),
-            },
+            Dialect::Trustline | Dialect::Score => {
+                match Remote::from_config(config, connections)? {
+                    Some(remote) => Kind::Remote(remote),
+                    None => return Ok(None),
+                }
+            }
         };
         meters::register();
         Ok(Some(Self(Arc::new(kind))))

@@ -10,7 +10,7 @@ use domain::{
     PaymentState, Timestamp,
 };
 use risk::engine::{Asked, Case, Engine, NoDecision, Outcome, TraceContext};
-use runtime::config::{Dialect, PublicUrl, RiskEngineConfig};
+use runtime::config::{Dialect, HttpClientConfig, PublicUrl, RiskEngineConfig};
 use serde_json::json;
 use store::Store;
 use testkit::{Answer, Receiver};
@@ -18,6 +18,9 @@ use uuid::Uuid;
 
 const NOW: Timestamp = Timestamp::from_unix_ms(1_000_000);
 const JSON: &str = "application/json";
+
+const CONNECTIONS: HttpClientConfig =
+    HttpClientConfig { timeout_ms: 10_000, max_idle_per_host: 20, idle_timeout_secs: 30 };
 
 fn engine(url: &str, timeout_ms: u64) -> Engine {
     let config = RiskEngineConfig {
@@ -33,7 +36,7 @@ fn engine(url: &str, timeout_ms: u64) -> Engine {
     };
     // A remote engine never asks the ledger.
     let nowhere = Store::connect("postgres://127.0.0.1:1/q", 1, Duration::from_secs(1)).unwrap();
-    Engine::from_config(&config, &nowhere).unwrap().unwrap()
+    Engine::from_config(&config, &CONNECTIONS, &nowhere).unwrap().unwrap()
 }
 
 /// An engine that answers like this, and a client of it that waits a minute.
@@ -210,4 +213,17 @@ async fn no_answer_is_kept_for_the_next_question() {
     receiver.answer(Answer::Typed(200, JSON, body));
     let Outcome::Decided(answer) = ask(&engine, 0).await.outcome else { panic!("undecided") };
     assert_eq!(answer.decision, RiskDecision::Deny);
+}
+
+#[tokio::test]
+async fn every_outcome_can_be_watched_from_the_start() {
+    let metrics = runtime::metrics::install().unwrap();
+    let _engine = engine("http://127.0.0.1:1", 1_000);
+    let shown = metrics.render();
+    let decisions = ["allow", "review", "deny"].into_iter();
+    for outcome in decisions.chain(NoDecision::ALL) {
+        let line = format!("risk_engine_requests_total{{outcome=\"{outcome}\"}} ");
+        assert!(shown.contains(&line), "{line} in {shown}");
+    }
+    assert!(shown.contains("breaker_state{dependency=\"risk_engine\"} "), "{shown}");
 }

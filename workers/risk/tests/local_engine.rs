@@ -8,11 +8,14 @@ use domain::risk_engine::{RiskDecision, RiskSession};
 use domain::{Payment, Timestamp};
 use risk::engine::{Case, Engine, NoDecision, Outcome};
 use runtime::Clock;
-use runtime::config::{Dialect, RiskEngineConfig};
+use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use sha2::{Digest, Sha256};
 use store::{NewRiskTrace, RiskSessionRow, Store};
 use testkit::{Buyer, Database, Seller};
 use uuid::Uuid;
+
+const CONNECTIONS: HttpClientConfig =
+    HttpClientConfig { timeout_ms: 10_000, max_idle_per_host: 20, idle_timeout_secs: 30 };
 
 struct World {
     database: Database,
@@ -82,7 +85,7 @@ fn engine(store: &Store) -> Engine {
         session_ttl_secs: 900,
         models: Vec::new(),
     };
-    Engine::from_config(&config, store).unwrap().unwrap()
+    Engine::from_config(&config, &CONNECTIONS, store).unwrap().unwrap()
 }
 
 fn decision(outcome: &Outcome) -> (RiskDecision, &[String]) {

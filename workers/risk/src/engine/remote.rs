@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chain::{Breaker, BreakerPolicy};
 use reqwest::{Client, redirect, retry};
-use runtime::config::{Dialect, RiskEngineConfig};
+use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -18,10 +18,6 @@ use super::{Said, call, meters, score, trustline};
 
 /// Where an engine decides, below its URL.
 const PATH: &str = "/risk/evaluate";
-
-/// How long an idle connection is kept, and how many of them.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-const MAX_IDLE: usize = 20;
 
 /// A remote engine, with its connections and its breaker.
 #[derive(Debug)]
@@ -49,7 +45,10 @@ pub struct EngineSetupError(#[source] reqwest::Error);
 
 impl Remote {
     /// The remote engine of this configuration, where it has one.
-    pub(super) fn from_config(config: &RiskEngineConfig) -> Result<Option<Self>, EngineSetupError> {
+    pub(super) fn from_config(
+        config: &RiskEngineConfig,
+        connections: &HttpClientConfig,
+    ) -> Result<Option<Self>, EngineSetupError> {
         let spoken = match config.dialect {
             Dialect::Off | Dialect::Local => return Ok(None),
             Dialect::Trustline => Spoken::Trustline,
@@ -64,8 +63,8 @@ impl Remote {
             .retry(retry::never())
             .referer(false)
             .no_proxy()
-            .pool_max_idle_per_host(MAX_IDLE)
-            .pool_idle_timeout(IDLE_TIMEOUT)
+            .pool_max_idle_per_host(connections.max_idle_per_host)
+            .pool_idle_timeout(Duration::from_secs(connections.idle_timeout_secs))
             .build()
             .map_err(EngineSetupError)?;
         Ok(Some(Self {
@@ -85,7 +84,7 @@ impl Remote {
             Err(why) => return Said::nothing(Err(why)),
         };
         let request_sha256 = Some(Sha256::digest(&body).into());
-        // Whoever waits for a slot has not been failed by the engine, so this is outside of the time-out.
+        // Waiting for a slot is no fault of the engine's, so it is outside of the time-out.
         let _slot = self.slots.acquire().await;
         if !self.may_ask() {
             return Said::nothing(Err(NoDecision::BreakerOpen));

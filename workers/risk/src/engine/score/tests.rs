@@ -103,7 +103,7 @@ proptest! {
     }
 
     #[test]
-    fn only_what_is_below_both_bounds_is_allowed(score in any::<f64>()) {
+    fn only_what_is_below_both_bounds_is_allowed(score in prop::num::f64::ANY) {
         let allowed = matches!(BANDS.judge(score), Some((Allow, _)));
         prop_assert_eq!(allowed, (0.0..0.8).contains(&score));
     }
