@@ -62,6 +62,21 @@ struct Described {
     /// The payload, whose `authorization.from` is who pays.
     #[schema(value_type = Object)]
     payload: Value,
+    /// The version of the protocol.
+    #[serde(default, rename = "version")]
+    #[schema(value_type = Value)]
+    _version: Option<Value>,
+    /// The network.
+    #[serde(default, rename = "network")]
+    _network: Option<String>,
+    /// Headers that came with it.
+    #[serde(default, rename = "headers")]
+    #[schema(value_type = Option<Object>)]
+    _headers: Option<Map<String, Value>>,
+    /// What else is known of it.
+    #[serde(default, rename = "extra")]
+    #[schema(value_type = Option<Object>)]
+    _extra: Option<Map<String, Value>>,
 }
 
 /// What the engine decides.
