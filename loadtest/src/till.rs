@@ -186,6 +186,7 @@ impl<'a> Till<'a> {
             finality: Finality::Confirmed,
             reference: None,
             metadata: None,
+            resource_host: None,
             request_id: "req_load".to_owned(),
             idempotency: None,
             accepted_at: now(),

@@ -11,10 +11,14 @@ use utoipa::openapi::{
 use crate::routes;
 
 /// What a tag's operations are about, in the order in which they are shown.
-const TAGS: [(&str, &str); 4] = [
+const TAGS: [(&str, &str); 5] = [
     ("Payments", "Submit payments, see how they stand, wait for changes."),
     ("Events", "What happened to an account's payments, in an order that never changes."),
     ("Webhook endpoints", "Where a seller is told of events, and every attempt to tell it."),
+    (
+        "Risk",
+        "What agents tell the local risk engine, where an installation has it, and what it decides.",
+    ),
     ("Reference", "What the API says of itself."),
 ];
 

@@ -429,3 +429,106 @@ pub(crate) fn holds() -> Value {
 pub(crate) fn hold_decision() -> Value {
     json!({"payment_id": PaymentId::new(uuid(1)), "decided": "approve"})
 }
+
+/// The session and the trace of the examples: random ones, as they are given.
+const SESSION: &str = "0d6a7c58-7c0c-4f0e-9a53-0f9f6cf0b1c4";
+const TRACE: &str = "5b0d4c1e-52a8-4c53-8f5e-6f4f8a3d9e21";
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+const TOLD_SHA256: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+/// An agent that is going to pay.
+pub(crate) fn wanted_risk_session() -> Value {
+    json!({
+        "agent_did": "did:web:agent.example",
+        "wallet_address": settled().authorization.payer,
+        "app_id": "reports",
+    })
+}
+
+/// Its session.
+pub(crate) fn begun_risk_session() -> Value {
+    json!({"sid": SESSION, "expires_at": Timestamp::from_unix_ms(ACCEPTED_MS + 900_000)})
+}
+
+/// The same, as it is shown.
+pub(crate) fn risk_session() -> Value {
+    json!({
+        "sid": SESSION,
+        "agent_did": "did:web:agent.example",
+        "wallet_address": settled().authorization.payer,
+        "agent_endpoint": null,
+        "app_id": "reports",
+        "device": null,
+        "created_at": Timestamp::from_unix_ms(ACCEPTED_MS),
+        "expires_at": Timestamp::from_unix_ms(ACCEPTED_MS + 900_000),
+    })
+}
+
+fn agent_trace() -> Value {
+    json!({
+        "task": "Buy the report",
+        "events": [
+            {"type": "user_input", "content": "Buy the report"},
+            {"type": "reasoning_summary", "content": "It costs a cent."},
+        ],
+        "model_config": {"model": "model-1", "reasoning_enabled": true},
+        "session_context": {"request_id": "r-1"},
+    })
+}
+
+/// How it came to pay.
+pub(crate) fn told_risk_trace() -> Value {
+    json!({"sid": SESSION, "agent_trace": agent_trace()})
+}
+
+/// The trace.
+pub(crate) fn kept_risk_trace() -> Value {
+    json!({"tid": TRACE, "trace_id": TRACE, "sha256": TOLD_SHA256})
+}
+
+/// The same, as it is shown.
+pub(crate) fn risk_trace() -> Value {
+    json!({
+        "sid": SESSION,
+        "fingerprint": null,
+        "telemetry": null,
+        "agent_trace": agent_trace(),
+        "sha256": TOLD_SHA256,
+    })
+}
+
+/// A payment to decide on.
+pub(crate) fn risk_question() -> Value {
+    let authorization = settled().authorization;
+    json!({
+        "sid": SESSION,
+        "tid": TRACE,
+        "trace_context": {"tp": TRACEPARENT},
+        "payment": {
+            "protocol": "x402:exact",
+            "version": 2,
+            "network": authorization.chain,
+            "payload": {"authorization": {
+                "from": authorization.payer,
+                "to": authorization.pay_to,
+                "value": authorization.amount.to_string(),
+            }},
+            "headers": null,
+            "extra": {},
+        },
+    })
+}
+
+/// What is decided on it.
+pub(crate) fn risk_answer() -> Value {
+    json!({
+        "decision": "allow",
+        "decision_id": "c0f2f9c4-2f3c-4b36-8a5e-b9f0f4ad2a11",
+        "reasons": [],
+        "ttl_seconds": 300,
+        "used_mandate": false,
+        "warnings": [],
+        "risk_level": "low",
+        "extra": {},
+    })
+}

@@ -22,6 +22,7 @@ mod payment_risk;
 mod prefer;
 mod query;
 mod refusal;
+mod risk_engine;
 mod risk_policy;
 mod settings;
 mod show_payment;
@@ -47,7 +48,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use app::App;
+pub use risk_engine::LocalRisk;
 pub use settings::Settings;
+
+use risk_engine::MAX_TRACE_BYTES;
 
 /// The longest request body, in bytes: an endpoint's URL and event types.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -121,4 +125,16 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(holds::deny_hold))
         .routes(routes!(webhook_deliveries::redeliver))
         .routes(routes!(key_document::show_keys))
+        .routes(routes!(risk_engine::session::begin_session))
+        .routes(routes!(risk_engine::session::show_session))
+        .routes(routes!(risk_engine::trace::show_trace))
+        .merge(traced())
+}
+
+/// What agents tell of themselves is longer than other bodies.
+fn traced() -> OpenApiRouter<App> {
+    OpenApiRouter::default()
+        .routes(routes!(risk_engine::trace::tell_trace))
+        .routes(routes!(risk_engine::evaluate::evaluate))
+        .layer(DefaultBodyLimit::max(MAX_TRACE_BYTES))
 }

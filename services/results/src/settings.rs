@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use domain::ChainId;
 use runtime::Config;
-use runtime::config::ResultsConfig;
+use runtime::config::{Dialect, ResultsConfig};
 use runtime::egress::Targets;
+
+use crate::LocalRisk;
 
 /// Waiters of one API key at once, as a share of those of the process: one key alone cannot take
 /// the places of all others.
@@ -33,6 +35,8 @@ pub struct Settings {
     pub targets: Targets,
     /// How long a look at the installation's signing keys counts.
     pub signing_keys_kept: Duration,
+    /// The local risk engine, where it is on.
+    pub local_risk: Option<LocalRisk>,
 }
 
 impl Settings {
@@ -40,6 +44,7 @@ impl Settings {
     pub fn from_config(config: &Config) -> Self {
         let ResultsConfig { listen: _, max_wait_secs, recheck_ms, max_waiters } =
             config.results.clone();
+        let engine = &config.risk.engine;
         let block_times = config.networks.iter().filter_map(|network| {
             let chain = ChainId::new(network.chain_id)?;
             Some((chain, Duration::from_millis(network.block_time_ms)))
@@ -52,6 +57,10 @@ impl Settings {
             block_times: block_times.collect(),
             targets: Targets::from_setting(config.notifier.allow_private_targets),
             signing_keys_kept: SIGNING_KEYS_KEPT,
+            local_risk: (engine.dialect == Dialect::Local).then(|| LocalRisk {
+                session_ttl: Duration::from_secs(engine.session_ttl_secs),
+                models: engine.models.clone(),
+            }),
         }
     }
 }

@@ -23,7 +23,7 @@ impl Default for BreakerPolicy {
 
 /// The breaker of one URL: closed while it may be asked, open while it should not be.
 #[derive(Debug)]
-pub(crate) struct Breaker {
+pub struct Breaker {
     policy: BreakerPolicy,
     state: State,
 }
@@ -42,12 +42,13 @@ enum State {
 }
 
 impl Breaker {
-    pub(crate) const fn new(policy: BreakerPolicy) -> Self {
+    /// One that is closed.
+    pub const fn new(policy: BreakerPolicy) -> Self {
         Self { policy, state: State::Closed { failures: Vec::new() } }
     }
 
     /// Since when it has been open; `None` while it is closed.
-    pub(crate) const fn opened(&self) -> Option<Instant> {
+    pub const fn opened(&self) -> Option<Instant> {
         match self.state {
             State::Closed { .. } => None,
             State::Open { since, .. } => Some(since),
@@ -55,7 +56,7 @@ impl Breaker {
     }
 
     /// Whether the caller may probe now. Of callers at once, one may.
-    pub(crate) fn try_probe(&mut self, now: Instant) -> bool {
+    pub fn try_probe(&mut self, now: Instant) -> bool {
         let State::Open { since, probed } = &mut self.state else { return false };
         let rested = now.saturating_duration_since(probed.unwrap_or(*since)) >= self.policy.rest;
         if rested {
@@ -66,14 +67,14 @@ impl Breaker {
 
     /// Notes an answer: whatever was wrong is over. Failures of a closed breaker go on counting,
     /// since a URL that fails now and then is worse than one that does not.
-    pub(crate) fn succeeded(&mut self) {
+    pub fn succeeded(&mut self) {
         if self.opened().is_some() {
             self.state = State::Closed { failures: Vec::new() };
         }
     }
 
     /// Notes a failure.
-    pub(crate) fn failed(&mut self, now: Instant) {
+    pub fn failed(&mut self, now: Instant) {
         let State::Closed { failures } = &mut self.state else { return self.trip(now) };
         failures.retain(|failure| now.saturating_duration_since(*failure) < self.policy.within);
         failures.push(now);
@@ -83,12 +84,12 @@ impl Breaker {
     }
 
     /// Opens it, or lets an open one rest anew.
-    pub(crate) fn trip(&mut self, now: Instant) {
+    pub fn trip(&mut self, now: Instant) {
         self.state = State::Open { since: now, probed: None };
     }
 
     /// 0 while it is closed, 1 while it is open, a half while it is being probed.
-    pub(crate) const fn level(&self) -> f64 {
+    pub const fn level(&self) -> f64 {
         match self.state {
             State::Closed { .. } => 0.0,
             State::Open { probed: Some(_), .. } => 0.5,

@@ -32,7 +32,7 @@ mod view;
 
 pub use authorization_log::UseLog;
 pub use authorization_use::AuthorizationUse;
-pub use breaker::BreakerPolicy;
+pub use breaker::{Breaker, BreakerPolicy};
 pub use broadcast::SendAnswer;
 pub use error::ChainError;
 pub use fees::Fees;

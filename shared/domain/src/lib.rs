@@ -25,6 +25,7 @@ mod payment;
 mod policy;
 mod resource;
 mod risk;
+pub mod risk_engine;
 pub mod schedule;
 pub mod schema;
 mod scope;

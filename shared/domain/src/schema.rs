@@ -43,6 +43,11 @@ pub fn constant(text: &'static str) -> RefOr<Schema> {
     schema.into()
 }
 
+/// Always one of these texts.
+pub fn constant_of<const N: usize>(texts: [&'static str; N]) -> RefOr<Schema> {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(texts)).into()
+}
+
 /// The `object` of a payment.
 pub(crate) fn payment() -> RefOr<Schema> {
     constant("payment")

@@ -5,6 +5,7 @@ mod environment;
 mod error;
 mod layers;
 mod network;
+mod risk_engine;
 mod sections;
 mod signer;
 mod value;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 pub use self::environment::PASSED_BY;
 pub use self::error::{ConfigError, Issue};
 pub use self::network::{AssetConfig, NetworkConfig};
+pub use self::risk_engine::{Dialect, RiskEngineConfig};
 pub use self::sections::{
     DatabaseConfig, HttpClientConfig, IngressConfig, LogConfig, MetricsConfig, NotifierConfig,
     ReconcilerConfig, RedisConfig, ResultsConfig, RiskConfig, SettlementConfig, ShutdownConfig,

@@ -18,6 +18,7 @@ mod intake;
 mod payment;
 mod recovery;
 mod risk;
+mod risk_session;
 mod row;
 mod session;
 mod signer;
@@ -55,6 +56,7 @@ pub use risk::{
     Candidate, Decisions, Evaluation, HeldPayment, HoldDecision, HoldOutcome, NewPolicy,
     PolicyVersion, Written,
 };
+pub use risk_session::{NewRiskTrace, RiskSessionRow, RiskTraceRow, TraceTold};
 pub use signer::{Lane, LaneRequest, Renewal, SignerEvent, SignerEventRow, SignerRow};
 pub use signing_key::SigningKeyRow;
 pub use timeline::TimelineEntry;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, LOCATION, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
@@ -33,6 +33,8 @@ static CHUNK: [u8; 16 * 1024] = [b'x'; 16 * 1024];
 pub enum Answer {
     /// This status, with this body.
     Status(u16, String),
+    /// This status, with a body of this media type.
+    Typed(u16, &'static str, String),
     /// This status, with `Retry-After` in seconds.
     RetryAfter(u16, u32),
     /// This status, with this header.
@@ -211,6 +213,10 @@ async fn take(State(desk): State<Arc<Desk>>, request: Request) -> Response {
 async fn respond(answer: Answer) -> Response {
     match answer {
         Answer::Status(status, body) => respond_with(status, None, Body::from(body)),
+        Answer::Typed(status, kind, body) => {
+            let header = (CONTENT_TYPE, HeaderValue::from_static(kind));
+            respond_with(status, Some(header), Body::from(body))
+        }
         Answer::RetryAfter(status, seconds) => {
             respond_with(status, Some((RETRY_AFTER, seconds.into())), Body::empty())
         }

@@ -14,7 +14,7 @@ use crate::judgement::{Judgement, Outcome, judge};
 use crate::lanes::{self, Entry, Lanes, Line, Next, Pace, Permit, Wish};
 use crate::ledger::{Ledger, LedgerError};
 use crate::meters;
-use crate::turnstile::{Turn, Turnstile};
+use crate::turnstile::{Ticket, Turn, Turnstile};
 
 /// How long one job works off its endpoint's lines before what comes next goes back to the queue,
 /// so that other endpoints have their turn.
@@ -112,29 +112,29 @@ impl Postman {
     /// Attempts a delivery, unless it is not due, its endpoint's bounds forbid it now, or somebody
     /// else has it.
     async fn deliver(&self, call: Call, permit: &mut Permit) -> Result<Option<Made>, HandlerError> {
-        if !self.wait_for_turn(call).await? {
+        let Some(ticket) = self.wait_for_turn(call).await? else {
             // Nor may those in the lines; they are due in the ledger, and rung for again.
             permit.take_lines();
             return Ok(None);
-        }
+        };
         let made = self.claim_and_attempt(call, permit).await;
-        self.turnstile.leave(call.endpoint, call.delivery, call.bounds).await;
+        self.turnstile.leave(call.endpoint, ticket).await;
         made
     }
 
-    /// Whether the call may be made; if not, it was put off.
-    async fn wait_for_turn(&self, call: Call) -> Result<bool, LedgerError> {
+    /// The right to make the call; without it, it was put off.
+    async fn wait_for_turn(&self, call: Call) -> Result<Option<Ticket>, LedgerError> {
         let Call { delivery, endpoint, bounds } = call;
         loop {
             let now = self.now();
-            match self.turnstile.enter(endpoint, delivery, bounds, now).await {
-                Turn::Now => return Ok(true),
+            match self.turnstile.enter(endpoint, bounds, now).await {
+                Turn::Now(ticket) => return Ok(Some(ticket)),
                 Turn::After(wait) if wait < SHORT_WAIT && !self.shutdown.is_cancelled() => {
                     tokio::time::sleep(wait).await;
                 }
                 Turn::After(wait) => {
                     self.ledger.put_off(delivery, now.plus(wait)).await?;
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use domain::{DeliveryId, EndpointId, Timestamp};
+use domain::{EndpointId, Timestamp};
 use queue::{Bounds, Gates, Passage};
 
 /// How long whoever finds as many calls under way as may be stays away.
@@ -17,13 +17,18 @@ const WHILE_FULL: Duration = Duration::from_secs(1);
 const REMEMBERED: usize = 10_000;
 
 /// Whether a call may be made now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Turn {
-    /// It may.
-    Now,
+    /// It may; the ticket is given back when it is over.
+    Now(Ticket),
     /// After this long.
     After(Duration),
 }
+
+/// The right to make one call. Each has a name of its own: two calls about one delivery, of which
+/// one will not be made, must not give each other's place back.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket(Option<String>);
 
 /// Keeps the bounds. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -41,19 +46,13 @@ impl Turnstile {
     }
 
     /// Asks for a call to an endpoint with these bounds.
-    pub(crate) async fn enter(
-        &self,
-        endpoint: EndpointId,
-        delivery: DeliveryId,
-        bounds: Bounds,
-        now: Timestamp,
-    ) -> Turn {
+    pub(crate) async fn enter(&self, endpoint: EndpointId, bounds: Bounds, now: Timestamp) -> Turn {
         if bounds == Bounds::default() {
-            return Turn::Now;
+            return Turn::Now(Ticket(None));
         }
-        let (gate, who) = (endpoint.to_string(), delivery.to_string());
+        let (gate, who) = (endpoint.to_string(), runtime::new_uuid().to_string());
         match self.gates.enter(&gate, &who, bounds, self.stay).await {
-            Ok(Passage::Inside) => Turn::Now,
+            Ok(Passage::Inside) => Turn::Now(Ticket(bounds.at_once.map(|_| who))),
             Ok(Passage::Full) => Turn::After(WHILE_FULL),
             Ok(Passage::After(wait)) => Turn::After(wait),
             Err(error) => {
@@ -64,10 +63,10 @@ impl Turnstile {
     }
 
     /// Says that a call is over.
-    pub(crate) async fn leave(&self, endpoint: EndpointId, delivery: DeliveryId, bounds: Bounds) {
-        if bounds.at_once.is_some() {
+    pub(crate) async fn leave(&self, endpoint: EndpointId, ticket: Ticket) {
+        if let Ticket(Some(who)) = ticket {
             // Without it the place is free when the longest call would be over.
-            let _ = self.gates.leave(&endpoint.to_string(), &delivery.to_string()).await;
+            let _ = self.gates.leave(&endpoint.to_string(), &who).await;
         }
     }
 
@@ -75,7 +74,7 @@ impl Turnstile {
         let Some(interval) =
             bounds.per_second.and_then(|rate| Duration::from_secs(1).checked_div(rate))
         else {
-            return Turn::Now;
+            return Turn::Now(Ticket(None));
         };
         let mut next = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
         let due = next.get(&endpoint).copied().unwrap_or(now);
@@ -86,6 +85,6 @@ impl Turnstile {
             next.retain(|_, due| *due > now);
         }
         next.insert(endpoint, now.plus(interval.max(Duration::from_millis(1))));
-        Turn::Now
+        Turn::Now(Ticket(None))
     }
 }

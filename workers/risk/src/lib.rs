@@ -5,6 +5,7 @@
 //! about again when it is due.
 
 mod decision;
+pub mod engine;
 mod meters;
 
 use std::collections::HashMap;

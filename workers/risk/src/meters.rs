@@ -17,6 +17,7 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "Time to decide a batch of payments"
     );
+    crate::engine::describe_metrics();
 }
 
 /// So many payments have to wait for others of their payers.

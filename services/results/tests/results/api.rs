@@ -56,16 +56,36 @@ impl Api {
 
     /// The same with a status channel.
     pub(crate) async fn serve(settings: Settings, redis_url: String) -> Self {
+        Self::serve_timed(settings, redis_url, Clock::system()).await
+    }
+
+    /// Without a status channel, by another clock.
+    pub(crate) async fn timed(settings: Settings, clock: Clock) -> Self {
+        Self::serve_timed(settings, NO_REDIS.to_owned(), clock).await
+    }
+
+    async fn serve_timed(settings: Settings, redis_url: String, clock: Clock) -> Self {
         let database = Database::create().await;
         let seller = Seller::create(&database.store).await;
         let queue = Queue::connect(QueueConfig::new(redis_url)).unwrap();
         let (store, stop) = (database.store.clone(), CancellationToken::new());
-        let app = App::new(settings, store, &queue, Clock::system(), stop.clone());
+        let app = App::new(settings, store, &queue, clock, stop.clone());
         let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(runtime::http::serve(listener, router(app.clone()), stop.clone()));
         let (herald, http) = (Herald::new(&queue), testkit::http::client());
         Self { database, seller, stop, herald, app, address, http }
+    }
+
+    /// The base URL of the same API in another process, over the same ledger. It ends with this one.
+    pub(crate) async fn another_process(&self, settings: Settings) -> String {
+        let queue = Queue::connect(QueueConfig::new(NO_REDIS.to_owned())).unwrap();
+        let (store, stop) = (self.database.store.clone(), self.stop.clone());
+        let app = App::new(settings, store, &queue, Clock::system(), stop.clone());
+        let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(runtime::http::serve(listener, router(app), stop));
+        format!("http://{address}")
     }
 
     /// A new payment of this API's seller.
@@ -126,6 +146,7 @@ pub(crate) fn settings() -> Settings {
         block_times: [(Anvil::CHAIN, Duration::from_millis(1_200))].into(),
         targets: Targets::Public,
         signing_keys_kept: FOR_EVER,
+        local_risk: None,
     }
 }
 

@@ -14,6 +14,7 @@ mod poll_tokens;
 mod receipts;
 mod reference;
 mod remembering;
+mod risk_engine;
 mod running;
 mod showing;
 mod streaming;

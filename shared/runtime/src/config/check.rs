@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::Issue;
-use super::{Config, NetworkConfig};
+use super::{Config, NetworkConfig, risk_engine};
 
 const DATABASE_SCHEMES: &[&str] = &["postgres://", "postgresql://"];
 const REDIS_SCHEMES: &[&str] =
@@ -23,6 +23,7 @@ pub(super) fn errors(config: &Config) -> Vec<Issue> {
     issues.extend(bad_url("database.url", "DATABASE_URL", &config.database.url, DATABASE_SCHEMES));
     issues.extend(bad_url("redis.url", "REDIS_URL", &config.redis.url, REDIS_SCHEMES));
     issues.extend(zeros(config));
+    issues.extend(risk_engine::errors(config));
     if config.ingress.min_validity_secs >= config.ingress.max_validity_secs {
         issues.push(Issue::new(
             "ingress.min_validity_secs",
@@ -113,6 +114,9 @@ fn zeros(config: &Config) -> Vec<Issue> {
         ("risk.concurrency", wide(config.risk.concurrency)),
         ("risk.max_batch", wide(config.risk.max_batch)),
         ("risk.decision_validity_secs", config.risk.decision_validity_secs),
+        ("risk.engine.timeout_ms", config.risk.engine.timeout_ms),
+        ("risk.engine.max_in_flight", wide(config.risk.engine.max_in_flight)),
+        ("risk.engine.session_ttl_secs", config.risk.engine.session_ttl_secs),
         ("settlement.concurrency", wide(config.settlement.concurrency)),
         ("settlement.max_batch", wide(config.settlement.max_batch)),
         ("settlement.max_lanes", wide(config.settlement.max_lanes)),

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::error::ConfigError;
-use super::{Issue, ReadFile};
+use super::{Issue, ReadFile, risk_engine};
 use crate::fail_point::{ArmedPoint, FailPointError};
 
 /// What our variables begin with.
@@ -106,7 +106,7 @@ pub(super) fn read_secret(
     Ok(text.trim().to_owned())
 }
 
-fn lookup<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
+pub(super) fn lookup<'a>(environment: &'a [(String, String)], name: &str) -> Option<&'a str> {
     let (_, value) = environment.iter().find(|(key, _)| key == name)?;
     // Compose files pass unset variables on as empty ones.
     (!value.is_empty()).then_some(value)
@@ -129,7 +129,8 @@ fn as_override((variable, value): &(String, String)) -> Option<Override<'_>> {
 fn ours(name: OsString) -> Option<String> {
     let name = name.into_string().ok()?;
     let bare = name.strip_suffix(FILE_SUFFIX).unwrap_or(&name);
-    (name.starts_with(PREFIX) || bare == DATABASE_URL || bare == REDIS_URL).then_some(name)
+    let ours = name.starts_with(PREFIX) || bare == DATABASE_URL || bare == REDIS_URL;
+    (ours || risk_engine::VARIABLES.contains(&bare)).then_some(name)
 }
 
 fn readable((name, value): (String, OsString)) -> Result<(String, String), ConfigError> {

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::environment::{self, DATABASE_URL, Override, REDIS_URL};
 use super::error::{ConfigError, Issue};
-use super::{DEFAULTS, ReadFile};
+use super::{DEFAULTS, ReadFile, risk_engine};
 use crate::shape::Mismatch;
 
 /// The section whose entries are addressed by chain id in the environment.
@@ -35,6 +35,8 @@ impl Layers {
             file_sections: file.keys().cloned().collect(),
             variables: BTreeMap::new(),
         };
+        let engine = file.get("risk").and_then(|risk| risk.get("engine"));
+        let mut dialect_is_set = engine.is_some_and(|engine| engine.get("dialect").is_some());
         overlay(&mut layers.merged, file);
         let overrides = environment::overrides(environment);
         let issues: Vec<_> =
@@ -44,7 +46,46 @@ impl Layers {
         }
         layers.apply_secret(DATABASE_URL, "database", environment, read_file)?;
         layers.apply_secret(REDIS_URL, "redis", environment, read_file)?;
+        dialect_is_set |= layers.variables.contains_key("risk.engine.dialect");
+        layers.apply_engine(environment, read_file, dialect_is_set)?;
         Ok(layers)
+    }
+
+    /// Sets `[risk.engine]` as the variables of x402-secure say.
+    fn apply_engine(
+        &mut self,
+        environment: &[(String, String)],
+        read_file: &ReadFile<'_>,
+        mut dialect_is_set: bool,
+    ) -> Result<(), ConfigError> {
+        let aliases = risk_engine::aliases(environment, read_file)?;
+        let implying = aliases.iter().find(|alias| alias.key == "url");
+        let implying = implying.map(|alias| alias.variable.clone());
+        for risk_engine::Alias { key, value, variable } in aliases {
+            let path = format!("risk.engine.{key}");
+            if let Some(other) = self.variables.get(&path) {
+                let problem = format!("is set together with {other}");
+                return Err(ConfigError::invalid(variable, problem));
+            }
+            let Some(section) = risk_engine::section(&mut self.merged) else { continue };
+            if key == "dialect" {
+                // Its only alias says "local": another dialect that was chosen contradicts it.
+                if dialect_is_set && section.get(key) != Some(&value) {
+                    let problem = "is set together with another risk.engine.dialect";
+                    return Err(ConfigError::invalid(variable, problem));
+                }
+                dialect_is_set = true;
+            }
+            section.insert(key.to_owned(), value);
+            self.variables.insert(path, variable);
+        }
+        if let (Some(variable), false) = (implying, dialect_is_set)
+            && let Some(section) = risk_engine::section(&mut self.merged)
+        {
+            section.insert("dialect".to_owned(), Value::String("trustline".to_owned()));
+            self.variables.insert("risk.engine.dialect".to_owned(), variable);
+        }
+        Ok(())
     }
 
     /// Reads the merged table; unknown settings, wrong types and malformed values are refused.
@@ -100,6 +141,12 @@ impl Layers {
                 let table = self.merged.get_mut(section).and_then(Value::as_table_mut);
                 let table = table.filter(|table| table.contains_key(key)).ok_or_else(unknown)?;
                 Ok((format!("{section}.{key}"), (table, key.clone())))
+            }
+            [section, part, key] => {
+                let table = self.merged.get_mut(section).and_then(|table| table.get_mut(part));
+                let table = table.and_then(Value::as_table_mut);
+                let table = table.filter(|table| table.contains_key(key)).ok_or_else(unknown)?;
+                Ok((format!("{section}.{part}.{key}"), (table, key.clone())))
             }
             _ => Err(unknown()),
         }
@@ -163,7 +210,10 @@ fn coerce(text: &str, like: Option<&Value>) -> Result<Value, String> {
             text.split(',').map(|part| Value::String(part.trim().to_owned())).collect(),
         )),
         Some(Value::String(_)) => Ok(Value::String(text.to_owned())),
-        Some(Value::Float(_) | Value::Datetime(_) | Value::Table(_)) => {
+        Some(Value::Float(_)) => {
+            text.parse().map(Value::Float).map_err(|_| "must be a number".to_owned())
+        }
+        Some(Value::Datetime(_) | Value::Table(_)) => {
             Err("cannot be set from the environment".to_owned())
         }
         // A network's optional setting that the file leaves out: its form decides.

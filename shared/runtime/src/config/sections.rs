@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::risk_engine::RiskEngineConfig;
 use super::value::{self, PublicUrl};
 
 /// `[database]`: the ledger.
@@ -116,6 +117,8 @@ pub struct RiskConfig {
     pub max_batch: usize,
     /// How long a decision holds, in seconds.
     pub decision_validity_secs: u64,
+    /// Whom risk asks besides the chain.
+    pub engine: RiskEngineConfig,
 }
 
 /// `[settlement]`: the settlement worker.

@@ -23,6 +23,7 @@ mod notes;
 mod order;
 mod plans;
 mod recoveries;
+mod risk_sessions;
 mod rounds;
 mod sessions;
 mod settling;

@@ -1,0 +1,85 @@
+//! When an engine that has not decided is asked again.
+
+use std::time::Duration;
+
+use domain::{PaymentId, Timestamp};
+
+use super::{NoDecision, Outcome};
+
+/// So many tries a payment has.
+const MAX_TRIES: u32 = 3;
+
+/// The shortest and the longest time between two tries, in milliseconds.
+const SHORTEST_MS: u64 = 4_000;
+const LONGEST_MS: u64 = 10_000;
+
+/// What follows when an engine has not decided, after `tries` that failed before.
+pub(super) fn after(why: NoDecision, payment: PaymentId, tries: u32, now: Timestamp) -> Outcome {
+    // Nobody was asked, so that this was no try.
+    let tries = match why {
+        NoDecision::BreakerOpen => tries,
+        _ => tries.saturating_add(1),
+    };
+    if !why.may_pass() || tries >= MAX_TRIES {
+        return Outcome::Undecided(why);
+    }
+    Outcome::Again { at: now.plus(pause(payment, tries)), tries, why }
+}
+
+/// Doubles with each try. Within its bounds it depends on the payment, so that those that failed
+/// together do not come back together.
+fn pause(payment: PaymentId, tries: u32) -> Duration {
+    let least = SHORTEST_MS.saturating_mul(1_u64 << tries.saturating_sub(1).min(8));
+    let least = least.min(LONGEST_MS.saturating_sub(SHORTEST_MS / 2));
+    let most = least.saturating_mul(2).min(LONGEST_MS);
+    let (_, low) = payment.uuid().as_u64_pair();
+    let spread = low.rotate_left(tries.wrapping_mul(16)) % (most - least).max(1);
+    Duration::from_millis(least.saturating_add(spread))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use runtime::new_uuid;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_unix_ms(1_000_000);
+
+    #[test]
+    fn a_payment_has_three_tries_4_to_10_seconds_apart() {
+        let mut pauses = BTreeSet::new();
+        for _ in 0..500 {
+            let payment = PaymentId::new(new_uuid());
+            for tries in [0, 1] {
+                let outcome = after(NoDecision::Timeout, payment, tries, NOW);
+                let Outcome::Again { at, tries: next, .. } = outcome else { panic!("{outcome:?}") };
+                assert_eq!(next, tries + 1);
+                let pause = at.since(NOW).as_millis();
+                assert!((4_000..=10_000).contains(&pause), "{pause}");
+                pauses.insert(pause);
+            }
+            let last = after(NoDecision::Timeout, payment, 2, NOW);
+            assert_eq!(last, Outcome::Undecided(NoDecision::Timeout));
+        }
+        assert!(pauses.len() > 400, "they all come back at once: {pauses:?}");
+    }
+
+    #[test]
+    fn an_open_breaker_takes_no_try_away() {
+        let payment = PaymentId::new(new_uuid());
+        for tries in 0..3 {
+            let outcome = after(NoDecision::BreakerOpen, payment, tries, NOW);
+            assert!(matches!(outcome, Outcome::Again { tries: next, .. } if next == tries));
+        }
+    }
+
+    #[test]
+    fn what_asking_again_cannot_change_is_told_at_once() {
+        let payment = PaymentId::new(new_uuid());
+        for why in [NoDecision::Status(404), NoDecision::NoSession, NoDecision::NoTraceContext] {
+            assert_eq!(after(why, payment, 0, NOW), Outcome::Undecided(why));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A payment to ask about.
+
+use domain::{
+    AccountId, Address, Amount, Authorization, B256, ChainId, Finality, Payment, PaymentId,
+    PaymentState, Timestamp,
+};
+use uuid::Uuid;
+
+use super::{Case, TraceContext};
+
+pub(super) const SESSION: Uuid = Uuid::from_u128(0x11);
+pub(super) const TRACE: Uuid = Uuid::from_u128(0x12);
+pub(super) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+pub(super) fn payment() -> Payment {
+    Payment {
+        id: PaymentId::new(Uuid::from_u128(1)),
+        account: AccountId::new(Uuid::from_u128(2)),
+        authorization: Authorization {
+            chain: ChainId::new(84_532).unwrap(),
+            asset: Address::repeat_byte(0xa5),
+            payer: Address::repeat_byte(0x0f),
+            pay_to: Address::repeat_byte(0x70),
+            amount: Amount::from(10_000),
+            valid_after: 5,
+            valid_before: 6_000,
+            nonce: B256::repeat_byte(0x0c),
+        },
+        finality: Finality::Confirmed,
+        reference: None,
+        metadata: None,
+        request_id: "req_1".to_owned(),
+        created_at: Timestamp::from_unix_ms(0),
+        updated_at: Timestamp::from_unix_ms(0),
+        version: 1,
+        state: PaymentState::Accepted,
+    }
+}
+
+/// A case with what every payment has, and what engines ask for.
+pub(super) fn case(payment: &Payment) -> Case<'_> {
+    Case {
+        payment,
+        x402_version: None,
+        resource: None,
+        session: Some(SESSION),
+        trace: None,
+        trace_context: Some(TraceContext { tp: TRACEPARENT, ts: None }),
+        mandate: None,
+    }
+}
