@@ -83,9 +83,11 @@ impl Store {
              )
              update webhook_deliveries d
              set lease_until = $3,
-                 -- Decided once, so that the same bytes are sent each time.
+                 -- Decided once, so that the same bytes are sent each time; who has a lease that ran
+                 -- out may have been sent already.
                  overtook = case
-                     when d.attempts > 0 or e.ordering = 'none' then d.overtook
+                     when d.attempts > 0 or w.lease_until is not null or e.ordering = 'none'
+                         then d.overtook
                      else coalesce((
                          select bool_or(before.state = 'pending') from payment_events own
                          join payment_events earlier

@@ -125,7 +125,7 @@ pub(crate) async fn recover(
         );
     }
     if !wanted.dry_run {
-        return begin(&app, spec).await;
+        return begin(&app, spec, "Another recovery of this endpoint is not over").await;
     }
     let count = app.store().count_recovery(&spec, MOST_COUNTED.into()).await?;
     Ok(Json(DryRun::from(count)).into_response())
@@ -140,7 +140,7 @@ pub(super) async fn recover_since(
 ) -> Result<(), Refusal> {
     let (until, delivered_too, untold_too) = (app.now(), false, true);
     let spec = RecoverySpec { account, endpoint, since, until, delivered_too, untold_too };
-    begin(app, spec).await.map(drop)
+    begin(app, spec, "The endpoint is enabled; another recovery of it is not over").await.map(drop)
 }
 
 /// A moment that is not too long ago.
@@ -164,13 +164,13 @@ fn refused(pointer: &str, code: &'static str, detail: &'static str) -> Problem {
         .field(FieldError::new(pointer, code, detail))
 }
 
-async fn begin(app: &App, spec: RecoverySpec) -> Result<Response, Refusal> {
+async fn begin(app: &App, spec: RecoverySpec, busy: &'static str) -> Result<Response, Refusal> {
     let (job, now) = (JobId::new(runtime::new_uuid()), app.now());
     let conflict = |detail: &'static str| Problem::new(ProblemCode::Conflict).detail(detail);
     match app.store().begin_recovery(job, &spec, now).await? {
         Begun::Running => {}
         Begun::Busy => {
-            return Err(conflict("Another recovery of this endpoint is not over").into());
+            return Err(conflict(busy).into());
         }
         Begun::EndpointIsDown => {
             return Err(conflict("The endpoint is told nothing; enable it first").into());

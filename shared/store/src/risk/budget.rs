@@ -181,9 +181,10 @@ pub(crate) async fn give_back(
     let moved: Vec<Uuid> = [&leaving.in_block[..], &leaving.out_of_block].concat();
     if !moved.is_empty() {
         sqlx::query!(
+            // What a block holds already is not written again when it is final.
             "update open_approvals
-             set left_at = case when payment_id = any($2) then null else coalesce(left_at, $3) end
-             where payment_id = any($1)",
+             set left_at = case when payment_id = any($2) then null else $3::timestamptz end
+             where payment_id = any($1) and (left_at is null or payment_id = any($2))",
             &moved,
             &leaving.out_of_block,
             now.to_datetime(),

@@ -124,6 +124,19 @@ async fn what_a_process_died_with_is_put_off_and_let_go_like_everything_else() {
 }
 
 #[tokio::test]
+async fn what_may_have_been_sent_in_order_stays_in_order_when_it_is_sent_again() {
+    let ledger = Ledger::open().await;
+    let [first, second] = two_in_order(&ledger).await;
+    let claimed = claim(&ledger, first, 2).await;
+    record(&ledger, &claimed, DeliveryNext::Delivered).await;
+    assert!(!claim(&ledger, second, 3).await.overtook);
+    // Its sender died; the first is made again meanwhile.
+    ledger.store().redeliver(ledger.seller, first, later(40)).await.unwrap();
+
+    assert!(!claim(&ledger, second, 700).await.overtook);
+}
+
+#[tokio::test]
 async fn nothing_waits_where_no_order_is_wanted() {
     let ledger = Ledger::open().await;
     let [_, second] = two_in_order(&ledger).await;
