@@ -251,7 +251,7 @@ impl SignedAuthorization {
 
 #[cfg(test)]
 mod tests {
-    use x402::{Assets, Limits, SettleRequest, check};
+    use x402::{Assets, Limits, SettleRequest, Wallets, check};
 
     use super::*;
 
@@ -264,9 +264,9 @@ mod tests {
             for body in [signed.body(version), signed.body_with_header(version)] {
                 let request: SettleRequest = serde_json::from_value(body).unwrap();
                 let now = Clock::system().now_unix_secs();
-                let proven = check(&request, &assets, &limits, now).unwrap();
-                assert_eq!(proven.authorization, signed.authorization);
-                assert_eq!(proven.signature, signed.signature);
+                let checked = check(&request, &assets, &limits, &Wallets::Refused, now).unwrap();
+                assert_eq!(checked.authorization, signed.authorization);
+                assert_eq!(checked.signature, signed.signature);
             }
         }
     }
