@@ -94,6 +94,12 @@ pub struct AuthorizationBuilder<'a> {
 }
 
 impl AuthorizationBuilder<'_> {
+    /// Who pays, if not the buyer: a wallet of theirs.
+    pub fn payer(mut self, wallet: Address) -> Self {
+        self.authorization.payer = wallet;
+        self
+    }
+
     /// Who is paid.
     pub fn pay_to(mut self, seller: Address) -> Self {
         self.authorization.pay_to = seller;
@@ -149,6 +155,14 @@ impl AuthorizationBuilder<'_> {
             authorization: self.authorization,
             token: self.token,
         }
+    }
+}
+
+impl SignedAuthorization {
+    /// The same with another signature.
+    #[must_use]
+    pub fn with_signature(self, signature: Signature) -> Self {
+        Self { signature, ..self }
     }
 }
 

@@ -12,8 +12,9 @@ use domain::{
 use queue::Herald;
 use runtime::clock::Clock;
 use runtime::{FailPoint, fail_point};
-use store::{Change, Store, StoreError};
+use store::{Change, SignedPayment, Store, StoreError};
 
+use crate::proof::{self, Signatures};
 use crate::{RiskNetwork, meters};
 
 /// Why nothing was decided. The payment stays as it is and is asked about again.
@@ -44,14 +45,15 @@ impl Decider {
     ) -> Vec<Result<(), Arc<RiskError>>> {
         let began = Instant::now();
         let mut failed: HashMap<PaymentId, Arc<RiskError>> = HashMap::new();
-        match self.store.load(&payments).await {
+        match self.store.load_signed(&payments).await {
             Err(error) => {
                 let error = Arc::new(RiskError::from(error));
                 failed.extend(payments.iter().map(|id| (*id, Arc::clone(&error))));
             }
             Ok(loaded) => {
                 for (chain, payments) in by_network(loaded) {
-                    let ids: Vec<PaymentId> = payments.iter().map(|payment| payment.id).collect();
+                    let ids: Vec<PaymentId> =
+                        payments.iter().map(|signed| signed.payment.id).collect();
                     if let Err(error) = self.decide(chain, payments).await {
                         let error = Arc::new(error);
                         failed.extend(ids.into_iter().map(|id| (id, Arc::clone(&error))));
@@ -63,38 +65,66 @@ impl Decider {
         payments.iter().map(|id| failed.get(id).cloned().map_or(Ok(()), Err)).collect()
     }
 
-    async fn decide(&self, chain: ChainId, payments: Vec<Payment>) -> Result<(), RiskError> {
+    async fn decide(&self, chain: ChainId, payments: Vec<SignedPayment>) -> Result<(), RiskError> {
         let Some(network) = self.networks.get(&chain) else {
             tracing::warn!(network = %chain, "payments wait for a network that is not configured");
             return Ok(());
         };
         let now = Timestamp::from_unix_ms(self.clock.now_unix_ms());
         let final_block_time = final_block_time(network, &payments, now).await?;
+        let (payments, signatures) = Signatures::of(Arc::clone(&network.tokens), payments).await;
         let authorizations: Vec<_> =
-            payments.iter().map(|payment| &payment.authorization).collect();
-        let views = network.node.views(&authorizations).await?;
+            payments.iter().map(|signed| &signed.payment.authorization).collect();
+        let (views, proven) = tokio::try_join!(
+            network.node.views(&authorizations),
+            signatures.proven(network, &payments)
+        )?;
         let mut changes = Vec::with_capacity(payments.len());
-        for (payment, view) in payments.into_iter().zip(views) {
+        let mut unproven = Vec::new();
+        for (signed, view) in payments.into_iter().zip(views) {
+            let payment = &signed.payment;
             let AuthorizationView { used, balance, .. } = view;
             let view = ChainView { authorization_used: used, balance, final_block_time };
             let event = match judge(&payment.authorization, &view, now, network.min_remaining_secs)
             {
-                Verdict::Approve => self.allow(&payment, now),
+                Verdict::Approve => self.allow(payment, now),
                 Verdict::Reject(code) => Some(Event::Rejected(code)),
                 Verdict::Expire => Some(Event::Expired),
                 Verdict::AwaitExpiry => None,
                 // One that cannot be traced now must not hold up the others.
-                Verdict::FindUse => find_use(network, &payment, final_block_time)
+                Verdict::FindUse => find_use(network, payment, final_block_time)
                     .await
                     .inspect_err(|error| {
                         tracing::warn!(%error, payment = %payment.id, "a use was not traced");
                     })
                     .unwrap_or(None),
             };
-            if let Some(event) = event {
-                changes.push(Change { payment, event, carrier: None });
+            match event {
+                None => {}
+                Some(event @ Event::Approved { .. }) if !proven.contains(&payment.id) => {
+                    unproven.push((signed, event));
+                }
+                Some(event) => changes.push((signed, event)),
             }
         }
+        // Nobody else waits for what wallets have to say.
+        self.commit(changes, now).await?;
+        self.commit(proof::try_all(network, unproven).await, now).await
+    }
+
+    /// Commits what follows for payments, and tells everybody.
+    async fn commit(
+        &self,
+        decided: Vec<(SignedPayment, Event)>,
+        now: Timestamp,
+    ) -> Result<(), RiskError> {
+        if decided.is_empty() {
+            return Ok(());
+        }
+        let changes = decided
+            .into_iter()
+            .map(|(signed, event)| Change { payment: signed.payment, event, carrier: None })
+            .collect();
         let advance = self.store.advance(changes, now).await?;
         fail_point(FailPoint::AfterDecision);
         advance.moved().for_each(count);
@@ -129,10 +159,11 @@ impl Decider {
 /// block can lie behind one, and 0 says as much.
 async fn final_block_time(
     network: &RiskNetwork,
-    payments: &[Payment],
+    payments: &[SignedPayment],
     now: Timestamp,
 ) -> Result<i64, ChainError> {
-    match payments.iter().any(|payment| payment.authorization.valid_before <= now.unix_secs()) {
+    let closes = |signed: &SignedPayment| signed.payment.authorization.valid_before;
+    match payments.iter().any(|signed| closes(signed) <= now.unix_secs()) {
         true => network.node.final_block_time(network.confirmations).await,
         false => Ok(0),
     }
@@ -161,11 +192,12 @@ async fn find_use(
 }
 
 /// The payments that wait for a decision, by network.
-fn by_network(payments: Vec<Payment>) -> HashMap<ChainId, Vec<Payment>> {
-    let mut networks: HashMap<ChainId, Vec<Payment>> = HashMap::new();
-    for payment in payments {
-        if matches!(payment.state, PaymentState::Accepted | PaymentState::Held { .. }) {
-            networks.entry(payment.authorization.chain).or_default().push(payment);
+fn by_network(payments: Vec<SignedPayment>) -> HashMap<ChainId, Vec<SignedPayment>> {
+    let mut networks: HashMap<ChainId, Vec<SignedPayment>> = HashMap::new();
+    for signed in payments {
+        let Payment { state, authorization, .. } = &signed.payment;
+        if matches!(state, PaymentState::Accepted | PaymentState::Held { .. }) {
+            networks.entry(authorization.chain).or_default().push(signed);
         }
     }
     networks
