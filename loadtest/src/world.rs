@@ -293,13 +293,15 @@ fn address_of(key: &str) -> Address {
     chain::Signer::from_key(&SecretString::from(key)).unwrap().address()
 }
 
-/// What waits is no reason to take nothing: in some scenarios nobody works.
+/// What waits is no reason to take nothing: in some scenarios nobody works. What somebody else
+/// signed is refused at once, so that each bad request has its own right answer.
 fn settings(anvil: &Anvil, lanes: usize) -> String {
     format!(
         r#"
         [ingress]
         listen = "127.0.0.1:0"
         max_backlog = 4294967295
+        contract_wallets = false
         [results]
         listen = "127.0.0.1:0"
         max_waiters = 100000

@@ -1,6 +1,7 @@
 //! From the settings of networks to the nodes and signers that the workers use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chain::{BreakerPolicy, KmsKey, Node, NodeConfig, Signer};
@@ -11,6 +12,7 @@ use runtime::config::{KeySource, NetworkConfig};
 use runtime::{Clock, Config};
 use secrecy::SecretString;
 use settlement::{Policy, SettlementNetwork};
+use x402::{Asset, TokenDomain};
 
 use crate::failure::Failure;
 
@@ -60,6 +62,8 @@ fn open(http: &chain::HttpClient, network: &NetworkConfig) -> Result<Node, Failu
     let unusable = |what: &str| Failure::Said(format!("network {chain}: {what}"));
     let urls = network.rpc_urls.iter().map(|url| SecretString::from(url.expose().to_owned()));
     let multicall = network.multicall.as_str().parse();
+    let factories: Result<HashSet<Address>, _> =
+        network.signature_factories.iter().map(|factory| factory.as_str().parse()).collect();
     let config = NodeConfig {
         chain,
         urls: urls.collect(),
@@ -67,6 +71,8 @@ fn open(http: &chain::HttpClient, network: &NetworkConfig) -> Result<Node, Failu
         block_time: Duration::from_millis(network.block_time_ms),
         breaker: BreakerPolicy::default(),
         multicall: multicall.map_err(|_| unusable("multicall is not an address"))?,
+        signature_factories: factories
+            .map_err(|_| unusable("one of signature_factories is not an address"))?,
         log_lookback_blocks: network.log_lookback_blocks,
         now: || Clock::system().now_unix_secs(),
     };
@@ -82,11 +88,27 @@ pub(crate) fn for_risk(
         let seen = RiskNetwork {
             node: nodes.of(network)?,
             confirmations: network.confirmations,
+            tokens: Arc::new(tokens(network)?),
             min_remaining_secs: seconds(config.settlement.min_remaining_secs),
         };
         Ok((chain_id(network)?, seen))
     });
     networks.collect()
+}
+
+/// The domains in which a network's tokens are signed for.
+fn tokens(network: &NetworkConfig) -> Result<HashMap<Address, TokenDomain>, Failure> {
+    let chain = chain_id(network)?;
+    let domains = network.assets.iter().map(|asset| {
+        let address: Address = asset
+            .address
+            .as_str()
+            .parse()
+            .map_err(|_| Failure::Said(format!("network {chain}: an asset is no address")))?;
+        let (name, version) = (asset.name.clone(), asset.version.clone());
+        Ok((address, TokenDomain::new(&Asset { chain, address, name, version })))
+    });
+    domains.collect()
 }
 
 /// The networks as the audit sees them.

@@ -7,7 +7,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use x402::Proven;
+use x402::Checked;
 
 use crate::submission::Extras;
 
@@ -35,11 +35,11 @@ struct Said<'a> {
 }
 
 /// SHA-256 of what a checked submission says.
-pub(crate) fn of(proven: &Proven, extras: &Extras) -> [u8; 32] {
-    let authorization = &proven.authorization;
+pub(crate) fn of(checked: &Checked, extras: &Extras) -> [u8; 32] {
+    let authorization = &checked.authorization;
     let said = Said {
         form: FORM,
-        x402_version: proven.version.number(),
+        x402_version: checked.version.number(),
         network: authorization.chain,
         asset: authorization.asset,
         payer: authorization.payer,
@@ -48,7 +48,7 @@ pub(crate) fn of(proven: &Proven, extras: &Extras) -> [u8; 32] {
         valid_after: authorization.valid_after,
         valid_before: authorization.valid_before,
         nonce: authorization.nonce,
-        signature: proven.signature.reveal(),
+        signature: checked.signature.reveal(),
         finality: extras.finality,
         reference: extras.reference.as_deref(),
         metadata: extras.metadata.as_ref().map(Sorted),
@@ -93,8 +93,8 @@ mod tests {
 
     use super::*;
 
-    fn proven() -> Proven {
-        Proven {
+    fn checked() -> Checked {
+        Checked {
             version: Version::V2,
             authorization: Authorization {
                 chain: ChainId::new(84_532).unwrap(),
@@ -122,25 +122,25 @@ mod tests {
     fn the_order_of_members_does_not_matter() {
         let text = r#"{"a": {"b": [2, {"d": 4, "e": 3}], "c": 1}}"#;
         let other = Extras { metadata: serde_json::from_str(text).unwrap(), ..extras() };
-        assert_eq!(of(&proven(), &other), of(&proven(), &extras()));
+        assert_eq!(of(&checked(), &other), of(&checked(), &extras()));
     }
 
     #[test]
     fn every_field_matters() {
         let authorized = |change: fn(&mut Authorization)| {
-            let mut other = proven();
+            let mut other = checked();
             change(&mut other.authorization);
             of(&other, &extras())
         };
         let added = |change: fn(&mut Extras)| {
             let mut other = extras();
             change(&mut other);
-            of(&proven(), &other)
+            of(&checked(), &other)
         };
         let digests = [
-            of(&proven(), &extras()),
-            of(&Proven { version: Version::V1, ..proven() }, &extras()),
-            of(&Proven { signature: Signature::new(vec![6; 65]), ..proven() }, &extras()),
+            of(&checked(), &extras()),
+            of(&Checked { version: Version::V1, ..checked() }, &extras()),
+            of(&Checked { signature: Signature::new(vec![6; 65]), ..checked() }, &extras()),
             authorized(|a| a.chain = ChainId::new(1).unwrap()),
             authorized(|a| a.asset = Address::ZERO),
             authorized(|a| a.payer = Address::ZERO),
@@ -162,7 +162,7 @@ mod tests {
     fn the_form_is_fixed() {
         // A digest outlives the process that made it: changing the form means raising `FORM`.
         let digest: String =
-            of(&proven(), &extras()).iter().map(|byte| format!("{byte:02x}")).collect();
+            of(&checked(), &extras()).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(digest, "178390bb9d268000342e47906730b639998e00f697d804cbe426fc0b63684e40");
     }
 }

@@ -1,9 +1,11 @@
 //! What the payment API takes from the configuration.
 
+use std::collections::HashSet;
+
 use domain::{Address, ChainId};
 use runtime::Config;
 use runtime::config::{AssetConfig, IngressConfig, NetworkConfig, PublicUrl};
-use x402::{Asset, Assets, Limits};
+use x402::{Asset, Assets, Limits, Wallets};
 
 /// What an operator decides about the payment API.
 #[derive(Clone, Debug)]
@@ -12,6 +14,8 @@ pub struct Settings {
     pub assets: Assets,
     /// For how long an authorization must and may be valid.
     pub limits: Limits,
+    /// Whether payers may be contract wallets.
+    pub wallets: Wallets,
     /// Where clients reach the API; status URLs are relative without it.
     pub public_url: Option<PublicUrl>,
     /// The longest request body, in bytes.
@@ -37,6 +41,9 @@ pub enum SettingsError {
     /// Not an address.
     #[error("networks.assets: {0:?} is not an address")]
     Address(String),
+    /// Not an address.
+    #[error("networks.signature_factories: {0:?} is not an address")]
+    Factory(String),
 }
 
 impl Settings {
@@ -51,6 +58,7 @@ impl Settings {
             max_body_bytes,
             min_validity_secs,
             max_validity_secs,
+            contract_wallets,
             max_batch,
             max_in_flight,
             max_backlog,
@@ -64,6 +72,10 @@ impl Settings {
         Ok(Self {
             assets: listed(&config.networks)?,
             limits,
+            wallets: match contract_wallets {
+                true => Wallets::Taken { factories: factories(&config.networks)? },
+                false => Wallets::Refused,
+            },
             public_url,
             max_body_bytes,
             max_batch,
@@ -85,6 +97,19 @@ fn listed(networks: &[NetworkConfig]) -> Result<Assets, SettingsError> {
         .flat_map(|network| network.assets.iter().map(|asset| listing(network.chain_id, asset)))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Assets::new(assets))
+}
+
+fn factories(networks: &[NetworkConfig]) -> Result<HashSet<(ChainId, Address)>, SettingsError> {
+    let listed = networks.iter().flat_map(|network| {
+        network.signature_factories.iter().map(|factory| (network.chain_id, factory.as_str()))
+    });
+    listed
+        .map(|(chain_id, factory)| {
+            let chain = ChainId::new(chain_id).ok_or(SettingsError::ChainId(chain_id))?;
+            let address = factory.parse();
+            Ok((chain, address.map_err(|_| SettingsError::Factory(factory.to_owned()))?))
+        })
+        .collect()
 }
 
 fn listing(chain_id: u64, asset: &AssetConfig) -> Result<Asset, SettingsError> {

@@ -8,12 +8,12 @@ use domain::{AccountId, EventId, PaymentId, Scope, Timestamp};
 use runtime::problem::document::{Bodied, Crowded, Keyed, Refused};
 use runtime::{Problem, ProblemCode, RequestId, TraceContext, json};
 use store::{Acceptance, Idempotency, Intake};
-use x402::{Proven, check, resource_host};
+use x402::{Checked, check, resource_host};
 
 use crate::answer::{Answer, Body, Told};
 use crate::refusal::{NotPayable, NotTaken};
 use crate::submission::{Extras, Submission};
-use crate::{App, digest, example, idempotency, refusal};
+use crate::{App, Settings, digest, example, idempotency, refusal};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
@@ -27,7 +27,9 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
     tag = "Payments",
     summary = "Take a payment",
     description = "Takes the body of an x402 settle request, and answers as soon as the payment is \
-        committed: it is settled afterwards. The same `Idempotency-Key` with the same body, and \
+        committed: it is settled afterwards. A signature that only a contract wallet can judge \
+        (ERC-1271, ERC-6492, accounts with code) is taken unproven: a payment whose token refuses \
+        it is rejected with `invalid_signature` afterwards. The same `Idempotency-Key` with the same body, and \
         the same authorization by the same account, give the same payment, as it stands now.",
     params(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
@@ -84,10 +86,11 @@ async fn submit(app: &App, request: Request) -> Result<Answer, Problem> {
     let body = json::read_body(Request::from_parts(head, body)).await?;
     let (settle, extras) = json::parse::<Submission>(&body)?.split();
     let (settings, now) = (app.settings(), app.now());
-    let proven = check(&settle, &settings.assets, &settings.limits, now.unix_secs())
-        .map_err(refusal::not_payable)?;
+    let Settings { assets, limits, wallets, .. } = settings;
+    let checked =
+        check(&settle, assets, limits, wallets, now.unix_secs()).map_err(refusal::not_payable)?;
     let intake =
-        Intake { resource_host: resource_host(&settle), ..call.intake(proven, extras, now) };
+        Intake { resource_host: resource_host(&settle), ..call.intake(checked, extras, now) };
     let acceptance = app
         .register()
         .accept(intake)
@@ -128,18 +131,18 @@ impl Call {
         })
     }
 
-    fn intake(&self, proven: Proven, extras: Extras, now: Timestamp) -> Intake {
+    fn intake(&self, checked: Checked, extras: Extras, now: Timestamp) -> Intake {
         let idempotency = self
             .idempotency_key
             .clone()
-            .map(|key| Idempotency { key, body_digest: digest::of(&proven, &extras) });
+            .map(|key| Idempotency { key, body_digest: digest::of(&checked, &extras) });
         Intake {
             id: PaymentId::new(runtime::new_uuid()),
             event: EventId::new(runtime::new_uuid()),
             account: self.account,
-            authorization: proven.authorization,
-            signature: proven.signature,
-            x402_version: proven.version.number(),
+            authorization: checked.authorization,
+            signature: checked.signature,
+            x402_version: checked.version.number(),
             finality: extras.finality,
             reference: extras.reference,
             metadata: extras.metadata,

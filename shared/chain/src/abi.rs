@@ -29,6 +29,14 @@ sol! {
         ) external;
     }
 
+    /// How tokens of `OpenZeppelin`'s and Solady's libraries refuse a signature.
+    interface Refusal {
+        error InvalidSignature();
+        error ECDSAInvalidSignature();
+        error ECDSAInvalidSignatureLength(uint256 length);
+        error ECDSAInvalidSignatureS(bytes32 s);
+    }
+
     /// Multicall3, the same on every network.
     interface Multicall3 {
         struct Call3 {

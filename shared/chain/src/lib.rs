@@ -27,6 +27,7 @@ mod receipt;
 mod signer;
 mod transfer;
 mod transport;
+mod trial;
 mod url_name;
 mod view;
 
@@ -46,4 +47,5 @@ pub use signer::{
     InvalidKey, KeystoreError, KmsKey, SignError, SignedTransaction, Signer, TransactionPlan,
 };
 pub use transfer::{Call, Simulated, batch, transfer};
+pub use trial::{PAYMENT_GAS, Trial};
 pub use view::AuthorizationView;

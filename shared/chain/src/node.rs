@@ -1,5 +1,6 @@
 //! A network's node: several URLs in order of preference, and which of them to ask.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub struct NodeConfig {
     pub breaker: BreakerPolicy,
     /// Where Multicall3 lives on this network.
     pub multicall: Address,
+    /// The contracts that may deploy a wallet for its payment (ERC-6492).
+    pub signature_factories: HashSet<Address>,
     /// How many blocks back the log of a used authorization is searched.
     pub log_lookback_blocks: u64,
     /// What time it is, in Unix seconds: a block that is dated far ahead of it is rubbish.
@@ -136,6 +139,10 @@ impl Node {
     /// Where Multicall3 lives on this network.
     pub fn multicall(&self) -> Address {
         self.0.config.multicall
+    }
+
+    pub(crate) fn may_deploy(&self, factory: Address) -> bool {
+        self.0.config.signature_factories.contains(&factory)
     }
 
     pub(crate) fn unix_secs(&self) -> i64 {

@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
 use domain::{Authorization, Signature};
+use x402::WrappedSignature;
 
 use crate::abi::{Multicall3, TransferByBytes, TransferByParts};
 use crate::call::CallRequest;
@@ -32,12 +33,14 @@ const REASON_LIMIT: usize = 200;
 /// The call that redeems this authorization.
 ///
 /// A signature of 65 bytes goes by its parts, which every version of the token takes; others go
-/// as they are (FiatToken v2.2).
+/// as they are (FiatToken v2.2). Of one that is wrapped (ERC-6492), the token is given what is inside.
 pub fn transfer(authorization: &Authorization, signature: &Signature) -> Call {
     let Authorization { payer: from, pay_to: to, nonce, .. } = *authorization;
     let value = authorization.amount.units();
     let seconds = |moment: i64| U256::from(u64::try_from(moment).unwrap_or_default());
     let (after, before) = (seconds(authorization.valid_after), seconds(authorization.valid_before));
+    let wrapped = WrappedSignature::parse(signature.reveal()).unwrap_or_default();
+    let signature = wrapped.as_ref().map_or(signature, |wrapped| &wrapped.inner);
     let input = match signature.reveal() {
         [parts @ .., v] if parts.len() == 64 => TransferByParts::transferWithAuthorizationCall {
             from,
@@ -134,7 +137,7 @@ impl Node {
 }
 
 /// The text of a Solidity `Error(string)`, or the beginning of whatever else was returned.
-fn reason(data: &Bytes) -> String {
+pub(crate) fn reason(data: &Bytes) -> String {
     let text = alloy_sol_types::decode_revert_reason(data)
         .unwrap_or_else(|| data.iter().take(36).map(|byte| format!("{byte:02x}")).collect());
     text.chars().take(REASON_LIMIT).collect()
@@ -165,6 +168,18 @@ mod tests {
         assert_eq!(call(vec![27; 65]).input[..4], [0xe3, 0xee, 0x16, 0x0e]);
         for length in [1, 64, 66, 130] {
             assert_eq!(call(vec![27; length]).input[..4], [0xcf, 0x09, 0x29, 0x95]);
+        }
+    }
+
+    #[test]
+    fn of_a_wrapped_signature_the_token_is_given_what_is_inside() {
+        for length in [65, 90] {
+            let wrapped = WrappedSignature {
+                factory: Address::repeat_byte(5),
+                factory_call: Bytes::from_static(b"deploy it"),
+                inner: Signature::new(vec![27; length]),
+            };
+            assert_eq!(call(wrapped.to_signature().reveal().to_vec()), call(vec![27; length]));
         }
     }
 }

@@ -14,7 +14,7 @@ pub use self::listing::PaymentFilter;
 use crate::row::{address, chain, count, hash, moment, parse, unreadable, unsigned};
 use crate::{Store, StoreError};
 
-/// A payment with the signature that can move its money; for settlement alone.
+/// A payment with the signature that can move its money; for risk and settlement alone.
 #[derive(Clone, Debug)]
 pub struct SignedPayment {
     /// The payment.

@@ -121,6 +121,11 @@ impl Anvil {
     pub const MULTICALL: Address =
         alloy::primitives::address!("0xcA11bde05977b3631167028862bE2a173976CA11");
 
+    /// What deploys contracts for anybody: it is called with a salt and what deploys one, as on
+    /// nearly every public chain.
+    pub const FACTORY: Address =
+        alloy::primitives::address!("0x4e59b44847b379578588920cA78FbF26c0B4956C");
+
     /// A chain that makes a block for each transaction.
     ///
     /// # Panics

@@ -94,6 +94,12 @@ pub struct AuthorizationBuilder<'a> {
 }
 
 impl AuthorizationBuilder<'_> {
+    /// Who pays, if not the buyer: a wallet of theirs.
+    pub fn payer(mut self, wallet: Address) -> Self {
+        self.authorization.payer = wallet;
+        self
+    }
+
     /// Who is paid.
     pub fn pay_to(mut self, seller: Address) -> Self {
         self.authorization.pay_to = seller;
@@ -149,6 +155,14 @@ impl AuthorizationBuilder<'_> {
             authorization: self.authorization,
             token: self.token,
         }
+    }
+}
+
+impl SignedAuthorization {
+    /// The same with another signature.
+    #[must_use]
+    pub fn with_signature(self, signature: Signature) -> Self {
+        Self { signature, ..self }
     }
 }
 
@@ -251,7 +265,7 @@ impl SignedAuthorization {
 
 #[cfg(test)]
 mod tests {
-    use x402::{Assets, Limits, SettleRequest, check};
+    use x402::{Assets, Limits, SettleRequest, Wallets, check};
 
     use super::*;
 
@@ -264,9 +278,9 @@ mod tests {
             for body in [signed.body(version), signed.body_with_header(version)] {
                 let request: SettleRequest = serde_json::from_value(body).unwrap();
                 let now = Clock::system().now_unix_secs();
-                let proven = check(&request, &assets, &limits, now).unwrap();
-                assert_eq!(proven.authorization, signed.authorization);
-                assert_eq!(proven.signature, signed.signature);
+                let checked = check(&request, &assets, &limits, &Wallets::Refused, now).unwrap();
+                assert_eq!(checked.authorization, signed.authorization);
+                assert_eq!(checked.signature, signed.signature);
             }
         }
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::part::Part;
 use crate::terms::Terms;
 use crate::transfer::Transfer;
-use crate::{Assets, Reason, Refusal, RefusalKind, Version, header, network};
+use crate::{Assets, Reason, Refusal, RefusalKind, Version, Wallets, header, network};
 
 /// The one scheme that we settle.
 const EXACT: &str = "exact";
@@ -33,14 +33,16 @@ pub struct Limits {
     pub max_validity_secs: i64,
 }
 
-/// An authorization that meets the seller's terms and that its payer signed.
+/// An authorization that meets the seller's terms.
 ///
-/// Whether the payer has the money, and has not used the authorization, only the chain knows.
+/// Its payer signed it, or it is said to be a contract wallet's, which only the token can say
+/// ([`PayerSignature::proves`](crate::PayerSignature::proves) tells them apart). Whether the payer
+/// has the money, and has not used the authorization, only the chain knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proven {
+pub struct Checked {
     /// The version it came in.
     pub version: Version,
-    /// What was signed.
+    /// What was authorized.
     pub authorization: Authorization,
     /// The signature as the token takes it.
     pub signature: Signature,
@@ -59,8 +61,9 @@ pub fn check(
     request: &SettleRequest,
     assets: &Assets,
     limits: &Limits,
+    wallets: &Wallets,
     now: i64,
-) -> Result<Proven, Refusal> {
+) -> Result<Checked, Refusal> {
     let version = spoken(request.x402_version)?;
     let payload = header::payment_payload(&request.payment_payload)?;
     let payment = Part::new(header::POINTER, &payload, Reason::InvalidPayload)?;
@@ -87,12 +90,12 @@ pub fn check(
         Version::V1 => {}
         Version::V2 => Terms::read(version, &accepted)?.accept(&terms, &accepted)?,
     }
-    let transfer = Transfer::read(&payment)?;
+    let transfer = Transfer::read(&payment, wallets)?;
     transfer.meets(&terms, version)?;
     let window = transfer.window(limits, now)?;
     let authorization = transfer.authorization(chain, terms.asset, window);
-    let signature = transfer.signed(token.domain.digest(&authorization))?.normalized();
-    Ok(Proven { version, authorization, signature })
+    let signature = transfer.signature(token.domain.digest(&authorization), chain, wallets)?;
+    Ok(Checked { version, authorization, signature })
 }
 
 fn spoken(number: u64) -> Result<Version, Refusal> {

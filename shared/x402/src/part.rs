@@ -12,7 +12,8 @@ use crate::{Reason, Refusal, RefusalKind};
 /// How deep the objects may be nested; what stock extensions attach stays well below.
 const MAX_DEPTH: u32 = 32;
 
-/// The longest signature that is looked at, in bytes: many times what wallets produce.
+/// The longest signature that is taken, in bytes, which is also the ledger's bound: many times what
+/// wallets produce.
 const MAX_BYTES: usize = 8_192;
 
 /// One object of the request, and where it stands there.

@@ -1,14 +1,13 @@
 //! Signatures of key-pair accounts: reading them, and finding out who signed.
 
 use alloy_primitives::{Signature as Ecdsa, U256, b256};
-use domain::{Address, B256, Signature};
+use domain::{Address, Authorization, B256, Signature};
+
+use crate::TokenDomain;
+use crate::erc6492::WrappedSignature;
 
 /// `r`, `s` and `v`.
 const ECDSA_LEN: usize = 65;
-
-/// What ERC-6492 ends a signature with whose wallet is yet to be deployed.
-const ERC6492_SUFFIX: B256 =
-    b256!("0x6492649264926492649264926492649264926492649264926492649264926492");
 
 /// Half the order of secp256k1, rounded down: the largest `s` that tokens take (EIP-2).
 const MAX_S: U256 = U256::from_be_bytes(
@@ -43,7 +42,7 @@ impl PayerSignature {
     /// [`SignatureFault`] says which rule the bytes break.
     pub fn parse(bytes: &[u8]) -> Result<Self, SignatureFault> {
         let bytes: &[u8; ECDSA_LEN] = bytes.try_into().map_err(|_| {
-            if bytes.ends_with(ERC6492_SUFFIX.as_slice()) {
+            if WrappedSignature::is_claimed_by(bytes) {
                 SignatureFault::Undeployed
             } else {
                 SignatureFault::ContractWallet
@@ -65,6 +64,15 @@ impl PayerSignature {
     /// Who signed this digest; none where nobody can have.
     pub fn signer(&self, digest: B256) -> Option<Address> {
         self.0.recover_address_from_prehash(&digest).ok()
+    }
+
+    /// Whether these bytes are the payer's own signature over an authorization of this token: then
+    /// the token takes them as long as the payer's account has no code, and otherwise only the
+    /// token can say.
+    pub fn proves(domain: &TokenDomain, authorization: &Authorization, bytes: &Signature) -> bool {
+        Self::parse(bytes.reveal()).is_ok_and(|signature| {
+            signature.signer(domain.digest(authorization)) == Some(authorization.payer)
+        })
     }
 
     /// The bytes for the token: `v` is 27 or 28.
@@ -150,7 +158,7 @@ mod tests {
     #[test]
     fn bytes_that_only_a_contract_wallet_makes_are_told_apart() {
         use SignatureFault::{BadParity, ContractWallet, Undeployed};
-        let blob = [vec![1; 100], ERC6492_SUFFIX.to_vec()].concat();
+        let blob = [vec![1; 100], [0x64, 0x92].repeat(16)].concat();
         for (bytes, fault) in [
             (vec![], ContractWallet),
             (vec![1; 64], ContractWallet),

@@ -1,12 +1,12 @@
 //! What the buyer signed: the `exact` payload for EIP-3009.
 
-use domain::{Address, Amount, Authorization, B256, ChainId, U256};
+use domain::{Address, Amount, Authorization, B256, ChainId, Signature, U256};
 
 use crate::check::Limits;
+use crate::given::Given;
 use crate::part::Part;
-use crate::signature::SignatureFault;
 use crate::terms::Terms;
-use crate::{PayerSignature, Reason, Refusal, RefusalKind, Version};
+use crate::{Reason, Refusal, RefusalKind, Version, Wallets};
 
 const SIGNATURE: &str = "/payload/signature";
 const FROM: &str = "/payload/authorization/from";
@@ -28,12 +28,12 @@ pub(crate) struct Transfer<'a> {
     valid_after: U256,
     valid_before: U256,
     nonce: B256,
-    signature: PayerSignature,
+    signature: Given,
 }
 
 impl<'a> Transfer<'a> {
     /// Reads the payload that stands in `part`, the payment.
-    pub(crate) fn read(part: &'a Part<'a>) -> Result<Self, Refusal> {
+    pub(crate) fn read(part: &'a Part<'a>, wallets: &Wallets) -> Result<Self, Refusal> {
         if let Some(marker) = OTHER_METHODS.into_iter().find(|marker| part.has(marker)) {
             return Err(part.refuse(
                 RefusalKind::UnsupportedScheme,
@@ -50,7 +50,7 @@ impl<'a> Transfer<'a> {
             valid_after: part.amount(VALID_AFTER)?.units(),
             valid_before: part.amount(VALID_BEFORE)?.units(),
             nonce: part.word(NONCE)?,
-            signature: signature(part)?,
+            signature: Given::read(part, SIGNATURE, wallets)?,
         })
     }
 
@@ -115,33 +115,36 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The signature, where the payer made it over this digest.
-    pub(crate) fn signed(&self, digest: B256) -> Result<PayerSignature, Refusal> {
-        if self.signature.signer(digest) == Some(self.from) {
-            return Ok(self.signature);
+    /// The signature for the token, where the payer made it over this digest or only a contract
+    /// wallet can tell.
+    pub(crate) fn signature(
+        &self,
+        digest: B256,
+        chain: ChainId,
+        wallets: &Wallets,
+    ) -> Result<Signature, Refusal> {
+        let refuse = |kind, detail, reason| Err(self.part.refuse(kind, SIGNATURE, detail, reason));
+        match &self.signature {
+            Given::KeyPair(signature) if signature.signer(digest) == Some(self.from) => {
+                Ok(signature.normalized())
+            }
+            Given::KeyPair(_) => refuse(
+                RefusalKind::InvalidSignature,
+                "is not the payer's over this authorization on this network and token",
+                Reason::InvalidSignature,
+            ),
+            Given::Either(signature, _) if signature.signer(digest) == Some(self.from) => {
+                Ok(signature.normalized())
+            }
+            Given::Either(_, bytes) | Given::Contract(bytes) => Ok(bytes.clone()),
+            Given::Undeployed(wrapped, bytes) if wallets.may_deploy(chain, wrapped.factory) => {
+                Ok(bytes.clone())
+            }
+            Given::Undeployed(..) => refuse(
+                RefusalKind::UnsupportedSignature,
+                "names a factory (ERC-6492) that may not deploy wallets here",
+                Reason::Eip6492FactoryNotAllowed,
+            ),
         }
-        Err(self.part.refuse(
-            RefusalKind::InvalidSignature,
-            SIGNATURE,
-            "is not the payer's over this authorization on this network and token",
-            Reason::InvalidSignature,
-        ))
     }
-}
-
-fn signature(part: &Part<'_>) -> Result<PayerSignature, Refusal> {
-    let bytes = part.bytes(SIGNATURE)?.ok_or_else(|| {
-        let detail = "must be 0x and hexadecimal digits";
-        let reason = Reason::UnreadableSignature;
-        part.refuse(RefusalKind::MalformedField, SIGNATURE, detail, reason)
-    })?;
-    PayerSignature::parse(&bytes).map_err(|fault| {
-        use SignatureFault::{BadParity, ContractWallet, HighS, Undeployed};
-        let (kind, reason) = match fault {
-            Undeployed => (RefusalKind::UnsupportedSignature, Reason::Eip6492FactoryNotAllowed),
-            ContractWallet => (RefusalKind::UnsupportedSignature, Reason::InvalidSignature),
-            BadParity | HighS => (RefusalKind::InvalidSignature, Reason::InvalidSignature),
-        };
-        part.refuse(kind, SIGNATURE, fault.to_string(), reason)
-    })
 }

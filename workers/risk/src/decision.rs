@@ -12,8 +12,9 @@ use domain::{
 use queue::Herald;
 use runtime::clock::Clock;
 use runtime::{FailPoint, fail_point};
-use store::{Candidate, Change, Store, StoreError};
+use store::{Candidate, Change, SignedPayment, Store, StoreError};
 
+use crate::proof::{self, Signatures, Tried, Unproven};
 use crate::{RiskNetwork, meters};
 
 /// Why nothing was decided. The payment stays as it is and is asked about again.
@@ -44,14 +45,15 @@ impl Decider {
     ) -> Vec<Result<(), Arc<RiskError>>> {
         let began = Instant::now();
         let mut failed: HashMap<PaymentId, Arc<RiskError>> = HashMap::new();
-        match self.store.load(&payments).await {
+        match self.store.load_signed(&payments).await {
             Err(error) => {
                 let error = Arc::new(RiskError::from(error));
                 failed.extend(payments.iter().map(|id| (*id, Arc::clone(&error))));
             }
             Ok(loaded) => {
                 for (chain, payments) in by_network(loaded) {
-                    let ids: Vec<PaymentId> = payments.iter().map(|payment| payment.id).collect();
+                    let ids: Vec<PaymentId> =
+                        payments.iter().map(|signed| signed.payment.id).collect();
                     if let Err(error) = self.decide(chain, payments).await {
                         let error = Arc::new(error);
                         failed.extend(ids.into_iter().map(|id| (id, Arc::clone(&error))));
@@ -63,27 +65,38 @@ impl Decider {
         payments.iter().map(|id| failed.get(id).cloned().map_or(Ok(()), Err)).collect()
     }
 
-    async fn decide(&self, chain: ChainId, payments: Vec<Payment>) -> Result<(), RiskError> {
+    async fn decide(&self, chain: ChainId, payments: Vec<SignedPayment>) -> Result<(), RiskError> {
         let Some(network) = self.networks.get(&chain) else {
             tracing::warn!(network = %chain, "payments wait for a network that is not configured");
             return Ok(());
         };
         let now = Timestamp::from_unix_ms(self.clock.now_unix_ms());
         let final_block_time = final_block_time(network, &payments, now).await?;
+        let (payments, signatures) = Signatures::of(Arc::clone(&network.tokens), payments).await;
         let authorizations: Vec<_> =
-            payments.iter().map(|payment| &payment.authorization).collect();
-        let views = network.node.views(&authorizations).await?;
+            payments.iter().map(|signed| &signed.payment.authorization).collect();
+        let (views, proven) = tokio::try_join!(
+            network.node.views(&authorizations),
+            signatures.proven(network, &payments)
+        )?;
         let decided = self.decided_holds(&payments).await?;
-        let (mut candidates, mut changes) = (Vec::new(), Vec::new());
-        for (payment, view) in payments.into_iter().zip(views) {
+        let (mut candidates, mut unproven, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+        for (signed, view) in payments.into_iter().zip(views) {
+            let payment = &signed.payment;
             let AuthorizationView { used, balance, as_of } = view;
             let view = ChainView { authorization_used: used, balance, final_block_time };
             let event = match judge(&payment.authorization, &view, now, network.min_remaining_secs)
             {
-                Verdict::Approve => match standing(&payment, &decided, now) {
+                Verdict::Approve => match standing(payment, &decided, now) {
                     Standing::ToBeDecided => {
+                        let is_proven = proven.contains(&payment.id);
+                        let SignedPayment { payment, signature } = signed;
                         let as_of = Timestamp::from_unix_secs(as_of);
-                        candidates.push(Candidate { payment, balance, as_of });
+                        let candidate = Candidate { payment, balance, as_of };
+                        match is_proven {
+                            true => candidates.push(candidate),
+                            false => unproven.push(Unproven { candidate, signature }),
+                        }
                         continue;
                     }
                     Standing::HoldExpired => Some(Event::Rejected(FailureCode::HoldExpired)),
@@ -93,7 +106,7 @@ impl Decider {
                 Verdict::Expire => Some(Event::Expired),
                 Verdict::AwaitExpiry => None,
                 // One that cannot be traced now must not hold up the others.
-                Verdict::FindUse => find_use(network, &payment, final_block_time)
+                Verdict::FindUse => find_use(network, payment, final_block_time)
                     .await
                     .inspect_err(|error| {
                         tracing::warn!(%error, payment = %payment.id, "a use was not traced");
@@ -101,8 +114,25 @@ impl Decider {
                     .unwrap_or(None),
             };
             if let Some(event) = event {
-                changes.push(Change { payment, event, carrier: None });
+                changes.push(Change { payment: signed.payment, event, carrier: None });
             }
+        }
+        // Nobody else waits for what wallets have to say.
+        self.commit(candidates, changes, now).await?;
+        let Tried { proven, refused } = proof::try_all(network, unproven).await;
+        self.commit(proven, refused, now).await
+    }
+
+    /// Commits what is decided about payments that the chain can pay, and what follows for others,
+    /// and tells everybody.
+    async fn commit(
+        &self,
+        candidates: Vec<Candidate>,
+        changes: Vec<Change>,
+        now: Timestamp,
+    ) -> Result<(), RiskError> {
+        if candidates.is_empty() && changes.is_empty() {
+            return Ok(());
         }
         let validity = self.decision_validity;
         let decisions = self.store.decide(candidates, changes, validity, now).await?;
@@ -115,8 +145,14 @@ impl Decider {
     }
 
     /// Those of the held payments on which somebody has decided.
-    async fn decided_holds(&self, payments: &[Payment]) -> Result<HashSet<PaymentId>, StoreError> {
-        let held = payments.iter().filter(|payment| payment.state.name() == StateName::Held);
+    async fn decided_holds(
+        &self,
+        payments: &[SignedPayment],
+    ) -> Result<HashSet<PaymentId>, StoreError> {
+        let held = payments
+            .iter()
+            .map(|signed| &signed.payment)
+            .filter(|payment| payment.state.name() == StateName::Held);
         let held: Vec<PaymentId> = held.map(|payment| payment.id).collect();
         if held.is_empty() {
             return Ok(HashSet::new());
@@ -156,10 +192,11 @@ fn standing(payment: &Payment, decided: &HashSet<PaymentId>, now: Timestamp) -> 
 /// block can lie behind one, and 0 says as much.
 async fn final_block_time(
     network: &RiskNetwork,
-    payments: &[Payment],
+    payments: &[SignedPayment],
     now: Timestamp,
 ) -> Result<i64, ChainError> {
-    match payments.iter().any(|payment| payment.authorization.valid_before <= now.unix_secs()) {
+    let closes = |signed: &SignedPayment| signed.payment.authorization.valid_before;
+    match payments.iter().any(|signed| closes(signed) <= now.unix_secs()) {
         true => network.node.final_block_time(network.confirmations).await,
         false => Ok(0),
     }
@@ -188,11 +225,12 @@ async fn find_use(
 }
 
 /// The payments that wait for a decision, by network.
-fn by_network(payments: Vec<Payment>) -> HashMap<ChainId, Vec<Payment>> {
-    let mut networks: HashMap<ChainId, Vec<Payment>> = HashMap::new();
-    for payment in payments {
-        if matches!(payment.state, PaymentState::Accepted | PaymentState::Held { .. }) {
-            networks.entry(payment.authorization.chain).or_default().push(payment);
+fn by_network(payments: Vec<SignedPayment>) -> HashMap<ChainId, Vec<SignedPayment>> {
+    let mut networks: HashMap<ChainId, Vec<SignedPayment>> = HashMap::new();
+    for signed in payments {
+        let Payment { state, authorization, .. } = &signed.payment;
+        if matches!(state, PaymentState::Accepted | PaymentState::Held { .. }) {
+            networks.entry(authorization.chain).or_default().push(signed);
         }
     }
     networks

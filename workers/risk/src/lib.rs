@@ -1,12 +1,13 @@
 //! The risk worker: decides whether an accepted payment may be settled.
 //!
 //! It fails closed. A payment is approved only when the chain was asked about it and said that it
-//! can pay; when the node or the ledger does not answer, the payment stays accepted and is asked
+//! can pay, and when its payer is known to have signed it: by its key, or by the token's word. When the node or the ledger does not answer, the payment stays accepted and is asked
 //! about again when it is due.
 
 mod decision;
 pub mod engine;
 mod meters;
+mod proof;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -14,12 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chain::Node;
-use domain::{ChainId, PaymentId};
+use domain::{Address, ChainId, PaymentId};
 use queue::{HandlerError, Herald, Job, Queue, Stream};
 use runtime::clock::Clock;
 use runtime::coalesce::{Coalescer, Limits};
 use store::Store;
 use tokio_util::sync::CancellationToken;
+use x402::TokenDomain;
 
 pub use meters::describe_metrics;
 
@@ -39,6 +41,8 @@ pub struct RiskNetwork {
     pub node: Node,
     /// The blocks, the newest included, after which a block counts as final.
     pub confirmations: u64,
+    /// Its listed tokens, whose authorizations keys are known to have signed.
+    pub tokens: Arc<HashMap<Address, TokenDomain>>,
     /// The validity, in seconds, that must be left for a payment to be settled in time.
     pub min_remaining_secs: i64,
 }

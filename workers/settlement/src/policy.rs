@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chain::PAYMENT_GAS;
 use domain::U256;
 
 /// The bounds of settlement on one network.
@@ -47,9 +48,6 @@ impl Policy {
     /// The most gas that one transaction may ask for (EIP-7825); what asks for more is never mined.
     const MOST_GAS: u64 = 1 << 24;
 
-    /// The most gas that a payment alone may use: a contract wallet's code runs in it, and we pay.
-    const ALONE_GAS: u64 = 1_000_000;
-
     /// Long enough for slow networks: nobody waits longer for company.
     const MOST_PACE: Duration = Duration::from_secs(1);
 
@@ -80,7 +78,7 @@ impl Policy {
     /// `None` when that is more than one payment is worth.
     pub fn single_gas(estimate: u64) -> Option<u64> {
         let limit = estimate.saturating_add(estimate / 4);
-        (limit <= Self::ALONE_GAS).then_some(limit)
+        (limit <= PAYMENT_GAS).then_some(limit)
     }
 
     /// How many seconds before the end of a payment's window the transaction that carries it is

@@ -220,14 +220,15 @@ async fn prepare(
         put_off(prospect::decide(network, unfit).await);
         ready = fit.into_iter().map(|(payment, _)| payment).collect();
     }
-    let mut calls = calls(&ready);
-    match (calls.pop(), calls.is_empty()) {
-        (None, _) => Ok(None),
-        (Some(call), true) => prepare_alone(network, lane, ready, call).await,
-        (Some(last), false) => {
-            calls.push(last);
-            let gas_limit = Policy::batch_gas(calls.len());
-            let call = batch(network.node.multicall(), &calls);
+    match ready.as_slice() {
+        [] => Ok(None),
+        [SignedPayment { payment, signature }] => {
+            let call = network.node.payment_call(&payment.authorization, signature).await?;
+            prepare_alone(network, lane, ready, call).await
+        }
+        _ => {
+            let gas_limit = Policy::batch_gas(ready.len());
+            let call = batch(network.node.multicall(), &calls(&ready));
             Ok(Some(Prepared { payments: ready, call, gas_limit }))
         }
     }

@@ -205,7 +205,7 @@ impl Cast<'_> {
 mod tests {
     use domain::ChainId;
     use serde::Deserialize;
-    use x402::{Assets, Limits, SettleRequest, check};
+    use x402::{Assets, Limits, SettleRequest, Wallets, check};
 
     use super::*;
 
@@ -248,7 +248,7 @@ mod tests {
         for planned in plan {
             for form in Form::ALL {
                 let request = SettleRequest::deserialize(planned.order.body(form)).unwrap();
-                let taken = check(&request, &assets, &limits, NOW).is_ok();
+                let taken = check(&request, &assets, &limits, &Wallets::Refused, NOW).is_ok();
                 let refused = matches!(planned.kind.expectation(), Expectation::Refused(_));
                 assert_eq!(taken, !refused, "{:?} as {form:?}", planned.kind);
             }

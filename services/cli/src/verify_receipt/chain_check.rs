@@ -1,5 +1,6 @@
 //! Whether the chain shows what a receipt states, whoever signed it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chain::{
@@ -75,6 +76,7 @@ fn open(network: ChainId, url: &SecretString) -> Result<Node, ChainError> {
         breaker: BreakerPolicy::default(),
         // Neither calls nor searches are made here.
         multicall: Address::ZERO,
+        signature_factories: HashSet::new(),
         log_lookback_blocks: 0,
         now: || Clock::system().now_unix_secs(),
     };

@@ -42,6 +42,23 @@ async fn a_payment_is_accepted_with_all_it_takes_to_follow_it() {
 }
 
 #[tokio::test]
+async fn what_only_a_contract_wallet_can_judge_is_taken_as_it_came() {
+    let shop = Shop::open().await;
+    let signature = "/paymentPayload/payload/signature";
+    for digits in ["01".to_owned(), "11".repeat(65), "5a".repeat(8_192)] {
+        let mut body = Buyer::new().authorize().sign().body(Version::V2);
+        *body.pointer_mut(signature).unwrap() = json!(format!("0x{digits}"));
+        let told = Told::by(shop.post(&body)).await;
+        assert_eq!(told.status, 202, "{}", told.body);
+        let stored = shop.payments().await[0].id;
+        let stored = shop.database.store.load_signed(&[stored]).await.unwrap().pop().unwrap();
+        let stored: String =
+            stored.signature.reveal().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(stored, digits);
+    }
+}
+
+#[tokio::test]
 async fn what_was_accepted_is_in_the_ledger_as_it_was_signed() {
     let shop = Shop::open().await;
     let signed = Buyer::new().authorize().sign();

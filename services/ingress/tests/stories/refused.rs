@@ -3,7 +3,7 @@
 use domain::{Address, Scope};
 use serde_json::{Value, json};
 use testkit::{Buyer, SignedAuthorization};
-use x402::Version;
+use x402::{Version, Wallets, WrappedSignature};
 
 use crate::shop::{Shop, Told, new_seller, now};
 
@@ -148,9 +148,10 @@ async fn a_payment_that_breaks_a_rule_is_refused_by_its_name() {
             "authorization_window_too_long",
         ),
         (payload, "/authorization/validAfter", json!("99999999999"), "authorization_not_yet_valid"),
-        (payload, "/signature", json!("0x00"), "unsupported_signature"),
+        (payload, "/signature", json!(of_unknown_factory()), "unsupported_signature"),
+        (payload, "/signature", json!("0x"), "malformed_field"),
+        (payload, "/signature", json!(format!("0x01{}", "6492".repeat(16))), "malformed_field"),
         (payload, "/signature", json!("signed"), "malformed_field"),
-        (payload, "/signature", json!(format!("0x{}1b", "11".repeat(64))), "invalid_signature"),
     ] {
         let pointer = format!("{at}{name}");
         let told = Told::by(shop.post(&with(&pointer, value)).header("idempotency-key", "k")).await;
@@ -160,9 +161,36 @@ async fn a_payment_that_breaks_a_rule_is_refused_by_its_name() {
     assert_nothing_left(&shop).await;
 }
 
+/// A signature of a wallet that is yet to be deployed, by a contract that nobody listed.
+fn of_unknown_factory() -> String {
+    let wrapped = WrappedSignature {
+        factory: Address::repeat_byte(0xfa),
+        factory_call: vec![1; 36].into(),
+        inner: signed().signature,
+    };
+    let bytes = wrapped.to_signature();
+    let digits: String = bytes.reveal().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("0x{digits}")
+}
+
 #[tokio::test]
-async fn a_payment_that_somebody_else_signed_is_refused() {
-    let shop = Shop::open().await;
+async fn where_every_payer_is_a_key_pair_no_other_signature_is_taken() {
+    let (shop, _) = Shop::builder().wallets(Wallets::Refused).open().await;
+    let signature = "/paymentPayload/payload/signature";
+    for (value, code) in [
+        ("0x00".to_owned(), "unsupported_signature"),
+        (of_unknown_factory(), "unsupported_signature"),
+        (format!("0x{}1b", "11".repeat(64)), "invalid_signature"),
+    ] {
+        let told = Told::by(shop.post(&with(signature, json!(value)))).await;
+        assert_refused(&told, 422, code, Some(signature));
+    }
+    assert_nothing_left(&shop).await;
+}
+
+#[tokio::test]
+async fn a_payment_that_somebody_else_signed_is_refused_where_every_payer_is_a_key_pair() {
+    let (shop, _) = Shop::builder().wallets(Wallets::Refused).open().await;
     let (mine, theirs) = (signed(), signed());
     let from = "/paymentPayload/payload/authorization/from";
     let body = edited(mine.body(Version::V2), from, json!(theirs.authorization.payer));
@@ -244,7 +272,7 @@ async fn no_answer_repeats_a_signature() {
     let sent = body["paymentPayload"]["payload"]["signature"].as_str().unwrap().to_owned();
     let signature = "/paymentPayload/payload/signature";
     for bad in [
-        edited(body.clone(), signature, json!(format!("{sent}00"))),
+        edited(body.clone(), signature, json!(format!("{sent}0g"))),
         edited(body.clone(), signature, json!([sent])),
         edited(body.clone(), "/paymentPayload/payload", json!(sent)),
         edited(body.clone(), "/paymentPayload", json!(sent)),

@@ -1,5 +1,6 @@
 //! A running payment API, and sellers that call it.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use sqlx::{Executor, Row};
 use store::{NewApiKey, PaymentFilter, Store};
 use testkit::{Anvil, Contract, Database};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use x402::{Assets, Limits};
+use x402::{Assets, Limits, Wallets};
 
 /// Nobody listens here: the queue is away, which no test but one may notice.
 const NO_REDIS: &str = "redis://127.0.0.1:1";
@@ -49,6 +50,7 @@ pub(crate) struct ShopBuilder {
     pool: Option<(u32, Duration)>,
     max_in_flight: usize,
     max_backlog: u64,
+    wallets: Wallets,
 }
 
 impl ShopBuilder {
@@ -61,6 +63,12 @@ impl ShopBuilder {
     /// It takes nothing while more than this wait.
     pub(crate) fn max_backlog(mut self, most: u64) -> Self {
         self.max_backlog = most;
+        self
+    }
+
+    /// Whether payers may be contract wallets.
+    pub(crate) fn wallets(mut self, wallets: Wallets) -> Self {
+        self.wallets = wallets;
         self
     }
 
@@ -99,6 +107,7 @@ impl ShopBuilder {
         let settings = Settings {
             assets: Assets::new([Anvil::token()]),
             limits: Limits { min_validity_secs: 6, max_validity_secs: 3_600 },
+            wallets: self.wallets,
             public_url: self.public_url,
             max_body_bytes: 65_536,
             max_batch: 64,
@@ -132,6 +141,7 @@ impl Shop {
             pool: None,
             max_in_flight: 1_024,
             max_backlog: 1_000,
+            wallets: Wallets::Taken { factories: HashSet::new() },
         }
     }
 

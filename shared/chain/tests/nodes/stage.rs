@@ -1,6 +1,6 @@
 //! Nodes that say what a test lets them say, and remember what they were asked.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -151,6 +151,7 @@ pub(crate) fn config(actors: &[&Actor]) -> NodeConfig {
         block_time: NEVER,
         breaker: BreakerPolicy { within: NEVER, rest: NEVER, ..BreakerPolicy::default() },
         multicall: Address::repeat_byte(0xca),
+        signature_factories: HashSet::new(),
         log_lookback_blocks: 100,
         now: || i64::MAX,
     }

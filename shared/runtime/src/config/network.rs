@@ -45,6 +45,9 @@ pub struct NetworkConfig {
     /// How far back logs are searched for a payment's outcome, in blocks.
     #[serde(default = "default_log_lookback_blocks")]
     pub log_lookback_blocks: u64,
+    /// Contracts that may deploy a wallet for its payment (ERC-6492).
+    #[serde(default)]
+    pub signature_factories: Vec<EvmAddress>,
     /// The tokens payments may be made in.
     pub assets: Vec<AssetConfig>,
 }

@@ -57,6 +57,8 @@ pub struct IngressConfig {
     pub min_validity_secs: u64,
     /// The longest window ahead, in seconds.
     pub max_validity_secs: u64,
+    /// Whether signatures are taken that only a contract wallet can judge.
+    pub contract_wallets: bool,
     /// The most payments stored in one statement.
     pub max_batch: usize,
     /// Submissions worked on at once; further ones are asked to come back.

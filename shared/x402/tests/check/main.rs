@@ -4,6 +4,7 @@
 
 mod authorizations;
 mod refusals;
+mod wallets;
 
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
@@ -12,7 +13,8 @@ use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
 use domain::{Address, Amount, Authorization, ChainId};
 use serde_json::{Value, json};
 use x402::{
-    Asset, Assets, Limits, Reason, Refusal, RefusalKind, SettleRequest, TokenDomain, Version, check,
+    Asset, Assets, Checked, Limits, Reason, Refusal, RefusalKind, SettleRequest, TokenDomain,
+    Version, Wallets, check,
 };
 
 const NOW: i64 = 1_772_366_400;
@@ -95,9 +97,14 @@ fn request(version: Version, authorization: &Authorization) -> Value {
     }
 }
 
-fn checked(request: Value) -> Result<x402::Proven, Refusal> {
+/// What becomes of a request where every payer is a key pair.
+fn checked(request: Value) -> Result<Checked, Refusal> {
+    checked_with(&Wallets::Refused, request)
+}
+
+fn checked_with(wallets: &Wallets, request: Value) -> Result<Checked, Refusal> {
     let request: SettleRequest = serde_json::from_value(request).unwrap();
-    check(&request, &Assets::new([usdc()]), &LIMITS, NOW)
+    check(&request, &Assets::new([usdc()]), &LIMITS, wallets, NOW)
 }
 
 /// The request with `value` put at each of the pointers; they need not be there yet.
@@ -120,9 +127,9 @@ fn assert_refused(version: Version, pointer: &str, value: &Value, expected: (Ref
 #[test]
 fn what_stock_clients_send_is_proven_in_both_versions() {
     for version in [Version::V1, Version::V2] {
-        let proven = checked(request(version, &authorization())).unwrap();
-        assert_eq!((proven.version, proven.authorization), (version, authorization()));
-        assert_eq!(proven.signature.reveal(), signature(&authorization()));
+        let checked = checked(request(version, &authorization())).unwrap();
+        assert_eq!((checked.version, checked.authorization), (version, authorization()));
+        assert_eq!(checked.signature.reveal(), signature(&authorization()));
     }
 }
 

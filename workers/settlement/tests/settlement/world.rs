@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) policy: Policy,
     /// What processes take for the time.
     pub(crate) clock: Clock,
+    /// Who may deploy wallets.
+    pub(crate) factories: Vec<Address>,
     keys: Vec<SecretString>,
 }
 
@@ -76,8 +78,9 @@ impl World {
             gas_pause_wei: U256::ZERO,
         };
         let pay_to = Address::repeat_byte(0x5e);
-        let (clock, keys) = (Clock::system(), Vec::new());
-        let mut world = Self { database, redis, anvil, seller, pay_to, policy, clock, keys };
+        let (clock, factories, keys) = (Clock::system(), Vec::new(), Vec::new());
+        let mut world =
+            Self { database, redis, anvil, seller, pay_to, policy, clock, factories, keys };
         world.add_signer().await;
         world
     }
@@ -129,6 +132,7 @@ impl World {
             block_time: self.policy.block_time,
             breaker: BreakerPolicy { rest, ..BreakerPolicy::default() },
             multicall: Anvil::MULTICALL,
+            signature_factories: self.factories.iter().copied().collect(),
             log_lookback_blocks: 5_000,
             now: || Clock::system().now_unix_secs(),
         };

@@ -1,5 +1,6 @@
 //! A ledger and a chain that agree, and ways to make them differ.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chain::{
@@ -258,6 +259,7 @@ fn node(url: &str) -> Node {
         block_time: Duration::from_secs(1),
         breaker: BreakerPolicy::default(),
         multicall: Anvil::MULTICALL,
+        signature_factories: HashSet::new(),
         log_lookback_blocks: 5_000,
         now: || Clock::system().now_unix_secs(),
     };

@@ -1,121 +1,13 @@
-//! Risk on a real chain, a real ledger and a real queue: nothing is approved without proof.
+//! What becomes of payments whose payers are key pairs.
 
-#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
-
-use std::collections::HashMap;
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use chain::{BreakerPolicy, HttpClient, Node, NodeConfig};
-use domain::{Address, FailureCode, Payment, PaymentId, PaymentState, StateName};
-use queue::{Job, Queue, QueueConfig, Stream};
-use risk::{Risk, RiskNetwork};
+use domain::{Address, FailureCode, PaymentState, StateName};
+use queue::Stream;
 use runtime::Clock;
-use secrecy::SecretString;
-use testkit::{Anvil, Buyer, Database, RedisServer, Seller, SignedAuthorization};
-use tokio_util::sync::{CancellationToken, DropGuard};
+use testkit::{Anvil, Buyer};
 
-const DEADLINE: Duration = Duration::from_secs(30);
-
-struct World {
-    database: Database,
-    redis: RedisServer,
-    anvil: Anvil,
-    seller: Seller,
-    confirmations: u64,
-    /// Blocks back from the newest in which logs are searched.
-    lookback: u64,
-    clock: Clock,
-}
-
-impl World {
-    async fn start() -> Self {
-        let (database, redis, anvil) =
-            tokio::join!(Database::create(), RedisServer::start(), Anvil::start());
-        let seller = Seller::create(&database.store).await;
-        let clock = Clock::system();
-        Self { database, redis, anvil, seller, confirmations: 1, lookback: 5_000, clock }
-    }
-
-    fn queue(&self) -> Queue {
-        Queue::connect(QueueConfig::new(self.redis.url())).unwrap()
-    }
-
-    /// Starts a risk process; it ends with what is returned.
-    fn judge(&self) -> DropGuard {
-        let node = NodeConfig {
-            chain: Anvil::CHAIN,
-            urls: vec![SecretString::from(self.anvil.url())],
-            timeout: Duration::from_secs(2),
-            block_time: Duration::from_secs(1),
-            breaker: BreakerPolicy::default(),
-            multicall: Anvil::MULTICALL,
-            log_lookback_blocks: self.lookback,
-            now: || Clock::system().now_unix_secs(),
-        };
-        let network = RiskNetwork {
-            node: Node::new(&HttpClient::new(), node).unwrap(),
-            confirmations: self.confirmations,
-            min_remaining_secs: 4,
-        };
-        let risk = Risk {
-            store: self.database.store.clone(),
-            queue: self.queue(),
-            clock: self.clock.clone(),
-            networks: HashMap::from([(Anvil::CHAIN, network)]),
-            concurrency: NonZeroUsize::new(64).unwrap(),
-            max_batch: 50,
-            decision_validity: Duration::from_secs(300),
-        };
-        let shutdown = CancellationToken::new();
-        tokio::spawn(risk.run(shutdown.clone()));
-        shutdown.drop_guard()
-    }
-
-    async fn accepted(&self, signed: &SignedAuthorization) -> Payment {
-        self.seller.accept(&self.database.store, signed).await
-    }
-
-    async fn rich_buyer(&self) -> Buyer {
-        let buyer = Buyer::new();
-        self.anvil.mint(buyer.address(), 10_000u64).await;
-        buyer
-    }
-
-    async fn ring(&self, payments: &[PaymentId]) {
-        let jobs: Vec<Job> = payments.iter().map(|id| Job::new(id.to_string())).collect();
-        self.queue().push(&Stream::Risk, &jobs).await.unwrap();
-    }
-
-    /// Waits until each job that was rung is done with.
-    async fn quiet(&self) {
-        let queue = self.queue();
-        testkit::eventually(DEADLINE, || async {
-            (queue.depth(&Stream::Risk).await.ok()?.length == 0).then_some(())
-        })
-        .await;
-    }
-
-    /// Rings for a payment until it is in this state.
-    async fn wait_for(&self, state: StateName, payment: PaymentId) -> Payment {
-        let queue = &self.queue();
-        testkit::eventually(DEADLINE, || async move {
-            let payment = self.load(payment).await;
-            if payment.state.name() == state {
-                return Some(payment);
-            }
-            if queue.depth(&Stream::Risk).await.ok()?.length == 0 {
-                self.ring(&[payment.id]).await;
-            }
-            None
-        })
-        .await
-    }
-
-    async fn load(&self, id: PaymentId) -> Payment {
-        self.database.store.load(&[id]).await.unwrap().pop().unwrap()
-    }
-}
+use crate::world::{DEADLINE, World};
 
 #[tokio::test]
 async fn a_payment_that_the_chain_can_pay_is_approved_and_settlement_is_rung() {

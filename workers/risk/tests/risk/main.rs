@@ -1,0 +1,7 @@
+//! Risk on a real chain, a real ledger and a real queue: nothing is approved without proof.
+
+#![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
+
+mod decisions;
+mod wallets;
+mod world;
