@@ -96,7 +96,9 @@ impl Kind {
             Self::Bad(Flaw::WrongAmount) => Expectation::Refused(ProblemCode::AmountMismatch),
             Self::Bad(Flaw::WrongRecipient) => Expectation::Refused(ProblemCode::RecipientMismatch),
             Self::Bad(Flaw::Expired) => Expectation::Refused(ProblemCode::AuthorizationExpired),
-            Self::Bad(Flaw::ForgedSignature) => Expectation::Refused(ProblemCode::InvalidSignature),
+            Self::Bad(Flaw::ForgedSignature) => {
+                Expectation::Rejected(FailureCode::InvalidSignature)
+            }
             Self::Bad(Flaw::EmptyWallet) => Expectation::Rejected(FailureCode::InsufficientFunds),
         }
     }
@@ -203,6 +205,8 @@ impl Cast<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use domain::ChainId;
     use serde::Deserialize;
     use x402::{Assets, Limits, SettleRequest, Wallets, check};
@@ -244,11 +248,12 @@ mod tests {
     fn every_form_of_a_payment_meets_its_expectation_at_the_door() {
         let (token, plan) = plan();
         let assets = Assets::new([token]);
+        let wallets = Wallets::Taken { factories: HashSet::new() };
         let limits = Limits { min_validity_secs: 6, max_validity_secs: 3_600 };
         for planned in plan {
             for form in Form::ALL {
                 let request = SettleRequest::deserialize(planned.order.body(form)).unwrap();
-                let taken = check(&request, &assets, &limits, &Wallets::Refused, NOW).is_ok();
+                let taken = check(&request, &assets, &limits, &wallets, NOW).is_ok();
                 let refused = matches!(planned.kind.expectation(), Expectation::Refused(_));
                 assert_eq!(taken, !refused, "{:?} as {form:?}", planned.kind);
             }

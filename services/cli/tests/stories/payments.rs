@@ -1,5 +1,7 @@
 //! What a seller sees when all is well.
 
+use domain::Address;
+use testkit::Buyer;
 use x402::Version;
 
 use crate::pipeline::Pipeline;
@@ -44,6 +46,27 @@ async fn a_buyer_who_cannot_pay_is_rejected_and_the_seller_is_told_why() {
     assert_eq!(over[&payment]["failure"]["safe_to_resign"], false);
     let told = pipeline.receiver.wait_for(1, crate::pipeline::DEADLINE).await;
     assert_eq!(told[0].json()["type"], "payment.rejected");
+}
+
+#[tokio::test]
+async fn a_contract_wallet_pays_by_its_owners_signature_and_by_nobody_elses() {
+    let pipeline = Pipeline::start().await;
+    let (wallet, owner) = (Address::repeat_byte(0xa1), Buyer::new());
+    pipeline.anvil.mint(wallet, 100u64).await;
+    pipeline.anvil.make_wallet_of(owner.address(), wallet).await;
+    let signed_by = |signer: &Buyer| {
+        let authorization = signer.authorize().payer(wallet).pay_to(pipeline.pay_to);
+        authorization.amount(100u64).sign().body(Version::V2)
+    };
+    let forged = pipeline.pay(&signed_by(&Buyer::new())).await;
+    let over = pipeline.wait_until_over(std::slice::from_ref(&forged)).await;
+    assert_eq!(over[&forged]["failure"]["code"], "invalid_signature");
+    assert_eq!(over[&forged]["failure"]["safe_to_resign"], false);
+
+    let paid = pipeline.pay(&signed_by(&owner)).await;
+
+    let over = pipeline.wait_until_over(std::slice::from_ref(&paid)).await;
+    assert_eq!(over[&paid]["status"], "settled");
 }
 
 #[tokio::test]
