@@ -29,8 +29,9 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
     description = "Takes the body of an x402 settle request, and answers as soon as the payment is \
         committed: it is settled afterwards. A signature that only a contract wallet can judge \
         (ERC-1271, ERC-6492, accounts with code) is taken unproven: a payment whose token refuses \
-        it is rejected with `invalid_signature` afterwards. The same `Idempotency-Key` with the same body, and \
-        the same authorization by the same account, give the same payment, as it stands now.",
+        it is rejected with `invalid_signature` afterwards. The same `Idempotency-Key` with the \
+        same body, and the same authorization by the same account, give the same payment, as it \
+        stands now.",
     params(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "1 to 255 visible ASCII characters, quoted or not: the request may be \

@@ -11,14 +11,16 @@ use utoipa::openapi::{
 use crate::routes;
 
 /// What a tag's operations are about, in the order in which they are shown.
-const TAGS: [(&str, &str); 5] = [
+const TAGS: [(&str, &str); 6] = [
     ("Payments", "Submit payments, see how they stand, wait for changes."),
     ("Events", "What happened to an account's payments, in an order that never changes."),
     ("Webhook endpoints", "Where a seller is told of events, and every attempt to tell it."),
     (
         "Risk",
-        "What agents tell the local risk engine, where an installation has it, and what it decides.",
+        "What a tenant allows, why payments were decided on as they were, and what agents tell the \
+         local engine, where an installation has it.",
     ),
+    ("Operating", "Payments on which somebody has to decide."),
     ("Reference", "What the API says of itself."),
 ];
 

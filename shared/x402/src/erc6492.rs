@@ -83,13 +83,15 @@ mod tests {
     /// The bytes of a wrap with one of them set.
     fn with_byte(at: usize, byte: u8) -> Vec<u8> {
         let mut bytes = wrapped().to_signature().reveal().to_vec();
-        bytes[at] = byte;
+        *bytes.get_mut(at).unwrap() = byte;
         bytes
     }
 
     #[test]
     fn what_does_not_end_as_one_is_none() {
-        for bytes in [vec![], vec![1; 65], SUFFIX[1..].to_vec(), with_byte(319, 0)] {
+        for bytes in
+            [vec![], vec![1; 65], SUFFIX.iter().skip(1).copied().collect(), with_byte(319, 0)]
+        {
             assert_eq!(WrappedSignature::parse(&bytes), Ok(None));
         }
     }
@@ -106,7 +108,7 @@ mod tests {
             (zero.to_signature().reveal().to_vec(), "no factory"),
             (twice.to_signature().reveal().to_vec(), "wrapped twice"),
             (longer, "a word before it"),
-            (whole[32..].to_vec(), "a word too few"),
+            (whole.iter().skip(32).copied().collect(), "a word too few"),
             (with_byte(0, 1), "an address that is longer than one"),
             (with_byte(63, 0x80), "an offset that is not the first free place"),
             (with_byte(62, 0xff), "an offset beyond the end"),
@@ -141,8 +143,7 @@ mod tests {
         #[test]
         fn what_reads_is_written_in_one_way_alone(at in 0usize..300, flip in 1u8..=255) {
             let mut bytes = wrapped().to_signature().reveal().to_vec();
-            let at = at % bytes.len();
-            bytes[at] ^= flip;
+            *bytes.get_mut(at).unwrap() ^= flip;
             if let Ok(Some(read)) = WrappedSignature::parse(&bytes) {
                 let again = read.to_signature();
                 prop_assert_eq!(again.reveal(), bytes.as_slice());

@@ -4,10 +4,12 @@
 //! gives back either an authorization that its payer signed, as far as that can be known without
 //! asking the chain, or a [`Refusal`] that names the wrong field.
 
-#![deny(missing_docs, clippy::wildcard_enum_match_arm)]
-#![cfg_attr(
-    not(test),
-    deny(clippy::arithmetic_side_effects, clippy::as_conversions, clippy::indexing_slicing)
+#![deny(
+    missing_docs,
+    clippy::wildcard_enum_match_arm,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing
 )]
 
 mod assets;

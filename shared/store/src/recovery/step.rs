@@ -372,7 +372,12 @@ async fn put_last(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "update recoveries set updated_at = $2 where id = $1",
+        // Behind all others even where they were written by a clock that is ahead, or at this moment.
+        "update recoveries set updated_at = greatest($2, (
+             select max(updated_at) + interval '1 microsecond' from recoveries
+             where state = 'running'
+         ))
+         where id = $1",
         running.id,
         now.to_datetime()
     )
