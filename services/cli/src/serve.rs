@@ -7,6 +7,7 @@ use std::time::Duration;
 use queue::{Queue, QueueConfig};
 use reconciler::audit::Auditor;
 use risk::Risk;
+use runtime::config::Dialect;
 use runtime::{Clock, Config, Health, Shutdown, health, http};
 use secrecy::ExposeSecret;
 use settlement::Settlement;
@@ -118,6 +119,20 @@ impl Process<'_> {
 
     fn risk(&self) -> Result<Risk, Failure> {
         let settings = &self.config.risk;
+        match settings.engine.dialect {
+            Dialect::Off => {}
+            Dialect::Local => {
+                tracing::warn!("the local engine answers agents, and decides about no payment")
+            }
+            // Whoever names an engine relies on it: what it was not asked about is not approved.
+            Dialect::Trustline | Dialect::Score => {
+                return Err(Failure::Said(
+                    "the risk worker cannot ask the engine of risk.engine (RISK_ENGINE_URL) about \
+                     payments yet; set risk.engine.dialect to off to decide without one"
+                        .to_owned(),
+                ));
+            }
+        }
         Ok(Risk {
             store: self.store.clone(),
             queue: self.queue.clone(),

@@ -77,6 +77,17 @@ pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
+/// Reads a body that may be left out, with its `Content-Type`, or be `null`.
+///
+/// # Errors
+/// As [`read_body`] and [`parse`].
+pub async fn optional_body<T: DeserializeOwned + Default>(request: Request) -> Result<T, Problem> {
+    if !request.headers().contains_key(CONTENT_TYPE) {
+        return Ok(T::default());
+    }
+    Ok(parse::<Option<T>>(&read_body(request).await?)?.unwrap_or_default())
+}
+
 /// Where a shape error is, as a JSON pointer (RFC 6901) to the field, and what is wrong there.
 pub fn field_error<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> FieldError {
     let mismatch = Mismatch::from_message(&error.inner().to_string());

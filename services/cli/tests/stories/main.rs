@@ -9,5 +9,6 @@ mod payments;
 mod pipeline;
 mod process;
 mod receipts;
+mod risk_engine;
 mod signers;
 mod signing_keys;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use domain::schema::constant;
@@ -128,12 +128,7 @@ pub(crate) async fn rotate_secret(
 ) -> Result<Response, Refusal> {
     let caller = app.caller(request.headers(), Scope::Webhooks).await?;
     let endpoint: EndpointId = id(&endpoint)?;
-    let wanted = match request.headers().contains_key(CONTENT_TYPE) {
-        true => {
-            json::parse::<Option<Wanted>>(&json::read_body(request).await?)?.unwrap_or_default()
-        }
-        false => Wanted::default(),
-    };
+    let wanted: Wanted = json::optional_body(request).await?;
     let overlap = wanted.overlap_seconds.unwrap_or(USUAL_OVERLAP_SECS);
     if overlap > MAX_OVERLAP_SECS {
         let detail = format!("must be at most {MAX_OVERLAP_SECS}, a week");

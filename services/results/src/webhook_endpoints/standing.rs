@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use domain::{EndpointId, Scope};
 use runtime::problem::document::{Absent, Bodied, Contested, Keyed, Malformed, Refused, Stored};
@@ -54,10 +53,7 @@ pub(crate) async fn enable_endpoint(
 ) -> Result<Response, Refusal> {
     let caller = app.caller(request.headers(), Scope::Webhooks).await?;
     let endpoint: EndpointId = id(&endpoint)?;
-    let wanted = match request.headers().contains_key(CONTENT_TYPE) {
-        true => json::parse(&json::read_body(request).await?)?,
-        false => Wanted::default(),
-    };
+    let wanted: Wanted = json::optional_body(request).await?;
     let since = wanted.recover_since.as_deref();
     let since = since.map(|text| recoverable("/recover_since", text, app.now())).transpose()?;
     if !app.store().enable_endpoint(caller.account, endpoint, app.now()).await? {

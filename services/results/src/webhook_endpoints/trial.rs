@@ -5,7 +5,7 @@ use std::time::Duration;
 use access::Caller;
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use domain::schema::constant;
@@ -94,10 +94,7 @@ pub(crate) async fn try_endpoint(
 ) -> Result<Response, Refusal> {
     let caller = app.caller(request.headers(), Scope::Webhooks).await?;
     let endpoint: EndpointId = id(&endpoint)?;
-    let wanted = match request.headers().contains_key(CONTENT_TYPE) {
-        true => json::parse(&json::read_body(request).await?)?,
-        false => Wanted::default(),
-    };
+    let wanted: Wanted = json::optional_body(request).await?;
     let trial = trial(caller, endpoint, wanted.r#type.as_deref().unwrap_or(KIND), app.now())?;
     let place = app.waiters().enter(caller.key, Waits::Poll).ok_or(ProblemCode::Overloaded)?;
     match app.store().try_endpoint(&trial, app.now()).await? {

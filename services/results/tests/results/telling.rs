@@ -183,6 +183,9 @@ async fn an_endpoint_that_is_enabled_hears_what_it_missed_where_that_is_wanted()
     let api = Api::start().await;
     let path = endpoint(&api).await;
     post(&api, &format!("{path}/disable"), json!({})).await;
+    // No body, and one that says nothing, are the same.
+    assert_eq!(post(&api, &format!("{path}/enable"), Value::Null).await.status, 200);
+    post(&api, &format!("{path}/disable"), json!({})).await;
     cancel_one(&api).await;
     let since = domain::Timestamp::from_unix_ms(now().unix_ms() - 60_000).to_string();
     let enabled = post(&api, &format!("{path}/enable"), json!({"recover_since": since})).await;
