@@ -6,6 +6,7 @@ use domain::{AccountId, Amount, Decision, PaymentId, Timestamp};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use sqlx::PgTransaction;
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -46,8 +47,9 @@ impl Store {
         &self,
         payments: &[PaymentId],
     ) -> Result<HashMap<PaymentId, Evaluation>, StoreError> {
-        let rows = sqlx::query!(
-            r#"select p.id as "payment!", at, decision, reasons, policy_version, as_of,
+        let rows = sqlx::query_as!(
+            EvaluationRow,
+            r#"select payment_id, at, decision, reasons, policy_version, as_of,
                       balance::text as "balance!", exposure::text as "exposure!",
                       encode(inputs_sha256, 'hex') as "inputs!"
                from unnest($1::uuid[]) as p (id)
@@ -59,19 +61,7 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
-            .map(|row| {
-                let evaluation = Evaluation {
-                    at: moment(row.at),
-                    decision: row.decision,
-                    reasons: row.reasons,
-                    policy_version: row.policy_version.map(count).transpose()?,
-                    as_of: moment(row.as_of),
-                    balance: parse(&row.balance, "balance")?,
-                    exposure: parse(&row.exposure, "exposure")?,
-                    inputs_sha256: row.inputs,
-                };
-                Ok((PaymentId::new(row.payment), evaluation))
-            })
+            .map(|row| Ok((PaymentId::new(row.payment_id), row.into_evaluation()?)))
             .collect()
     }
 
@@ -102,8 +92,9 @@ impl Store {
         account: AccountId,
         payment: PaymentId,
     ) -> Result<Vec<Evaluation>, StoreError> {
-        let rows = sqlx::query!(
-            r#"select at, decision, reasons, policy_version, as_of, balance::text as "balance!",
+        let rows = sqlx::query_as!(
+            EvaluationRow,
+            r#"select payment_id, at, decision, reasons, policy_version, as_of, balance::text as "balance!",
                       exposure::text as "exposure!", encode(inputs_sha256, 'hex') as "inputs!"
                from risk_evaluations where payment_id = $1 and account_id = $2 order by id"#,
             payment.uuid(),
@@ -111,20 +102,34 @@ impl Store {
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Evaluation {
-                    at: moment(row.at),
-                    decision: row.decision,
-                    reasons: row.reasons,
-                    policy_version: row.policy_version.map(count).transpose()?,
-                    as_of: moment(row.as_of),
-                    balance: parse(&row.balance, "balance")?,
-                    exposure: parse(&row.exposure, "exposure")?,
-                    inputs_sha256: row.inputs,
-                })
-            })
-            .collect()
+        rows.into_iter().map(EvaluationRow::into_evaluation).collect()
+    }
+}
+
+struct EvaluationRow {
+    payment_id: Uuid,
+    at: OffsetDateTime,
+    decision: String,
+    reasons: Vec<String>,
+    policy_version: Option<i32>,
+    as_of: OffsetDateTime,
+    balance: String,
+    exposure: String,
+    inputs: String,
+}
+
+impl EvaluationRow {
+    fn into_evaluation(self) -> Result<Evaluation, StoreError> {
+        Ok(Evaluation {
+            at: moment(self.at),
+            decision: self.decision,
+            reasons: self.reasons,
+            policy_version: self.policy_version.map(count).transpose()?,
+            as_of: moment(self.as_of),
+            balance: parse(&self.balance, "balance")?,
+            exposure: parse(&self.exposure, "exposure")?,
+            inputs_sha256: self.inputs,
+        })
     }
 }
 
