@@ -25,6 +25,7 @@ mod payment;
 mod policy;
 mod resource;
 mod risk;
+mod risk_context;
 pub mod risk_engine;
 pub mod schedule;
 pub mod schema;
@@ -55,6 +56,7 @@ pub use policy::{
 };
 pub use resource::{PaymentResource, Standing, TransactionResource, WebhookBody, WebhookEvent};
 pub use risk::{ChainView, Verdict, judge};
+pub use risk_context::{Mandate, RequestTrace, RiskContext};
 pub use scope::{Scope, UnknownScope};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 pub use transition::{Event, Refused, transition};
