@@ -20,6 +20,9 @@ pub(crate) enum Failure {
     /// The Redis settings are not usable.
     #[error("{0}")]
     Queue(#[from] queue::QueueConfigError),
+    /// The risk engine cannot be asked.
+    #[error("{0}")]
+    RiskEngine(#[from] risk::engine::EngineSetupError),
     /// Anything else, in words.
     #[error("{0}")]
     Said(String),

@@ -4,9 +4,11 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use domain::{Consulting, EngineKind};
 use queue::{Queue, QueueConfig};
 use reconciler::audit::Auditor;
-use risk::Risk;
+use risk::engine::Engine;
+use risk::{ConsultedEngine, Risk};
 use runtime::config::Dialect;
 use runtime::{Clock, Config, Health, Shutdown, health, http};
 use secrecy::ExposeSecret;
@@ -119,20 +121,6 @@ impl Process<'_> {
 
     fn risk(&self) -> Result<Risk, Failure> {
         let settings = &self.config.risk;
-        match settings.engine.dialect {
-            Dialect::Off => {}
-            Dialect::Local => {
-                tracing::warn!("the local engine answers agents, and decides about no payment")
-            }
-            // Whoever names an engine relies on it: what it was not asked about is not approved.
-            Dialect::Trustline | Dialect::Score => {
-                return Err(Failure::Said(
-                    "the risk worker cannot ask the engine of risk.engine (RISK_ENGINE_URL) about \
-                     payments yet; set risk.engine.dialect to off to decide without one"
-                        .to_owned(),
-                ));
-            }
-        }
         Ok(Risk {
             store: self.store.clone(),
             queue: self.queue.clone(),
@@ -141,7 +129,25 @@ impl Process<'_> {
             concurrency: at_least_one(settings.concurrency),
             max_batch: settings.max_batch,
             decision_validity: Duration::from_secs(settings.decision_validity_secs),
+            engine: self.risk_engine()?,
         })
+    }
+
+    /// The engine that risk asks, where one is configured.
+    fn risk_engine(&self) -> Result<Option<ConsultedEngine>, Failure> {
+        let settings = &self.config.risk.engine;
+        let engine = Engine::from_config(settings, &self.config.http_client, &self.store)?;
+        let kind = match settings.dialect {
+            Dialect::Off => None,
+            Dialect::Local => Some(EngineKind::Local),
+            Dialect::Trustline => Some(EngineKind::Trustline),
+            Dialect::Score => Some(EngineKind::Score),
+        };
+        Ok(engine.zip(kind).map(|(engine, kind)| ConsultedEngine {
+            engine,
+            consulting: Consulting { engine: kind, session_required: settings.require_session },
+            timeout: Duration::from_millis(settings.timeout_ms),
+        }))
     }
 
     fn auditor(&self) -> Result<Auditor, Failure> {

@@ -68,9 +68,16 @@ pub(crate) struct Body<'a> {
 pub(crate) struct Risk<'a> {
     /// `allow`, `deny` or `review`.
     decision: &'a str,
+    /// The decision's name: the engine's, where one was asked and has decided.
+    decision_id: &'a str,
+    /// `low`, `medium` or `high`: how much there is to fear.
+    level: &'a str,
     /// Which rules made it so.
     reasons: &'a [String],
     decided_at: Timestamp,
+    /// Until when an approval holds; afterwards the payment is judged anew.
+    #[schema(required = true)]
+    valid_until: Option<Timestamp>,
     /// The version of the policy that was read; null where the tenant has none.
     #[schema(required = true)]
     policy_version: Option<u32>,
@@ -78,8 +85,15 @@ pub(crate) struct Risk<'a> {
 
 impl<'a> Risk<'a> {
     fn of(evaluation: &'a Evaluation) -> Self {
-        let Evaluation { decision, reasons, at, policy_version, .. } = evaluation;
-        Self { decision, reasons, decided_at: *at, policy_version: *policy_version }
+        Self {
+            decision: &evaluation.decision,
+            decision_id: &evaluation.decision_id,
+            level: &evaluation.level,
+            reasons: &evaluation.reasons,
+            decided_at: evaluation.at,
+            valid_until: evaluation.valid_until,
+            policy_version: evaluation.policy_version,
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 //! payments want of it, and what their tenants' policies allow.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
+use crate::risk_engine::RiskDecision;
 use crate::{
-    AccountId, Address, Amount, Authorization, ChainId, Demand, Period, Policy, PolicyReason,
-    Timestamp,
+    AccountId, Address, Amount, Authorization, ChainId, Demand, EngineWord, OnEngineFailure,
+    Period, Policy, PolicyReason, Timestamp,
 };
 
 /// What a payer has of one token.
@@ -51,6 +53,10 @@ pub struct Case<'a> {
     pub reserved: bool,
     /// Whether somebody has decided for it.
     pub approved_by_hand: bool,
+    /// What a risk engine says about it.
+    pub engine: EngineWord,
+    /// From here on too little of its validity is left to settle it.
+    pub decide_by: Timestamp,
 }
 
 /// What other open payments take up.
@@ -71,8 +77,10 @@ pub enum Decision {
     Deny(PolicyReason),
     /// Somebody has to decide, until this moment, by this rule.
     Review(PolicyReason, Timestamp),
-    /// Not now: other open payments of the payer want what it has.
+    /// Not now: other open payments of the payer want what it has, or the engine is asked already.
     Wait,
+    /// Nothing else speaks against it: the engine is to be asked.
+    Ask,
 }
 
 impl Purse {
@@ -99,6 +107,44 @@ impl Case<'_> {
         let demands = self.policy.demands(self.authorization, now);
         demands.into_iter().map(|demand| (key(&demand), demand)).collect()
     }
+
+    /// Somebody is to decide, while the payment can still be settled.
+    fn review(&self, reason: PolicyReason, now: Timestamp) -> Decision {
+        let until = now.plus(Duration::from_secs(self.policy.hold_seconds.into()));
+        Decision::Review(reason, until.min(self.decide_by))
+    }
+
+    /// What the engine's word comes to, when nothing else speaks against the payment; `None` when it
+    /// does not either. Somebody who has decided has decided what an engine leaves open.
+    fn by_engine(&self, now: Timestamp) -> Option<Decision> {
+        let left_to_somebody = |reason| match self.approved_by_hand {
+            true => None,
+            false => Some(self.review(reason, now)),
+        };
+        match (self.engine, self.policy.on_engine_failure) {
+            // Without its session a payment has been denied before.
+            (
+                EngineWord::NotAsked
+                | EngineWord::SessionMissing
+                | EngineWord::Said(RiskDecision::Allow),
+                _,
+            ) => None,
+            (EngineWord::Said(RiskDecision::Deny), _) => {
+                Some(Decision::Deny(PolicyReason::EngineDenied))
+            }
+            (EngineWord::Said(RiskDecision::Review), _) => {
+                left_to_somebody(PolicyReason::EngineReview)
+            }
+            (EngineWord::AskNow, _) => Some(Decision::Ask),
+            (EngineWord::AskLater, _) => Some(Decision::Wait),
+            (EngineWord::Silent, OnEngineFailure::Hold) => {
+                left_to_somebody(PolicyReason::EngineSilent)
+            }
+            (EngineWord::Silent, OnEngineFailure::Reject) => {
+                Some(Decision::Deny(PolicyReason::EngineSilent))
+            }
+        }
+    }
 }
 
 /// Decides on payments in the order given; each that is allowed counts for those behind it.
@@ -117,6 +163,9 @@ fn decide_one(case: &Case<'_>, taken: &mut Taken, now: Timestamp) -> Decision {
     if let Some(reason) = case.policy.denies(authorization, case.host) {
         return Decision::Deny(reason);
     }
+    if case.engine == EngineWord::SessionMissing {
+        return Decision::Deny(PolicyReason::SessionRequired);
+    }
     let mut takes = Vec::new();
     for (key, demand) in case.budgets(now) {
         let used = taken.budgets.get(&key).copied().unwrap_or_default();
@@ -127,8 +176,10 @@ fn decide_one(case: &Case<'_>, taken: &mut Taken, now: Timestamp) -> Decision {
         takes.push((key, demand.amount));
     }
     if case.policy.wants_approval(authorization) && !case.approved_by_hand {
-        let until = now.plus(std::time::Duration::from_secs(case.policy.hold_seconds.into()));
-        return Decision::Review(PolicyReason::ApprovalRequired, until);
+        return case.review(PolicyReason::ApprovalRequired, now);
+    }
+    if let Some(decision) = case.by_engine(now) {
+        return decision;
     }
     taken.purses.insert(purse, wanted);
     for (key, amount) in &takes {
@@ -183,6 +234,8 @@ mod tests {
             policy,
             reserved: false,
             approved_by_hand: false,
+            engine: EngineWord::NotAsked,
+            decide_by: NOW.plus(Duration::from_secs(900)),
         }
     }
 
@@ -229,7 +282,7 @@ mod tests {
         let mut taken = Taken::default();
         let decisions = decide(&cases, &mut taken, NOW);
         assert_eq!(decisions[1], Decision::Deny(PolicyReason::VelocityExceeded));
-        let later = NOW.plus(std::time::Duration::from_secs(60));
+        let later = NOW.plus(Duration::from_secs(60));
         assert!(is_allowed(&decide(&cases[..1], &mut taken, later)[0]));
     }
 
@@ -257,6 +310,74 @@ mod tests {
         let budget = case(&signed, &policy, 1_000).budgets(NOW)[0].0;
         taken.budgets.insert(budget, Amount::from(60));
         assert_eq!(decide(&[again], &mut taken, NOW), [Decision::Allow(Vec::new())]);
+    }
+
+    #[test]
+    fn an_engine_is_asked_only_about_what_nothing_else_speaks_against() {
+        let policy = bounded(50, Per::Account);
+        let (fits, much) = (authorization(1, 50), authorization(1, 51));
+        let asked =
+            |signed, balance| Case { engine: EngineWord::AskNow, ..case(signed, &policy, balance) };
+        let decided = |case| decide(&[case], &mut Taken::default(), NOW).remove(0);
+        assert_eq!(decided(asked(&fits, 50)), Decision::Ask);
+        assert_eq!(decided(asked(&fits, 49)), Decision::Wait);
+        let denied = Decision::Deny(PolicyReason::DailyBudgetExceeded);
+        assert_eq!(decided(asked(&much, 51)), denied);
+    }
+
+    #[test]
+    fn what_an_engine_says_is_carried_out() {
+        use EngineWord::{AskLater, NotAsked, Said, SessionMissing, Silent};
+        use RiskDecision::{Allow, Deny, Review};
+        let lenient = Policy::default();
+        let strict = Policy { on_engine_failure: OnEngineFailure::Reject, ..Policy::default() };
+        let until = NOW.plus(Duration::from_secs(900));
+        let denied = |reason| Decision::Deny(reason);
+        let held = |reason| Decision::Review(reason, until);
+        let allowed = || Decision::Allow(Vec::new());
+        for (policy, engine, alone, by_hand) in [
+            (&lenient, NotAsked, allowed(), allowed()),
+            (&lenient, Said(Allow), allowed(), allowed()),
+            (&lenient, Said(Review), held(PolicyReason::EngineReview), allowed()),
+            (
+                &lenient,
+                Said(Deny),
+                denied(PolicyReason::EngineDenied),
+                denied(PolicyReason::EngineDenied),
+            ),
+            (&lenient, AskLater, Decision::Wait, Decision::Wait),
+            (&lenient, Silent, held(PolicyReason::EngineSilent), allowed()),
+            (
+                &strict,
+                Silent,
+                denied(PolicyReason::EngineSilent),
+                denied(PolicyReason::EngineSilent),
+            ),
+            (
+                &lenient,
+                SessionMissing,
+                denied(PolicyReason::SessionRequired),
+                denied(PolicyReason::SessionRequired),
+            ),
+        ] {
+            let signed = authorization(1, 1);
+            let alone_case = Case { engine, ..case(&signed, policy, 1) };
+            let by_hand_case = Case { approved_by_hand: true, ..alone_case };
+            let decided = |case| decide(&[case], &mut Taken::default(), NOW).remove(0);
+            assert_eq!(decided(alone_case), alone, "{engine:?}");
+            assert_eq!(decided(by_hand_case), by_hand, "{engine:?}");
+        }
+    }
+
+    #[test]
+    fn somebody_has_no_longer_to_decide_than_the_payment_can_be_settled() {
+        let mut policy = bounded(100, Per::Account);
+        policy.limits[0].approve_above = Some(Amount::from(10));
+        let signed = authorization(1, 60);
+        let decide_by = NOW.plus(Duration::from_secs(45));
+        let soon = Case { decide_by, ..case(&signed, &policy, 60) };
+        let decided = decide(&[soon], &mut Taken::default(), NOW).remove(0);
+        assert_eq!(decided, Decision::Review(PolicyReason::ApprovalRequired, decide_by));
     }
 
     proptest! {

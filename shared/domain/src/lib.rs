@@ -10,6 +10,7 @@
 )]
 
 mod authorization;
+mod consultation;
 mod decision;
 mod endpoint_event;
 mod endpoint_health;
@@ -35,6 +36,9 @@ mod transition;
 
 pub use alloy_primitives::{Address, B256, U256};
 pub use authorization::{Authorization, AuthorizationKey, Signature};
+pub use consultation::{
+    Consultation, Consulting, EngineAnswer, EngineKind, EngineWord, Occasion, Progress, patience,
+};
 pub use decision::{BudgetKey, Case, Decision, Purse, Taken, decide};
 pub use endpoint_event::{EndpointEvent, EndpointNews};
 pub use endpoint_health::{Consequence, Failing, LONGEST_GAP};
@@ -51,8 +55,8 @@ pub use money::{Amount, InvalidAmount};
 pub use network::{ChainId, InvalidNetwork};
 pub use payment::{Inclusion, Payment, PaymentState, StateName, Submission, UnknownState};
 pub use policy::{
-    Demand, HostPattern, InvalidHost, InvalidPolicy, List, Per, Period, Policy, PolicyReason,
-    TokenLimit, UnknownReason, Velocity,
+    Demand, HostPattern, InvalidHost, InvalidPolicy, List, OnEngineFailure, Per, Period, Policy,
+    PolicyReason, TokenLimit, UnknownReason, Velocity,
 };
 pub use resource::{PaymentResource, Standing, TransactionResource, WebhookBody, WebhookEvent};
 pub use risk::{ChainView, Verdict, judge};

@@ -39,8 +39,30 @@ pub struct Policy {
     pub limits: Vec<TokenLimit>,
     /// Bounds on how many payments one payer makes.
     pub velocity: Vec<Velocity>,
-    /// How long somebody has to decide on a payment that wants approval, in seconds.
+    /// How long somebody has to decide on a payment that is held, in seconds.
     pub hold_seconds: u32,
+    /// Whether a payment needs a session with the risk engine, where there is one to ask.
+    // Left out where it says nothing, so that a process of before this member reads the policy.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub require_session: bool,
+    /// What follows when the risk engine does not decide in time.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub on_engine_failure: OnEngineFailure,
+}
+
+/// What follows for a payment when the risk engine does not decide in time. It is never allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnEngineFailure {
+    /// Somebody has to decide.
+    #[default]
+    Hold,
+    /// It is denied.
+    Reject,
+}
+
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for Policy {
@@ -54,6 +76,8 @@ impl Default for Policy {
             limits: Vec::new(),
             velocity: Vec::new(),
             hold_seconds: USUAL_HOLD_SECS,
+            require_session: false,
+            on_engine_failure: OnEngineFailure::default(),
         }
     }
 }

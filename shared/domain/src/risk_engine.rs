@@ -74,6 +74,15 @@ pub enum RiskDecision {
     Deny,
 }
 
+/// How much there is to fear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the words say it")]
+pub enum RiskLevel {
+    Low,
+    Medium,
+    High,
+}
+
 /// A decision, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RiskAssessment {
@@ -133,11 +142,22 @@ impl RiskDecision {
     }
 
     /// How much there is to fear, as engines call it.
-    pub const fn level(self) -> &'static str {
+    pub const fn level(self) -> RiskLevel {
         match self {
-            Self::Allow => "low",
-            Self::Review => "medium",
-            Self::Deny => "high",
+            Self::Allow => RiskLevel::Low,
+            Self::Review => RiskLevel::Medium,
+            Self::Deny => RiskLevel::High,
+        }
+    }
+}
+
+impl RiskLevel {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
         }
     }
 }

@@ -5,6 +5,8 @@
 //! after the other wherever their payments have something in common.
 
 mod budget;
+mod consultation;
+mod context;
 mod evaluation;
 mod exposure;
 mod hold;
@@ -14,14 +16,16 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use domain::{
-    Amount, Case, Decision, Event, FailureCode, Payment, PaymentId, PolicyReason, Purse, Taken,
-    Timestamp, decide,
+    Amount, Case, Consulting, Decision, EngineWord, Event, FailureCode, Occasion, Payment,
+    PaymentId, PolicyReason, Progress, Purse, Taken, Timestamp, decide, patience,
 };
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 pub(crate) use self::budget::{Leaving, give_back};
-pub use self::evaluation::Evaluation;
+use self::consultation::Recorded;
+pub use self::consultation::{EngineReply, EngineSaid};
+pub use self::evaluation::{EngineEvidence, Evaluation};
 pub use self::hold::{HeldPayment, HoldDecision, HoldOutcome};
 pub use self::policy::{NewPolicy, PolicyVersion, Written};
 use crate::advance::{Advance, Change, advance};
@@ -37,6 +41,41 @@ pub struct Candidate {
     pub balance: Amount,
     /// The time of the block that said so.
     pub as_of: Timestamp,
+    /// From here on too little of its validity is left to settle it.
+    pub decide_by: Timestamp,
+}
+
+/// How decisions are made.
+#[derive(Clone, Copy, Debug)]
+pub struct DecisionTerms {
+    /// How long an approval holds.
+    pub validity: Duration,
+    /// The engine that is asked, where there is one.
+    pub engine: Option<EngineTerms>,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// How an engine takes part in decisions.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineTerms {
+    /// Which payments it is asked about.
+    pub consulting: Consulting,
+    /// How long whoever is told to ask has for it, before somebody else is told.
+    pub lease: Duration,
+}
+
+/// A payment about which the engine is to be asked.
+#[derive(Clone, Debug)]
+pub struct ToAsk {
+    /// The payment.
+    pub payment: Payment,
+    /// So many tries have come to nothing.
+    pub tries: u32,
+    /// The version of x402 that it was submitted in.
+    pub x402_version: Option<u32>,
+    /// The host of what is paid for, where the payment names it.
+    pub host: Option<String>,
 }
 
 /// What became of a batch of decisions.
@@ -46,8 +85,10 @@ pub struct Decisions {
     pub advance: Advance,
     /// Why each of them was denied or held; by policy alone.
     pub reasons: HashMap<PaymentId, PolicyReason>,
-    /// How many wait because other open payments of their payers want what these have.
+    /// How many wait because other open payments of their payers want what these have, or for the engine.
     pub waiting: usize,
+    /// Those about which the caller is to ask the engine. For a while nobody else is told to.
+    pub to_ask: Vec<ToAsk>,
 }
 
 /// What the ledger knows of the candidates, read behind locks.
@@ -58,12 +99,12 @@ struct Known {
     policies: HashMap<Uuid, PolicyVersion>,
     reserved: HashSet<Uuid>,
     by_hand: HashMap<Uuid, bool>,
+    consultations: HashMap<Uuid, Recorded>,
     taken: Taken,
 }
 
 impl Store {
-    /// Decides on payments that the chain can pay, and applies other changes besides. An approval
-    /// holds for `validity`.
+    /// Decides on payments that the chain can pay, and applies other changes besides.
     ///
     /// # Errors
     /// [`StoreError`] when nothing was decided, or, after a lost connection, when that is unknown;
@@ -72,22 +113,23 @@ impl Store {
         &self,
         candidates: Vec<Candidate>,
         others: Vec<Change>,
-        validity: Duration,
-        now: Timestamp,
+        terms: &DecisionTerms,
     ) -> Result<Decisions, StoreError> {
+        let now = terms.now;
         if candidates.is_empty() {
             let advance = self.advance(others, now).await?;
             return Ok(Decisions { advance, ..Decisions::default() });
         }
         let mut tx = self.pool.begin().await?;
-        let mut known = read(&mut tx, &candidates, &others, now).await?;
+        let mut known = read(&mut tx, &candidates, &others, terms).await?;
         let exposure = known.taken.purses.clone();
         let open: Vec<&Candidate> = candidates
             .iter()
             .filter(|candidate| known.unmoved.contains(&candidate.payment.id.uuid()))
             .collect();
         let mut taken = std::mem::take(&mut known.taken);
-        let cases: Vec<Case<'_>> = open.iter().map(|candidate| known.case(candidate)).collect();
+        let cases: Vec<Case<'_>> =
+            open.iter().map(|candidate| known.case(candidate, terms)).collect();
         let decided = decide(&cases, &mut taken, now);
         let all: Vec<Decided<'_>> = open
             .iter()
@@ -97,18 +139,19 @@ impl Store {
                 candidate,
                 exposure: exposure.get(&Purse::of(&candidate.payment.authorization)).copied(),
                 policy: known.policies.get(&candidate.payment.account.uuid()),
+                consultation: known.consultations.get(&candidate.payment.id.uuid()),
             })
             .collect();
-        let decisions = apply(&mut tx, &all, others, Terms { validity, now }).await?;
+        let mut decisions = apply(&mut tx, &all, others, terms).await?;
+        if let Some(engine) = terms.engine {
+            decisions.to_ask = ask(&mut tx, &all, engine, now).await?;
+        }
+        for asked in &mut decisions.to_ask {
+            asked.host = known.hosts.get(&asked.payment.id.uuid()).cloned();
+        }
         tx.commit().await?;
         Ok(decisions)
     }
-}
-
-#[derive(Clone, Copy)]
-struct Terms {
-    validity: Duration,
-    now: Timestamp,
 }
 
 /// A candidate, what was decided, and on what.
@@ -117,34 +160,66 @@ struct Decided<'a> {
     decision: Decision,
     exposure: Option<Amount>,
     policy: Option<&'a PolicyVersion>,
+    /// Where it stands with the engine, where there is one.
+    consultation: Option<&'a Recorded>,
 }
 
 impl Decided<'_> {
-    fn event(&self, terms: Terms) -> Option<Event> {
+    fn event(&self, terms: &DecisionTerms) -> Option<Event> {
         match self.decision {
-            Decision::Allow(_) => Some(Event::Approved { until: terms.now.plus(terms.validity) }),
+            Decision::Allow(_) => Some(Event::Approved { until: self.valid_until(terms) }),
             Decision::Deny(_) => Some(Event::Rejected(FailureCode::Denied)),
             Decision::Review(_, until) => Some(Event::Held { until }),
-            Decision::Wait => None,
+            Decision::Wait | Decision::Ask => None,
         }
+    }
+
+    /// How far asking the engine has come, where there is one.
+    fn progress(&self) -> Option<&Progress> {
+        Some(&self.consultation?.consultation.progress)
+    }
+
+    /// How long an approval holds: never longer than the engine's answer.
+    fn valid_until(&self, terms: &DecisionTerms) -> Timestamp {
+        let usual = terms.now.plus(terms.validity);
+        let answer = self.consultation.and_then(|it| it.consultation.answer(terms.now));
+        answer.map_or(usual, |answer| usual.min(answer.valid_until))
     }
 }
 
 impl Known {
-    fn case<'a>(&'a self, candidate: &'a Candidate) -> Case<'a> {
-        let Candidate { payment, balance, .. } = candidate;
+    fn case<'a>(&'a self, candidate: &'a Candidate, terms: &DecisionTerms) -> Case<'a> {
+        let Candidate { payment, balance, decide_by, .. } = candidate;
         let id = payment.id.uuid();
+        let policy = self
+            .policies
+            .get(&payment.account.uuid())
+            .map_or(&*policy::NO_RULES, |version| &version.policy);
+        let approved_by_hand = self.by_hand.get(&id).copied().unwrap_or_default();
+        let occasion = Occasion {
+            session_demanded: policy.require_session,
+            approved_by_hand,
+            patience: patience(payment.created_at, *decide_by),
+            now: terms.now,
+        };
+        let engine = match (terms.engine, self.consultations.get(&id)) {
+            (None, _) => EngineWord::NotAsked,
+            // Whoever is not found in the ledger has not been asked about.
+            (Some(_), None) => EngineWord::AskLater,
+            (Some(engine), Some(recorded)) => {
+                recorded.consultation.word(&engine.consulting, occasion)
+            }
+        };
         Case {
             account: payment.account,
             authorization: &payment.authorization,
             host: self.hosts.get(&id).map(String::as_str),
             balance: *balance,
-            policy: self
-                .policies
-                .get(&payment.account.uuid())
-                .map_or(&policy::NO_RULES, |version| &version.policy),
+            policy,
             reserved: self.reserved.contains(&id),
-            approved_by_hand: self.by_hand.get(&id).copied().unwrap_or_default(),
+            approved_by_hand,
+            engine,
+            decide_by: *decide_by,
         }
     }
 
@@ -162,7 +237,7 @@ async fn read(
     tx: &mut PgTransaction<'_>,
     candidates: &[Candidate],
     others: &[Change],
-    now: Timestamp,
+    terms: &DecisionTerms,
 ) -> Result<Known, StoreError> {
     let ids: Vec<PaymentId> = candidates.iter().map(|candidate| candidate.payment.id).collect();
     let touched: Vec<Uuid> = ids
@@ -192,12 +267,16 @@ async fn read(
         policies: policy::newest(tx, &accounts).await?,
         reserved: budget::reserved(tx, &uuids(&ids)).await?,
         by_hand: hold::decisions(tx, &uuids(&ids)).await?,
+        consultations: match terms.engine {
+            Some(_) => consultation::recorded(tx, &uuids(&ids)).await?,
+            None => HashMap::new(),
+        },
         taken: Taken::default(),
     };
     known.taken.purses = exposure::lock(tx, candidates).await?;
     let wanted: Vec<_> = candidates
         .iter()
-        .flat_map(|candidate| known.case(candidate).budgets(now))
+        .flat_map(|candidate| known.case(candidate, terms).budgets(terms.now))
         .map(|(key, _)| key)
         .collect();
     known.taken.budgets = budget::lock(tx, wanted).await?;
@@ -209,7 +288,7 @@ async fn apply(
     tx: &mut PgTransaction<'_>,
     all: &[Decided<'_>],
     others: Vec<Change>,
-    terms: Terms,
+    terms: &DecisionTerms,
 ) -> Result<Decisions, StoreError> {
     let change = |decided: &Decided<'_>| {
         let event = decided.event(terms)?;
@@ -222,14 +301,54 @@ async fn apply(
         all.iter().filter(|decided| moved.contains(&decided.candidate.payment.id)).collect();
     exposure::open(tx, &done).await?;
     budget::take_up(tx, &done).await?;
-    evaluation::record(tx, &done, terms.now).await?;
+    evaluation::record(tx, &done, terms).await?;
     let reasons = done.iter().filter_map(|decided| match decided.decision {
         Decision::Deny(reason) | Decision::Review(reason, _) => {
             Some((decided.candidate.payment.id, reason))
         }
-        Decision::Allow(_) | Decision::Wait => None,
+        Decision::Allow(_) | Decision::Wait | Decision::Ask => None,
     });
     let reasons = reasons.collect();
     let waiting = all.iter().filter(|decided| decided.decision == Decision::Wait).count();
-    Ok(Decisions { advance, reasons, waiting })
+    Ok(Decisions { advance, reasons, waiting, to_ask: Vec::new() })
+}
+
+/// Tells the caller alone to ask about what is to be asked about, and has the others looked at when it
+/// is their turn.
+async fn ask(
+    tx: &mut PgTransaction<'_>,
+    all: &[Decided<'_>],
+    engine: EngineTerms,
+    now: Timestamp,
+) -> Result<Vec<ToAsk>, StoreError> {
+    let later: Vec<(Uuid, Timestamp)> = all
+        .iter()
+        .filter(|decided| decided.decision == Decision::Wait)
+        .filter_map(|decided| match decided.progress()? {
+            Progress::Open { ask_at, .. } if now < *ask_at => {
+                Some((decided.candidate.payment.id.uuid(), *ask_at))
+            }
+            Progress::Unasked
+            | Progress::Open { .. }
+            | Progress::Answered(_)
+            | Progress::Undecided => None,
+        })
+        .collect();
+    consultation::put_off(tx, &later).await?;
+    let to_ask: Vec<ToAsk> = all
+        .iter()
+        .filter(|decided| decided.decision == Decision::Ask)
+        .map(|decided| ToAsk {
+            payment: decided.candidate.payment.clone(),
+            tries: match decided.progress() {
+                Some(Progress::Open { tries, .. }) => *tries,
+                Some(Progress::Unasked | Progress::Answered(_) | Progress::Undecided) | None => 0,
+            },
+            x402_version: decided.consultation.and_then(|it| it.x402_version),
+            host: None,
+        })
+        .collect();
+    let ids: Vec<Uuid> = to_ask.iter().map(|asked| asked.payment.id.uuid()).collect();
+    consultation::claim(tx, &ids, engine.consulting.engine, now.plus(engine.lease)).await?;
+    Ok(to_ask)
 }

@@ -12,7 +12,10 @@ use domain::{
 use queue::Herald;
 use runtime::clock::Clock;
 use runtime::{FailPoint, fail_point};
-use store::{Candidate, Change, SignedPayment, Store, StoreError};
+use store::{
+    Candidate, Change, DecisionTerms, EngineReply, EngineTerms, SignedPayment, Store, StoreError,
+    ToAsk,
+};
 
 use crate::proof::{self, Signatures, Tried, Unproven};
 use crate::{RiskNetwork, meters};
@@ -35,17 +38,37 @@ pub(crate) struct Decider {
     pub(crate) clock: Clock,
     pub(crate) networks: HashMap<ChainId, RiskNetwork>,
     pub(crate) decision_validity: Duration,
+    pub(crate) engine: Option<EngineTerms>,
+}
+
+/// A payment to be looked at.
+#[derive(Debug)]
+pub(crate) struct Matter {
+    pub(crate) payment: PaymentId,
+    /// What the engine said about it a moment ago.
+    pub(crate) reply: Option<EngineReply>,
+}
+
+/// What is left to do about a payment.
+#[derive(Clone, Debug)]
+pub(crate) enum Followup {
+    /// Nothing: it is decided on, or waits.
+    Nothing,
+    /// The engine is to be asked about it, by whoever gets this.
+    Ask(Box<ToAsk>),
 }
 
 impl Decider {
     /// Decides each of these payments, or says for each why not.
     pub(crate) async fn decide_all(
         &self,
-        payments: Vec<PaymentId>,
-    ) -> Vec<Result<(), Arc<RiskError>>> {
+        matters: Vec<Matter>,
+    ) -> Vec<Result<Followup, Arc<RiskError>>> {
         let began = Instant::now();
+        let payments: Vec<PaymentId> = matters.iter().map(|matter| matter.payment).collect();
         let mut failed: HashMap<PaymentId, Arc<RiskError>> = HashMap::new();
-        match self.store.load_signed(&payments).await {
+        let mut to_ask: HashMap<PaymentId, ToAsk> = HashMap::new();
+        match self.load(matters, &payments).await {
             Err(error) => {
                 let error = Arc::new(RiskError::from(error));
                 failed.extend(payments.iter().map(|id| (*id, Arc::clone(&error))));
@@ -54,23 +77,54 @@ impl Decider {
                 for (chain, payments) in by_network(loaded) {
                     let ids: Vec<PaymentId> =
                         payments.iter().map(|signed| signed.payment.id).collect();
-                    if let Err(error) = self.decide(chain, payments).await {
-                        let error = Arc::new(error);
-                        failed.extend(ids.into_iter().map(|id| (id, Arc::clone(&error))));
+                    match self.decide(chain, payments).await {
+                        Ok(asked) => to_ask.extend(asked.into_iter().map(|it| (it.payment.id, it))),
+                        Err(error) => {
+                            let error = Arc::new(error);
+                            failed.extend(ids.into_iter().map(|id| (id, Arc::clone(&error))));
+                        }
                     }
                 }
             }
         }
         metrics::histogram!("risk_evaluation_seconds").record(began.elapsed());
-        payments.iter().map(|id| failed.get(id).cloned().map_or(Ok(()), Err)).collect()
+        let followup = |id: &PaymentId| match (failed.get(id), to_ask.remove(id)) {
+            (Some(error), _) => Err(Arc::clone(error)),
+            // Of several jobs for one payment, the first asks.
+            (None, Some(asked)) => Ok(Followup::Ask(Box::new(asked))),
+            (None, None) => Ok(Followup::Nothing),
+        };
+        payments.iter().map(followup).collect()
     }
 
-    async fn decide(&self, chain: ChainId, payments: Vec<SignedPayment>) -> Result<(), RiskError> {
+    /// Writes down what the engine said, and loads the payments as they are.
+    async fn load(
+        &self,
+        matters: Vec<Matter>,
+        payments: &[PaymentId],
+    ) -> Result<Vec<SignedPayment>, StoreError> {
+        let replies: Vec<EngineReply> =
+            matters.into_iter().filter_map(|matter| matter.reply).collect();
+        self.store.hear_engine(&replies, self.now()).await?;
+        self.store.load_signed(payments).await
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.clock.now_unix_ms())
+    }
+
+    /// Decides on the payments of one network; comes back with those about which the engine is to be
+    /// asked.
+    async fn decide(
+        &self,
+        chain: ChainId,
+        payments: Vec<SignedPayment>,
+    ) -> Result<Vec<ToAsk>, RiskError> {
         let Some(network) = self.networks.get(&chain) else {
             tracing::warn!(network = %chain, "payments wait for a network that is not configured");
-            return Ok(());
+            return Ok(Vec::new());
         };
-        let now = Timestamp::from_unix_ms(self.clock.now_unix_ms());
+        let now = self.now();
         let final_block_time = final_block_time(network, &payments, now).await?;
         let (payments, signatures) = Signatures::of(Arc::clone(&network.tokens), payments).await;
         let authorizations: Vec<_> =
@@ -92,7 +146,8 @@ impl Decider {
                         let is_proven = proven.contains(&payment.id);
                         let SignedPayment { payment, signature } = signed;
                         let as_of = Timestamp::from_unix_secs(as_of);
-                        let candidate = Candidate { payment, balance, as_of };
+                        let decide_by = decide_by(network, &payment);
+                        let candidate = Candidate { payment, balance, as_of, decide_by };
                         match is_proven {
                             true => candidates.push(candidate),
                             false => unproven.push(Unproven { candidate, signature }),
@@ -118,30 +173,31 @@ impl Decider {
             }
         }
         // Nobody else waits for what wallets have to say.
-        self.commit(candidates, changes, now).await?;
+        let mut to_ask = self.commit(candidates, changes, now).await?;
         let Tried { proven, refused } = proof::try_all(network, unproven).await;
-        self.commit(proven, refused, now).await
+        to_ask.extend(self.commit(proven, refused, now).await?);
+        Ok(to_ask)
     }
 
     /// Commits what is decided about payments that the chain can pay, and what follows for others,
-    /// and tells everybody.
+    /// and tells everybody. Comes back with those about which the engine is to be asked.
     async fn commit(
         &self,
         candidates: Vec<Candidate>,
         changes: Vec<Change>,
         now: Timestamp,
-    ) -> Result<(), RiskError> {
+    ) -> Result<Vec<ToAsk>, RiskError> {
         if candidates.is_empty() && changes.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let validity = self.decision_validity;
-        let decisions = self.store.decide(candidates, changes, validity, now).await?;
+        let terms = DecisionTerms { validity: self.decision_validity, engine: self.engine, now };
+        let decisions = self.store.decide(candidates, changes, &terms).await?;
         fail_point(FailPoint::AfterDecision);
         let advance = &decisions.advance;
         advance.moved().for_each(|payment| count(payment, decisions.reasons.get(&payment.id)));
         meters::waiting(decisions.waiting);
         self.herald.announce(advance.moved(), &advance.deliveries);
-        Ok(())
+        Ok(decisions.to_ask)
     }
 
     /// Those of the held payments on which somebody has decided.
@@ -186,6 +242,12 @@ fn standing(payment: &Payment, decided: &HashSet<PaymentId>, now: Timestamp) -> 
         | PaymentState::Expired
         | PaymentState::Failed(_) => Standing::ToBeDecided,
     }
+}
+
+/// From here on a transaction would be mined too late.
+const fn decide_by(network: &RiskNetwork, payment: &Payment) -> Timestamp {
+    let valid_before = payment.authorization.valid_before;
+    Timestamp::from_unix_secs(valid_before.saturating_sub(network.min_remaining_secs))
 }
 
 /// The time of the newest final block, as far as it matters: before the end of every window, no

@@ -21,9 +21,9 @@ use domain::Timestamp;
 use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use store::Store;
 
-pub use answer::{Answer, Level, NoDecision};
+pub use answer::{Answer, NoDecision};
 pub use meters::describe_metrics;
-pub use question::{Case, Mandate, TraceContext};
+pub use question::Case;
 pub use remote::EngineSetupError;
 
 use local::Local;
@@ -101,7 +101,7 @@ impl Engine {
         };
         let outcome = match said.read {
             Ok(answer) => Outcome::Decided(answer),
-            Err(why) => again::after(why, case.payment.id, tries, now),
+            Err(why) => again::after(why, case.payment, tries, now),
         };
         meters::asked(&outcome);
         let (request_sha256, response_sha256) = (said.request_sha256, said.response_sha256);

@@ -1,9 +1,11 @@
 //! The risk worker: decides whether an accepted payment may be settled.
 //!
 //! It fails closed. A payment is approved only when the chain was asked about it and said that it
-//! can pay, and when its payer is known to have signed it: by its key, or by the token's word. When the node or the ledger does not answer, the payment stays accepted and is asked
-//! about again when it is due.
+//! can pay, when its payer is known to have signed it, by its key or by the token's word, and when the
+//! risk engine allows it, where it is to be asked. When the node, the ledger or the engine does not
+//! answer, the payment stays accepted and is asked about again when it is due.
 
+mod consult;
 mod decision;
 pub mod engine;
 mod meters;
@@ -23,9 +25,11 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 use x402::TokenDomain;
 
+pub use consult::ConsultedEngine;
 pub use meters::describe_metrics;
 
-use decision::{Decider, RiskError};
+use consult::Consultant;
+use decision::{Decider, Followup, Matter, RiskError};
 
 /// Batches that are decided at once: while one waits for the chain, the next can commit.
 const BATCHES_IN_FLIGHT: usize = 4;
@@ -64,26 +68,31 @@ pub struct Risk {
     pub max_batch: usize,
     /// How long an approval holds.
     pub decision_validity: Duration,
+    /// The engine that is asked, where there is one.
+    pub engine: Option<ConsultedEngine>,
 }
 
 impl Risk {
     /// Decides until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         let decider = Arc::new(Decider {
-            store: self.store,
+            store: self.store.clone(),
             herald: Herald::new(&self.queue),
-            clock: self.clock,
+            clock: self.clock.clone(),
             networks: self.networks,
             decision_validity: self.decision_validity,
+            engine: self.engine.as_ref().map(ConsultedEngine::terms),
         });
         let limits = Limits { pace: PACE, ..Limits::new(self.max_batch, BATCHES_IN_FLIGHT) };
-        let decisions = Coalescer::spawn_with("risk", limits, move |payments| {
+        let decisions = Coalescer::spawn_with("risk", limits, move |matters| {
             let decider = Arc::clone(&decider);
-            async move { decider.decide_all(payments).await }
+            async move { decider.decide_all(matters).await }
         });
+        let engine = self.engine.map(|engine| Consultant::new(engine, self.store, self.clock));
+        let desk = Desk { decisions, engine };
         let handler = move |job: Job| {
-            let decisions = decisions.clone();
-            async move { handle(&decisions, job).await }
+            let desk = desk.clone();
+            async move { desk.handle(job).await }
         };
         let worked = self.queue.work(Stream::Risk, self.concurrency, handler, shutdown).await;
         if let Err(error) = worked {
@@ -92,10 +101,23 @@ impl Risk {
     }
 }
 
-async fn handle(
-    decisions: &Coalescer<PaymentId, Result<(), Arc<RiskError>>>,
-    job: Job,
-) -> Result<(), HandlerError> {
-    let payment: PaymentId = job.id.parse()?;
-    Ok(decisions.submit(payment).await??)
+/// Where the jobs of this process are dealt with.
+#[derive(Clone)]
+struct Desk {
+    decisions: Coalescer<Matter, Result<Followup, Arc<RiskError>>>,
+    engine: Option<Consultant>,
+}
+
+impl Desk {
+    /// Decides about the payment of a job; where the engine is to be asked first, asks it once. The
+    /// job is not done before, so that no more payments are in work than may be.
+    async fn handle(&self, job: Job) -> Result<(), HandlerError> {
+        let payment: PaymentId = job.id.parse()?;
+        let followup = self.decisions.submit(Matter { payment, reply: None }).await??;
+        if let (Followup::Ask(question), Some(engine)) = (followup, &self.engine) {
+            let reply = Some(engine.ask(*question).await?);
+            self.decisions.submit(Matter { payment, reply }).await??;
+        }
+        Ok(())
+    }
 }

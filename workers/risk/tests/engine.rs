@@ -7,9 +7,9 @@ use std::time::Duration;
 use domain::risk_engine::RiskDecision;
 use domain::{
     AccountId, Address, Amount, Authorization, B256, ChainId, Finality, Payment, PaymentId,
-    PaymentState, Timestamp,
+    PaymentState, RequestTrace, RiskContext, Timestamp,
 };
-use risk::engine::{Asked, Case, Engine, NoDecision, Outcome, TraceContext};
+use risk::engine::{Asked, Case, Engine, NoDecision, Outcome};
 use runtime::config::{Dialect, HttpClientConfig, PublicUrl, RiskEngineConfig};
 use serde_json::json;
 use store::Store;
@@ -31,6 +31,7 @@ fn engine(url: &str, timeout_ms: u64) -> Engine {
         max_in_flight: 2,
         review_from: 0.8,
         deny_from: 0.9,
+        require_session: false,
         session_ttl_secs: 900,
         models: Vec::new(),
     };
@@ -74,15 +75,12 @@ fn payment() -> Payment {
 
 async fn ask(engine: &Engine, tries: u32) -> Asked {
     let payment = payment();
-    let case = Case {
-        payment: &payment,
-        x402_version: Some(2),
-        resource: None,
+    let context = RiskContext {
         session: Some(Uuid::from_u128(5)),
-        trace: None,
-        trace_context: Some(TraceContext { tp: "00-a-b-01", ts: None }),
-        mandate: None,
+        request: Some(RequestTrace { parent: "00-a-b-01".to_owned(), state: None }),
+        ..RiskContext::default()
     };
+    let case = Case { payment: &payment, x402_version: Some(2), resource: None, context: &context };
     engine.ask(&case, tries, NOW).await
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use domain::risk_engine::{RiskDecision, RiskSession};
-use domain::{Payment, Timestamp};
+use domain::{Payment, RiskContext, Timestamp};
 use risk::engine::{Case, Engine, NoDecision, Outcome};
 use runtime::Clock;
 use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
@@ -60,14 +60,12 @@ impl World {
     }
 
     async fn ask(&self, session: Option<Uuid>, trace: Option<Uuid>, now: Timestamp) -> Outcome {
+        let context = RiskContext { session, trace, ..RiskContext::default() };
         let case = Case {
             payment: &self.payment,
             x402_version: Some(2),
             resource: None,
-            session,
-            trace,
-            trace_context: None,
-            mandate: None,
+            context: &context,
         };
         self.engine.ask(&case, 0, now).await.outcome
     }
@@ -82,6 +80,7 @@ fn engine(store: &Store) -> Engine {
         max_in_flight: 1,
         review_from: 0.8,
         deny_from: 0.9,
+        require_session: false,
         session_ttl_secs: 900,
         models: Vec::new(),
     };

@@ -156,7 +156,7 @@ pub(crate) async fn evaluate(
         ttl_seconds: assessment.valid_secs,
         used_mandate: false,
         warnings: question.mandate.iter().map(|_| "mandate_not_fetched").collect(),
-        risk_level: assessment.decision.level(),
+        risk_level: assessment.decision.level().as_str(),
         extra: Map::new(),
     };
     Ok(Json(answer).into_response())

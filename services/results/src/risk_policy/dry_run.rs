@@ -7,7 +7,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use domain::schema::constant;
 use domain::{
-    Amount, Case, Decision, Payment, PaymentId, Policy, PolicyReason, Scope, Taken, U256, decide,
+    Amount, Case, Decision, EngineWord, Payment, PaymentId, Policy, PolicyReason, Scope, Taken,
+    Timestamp, U256, decide,
 };
 use runtime::problem::document::{Bodied, Keyed, Malformed, Refused, Stored};
 use runtime::{FieldError, Problem, ProblemCode, json};
@@ -131,12 +132,15 @@ fn tried<'a>(
             policy,
             reserved: false,
             approved_by_hand: false,
+            // No engine is asked about what is over.
+            engine: EngineWord::NotAsked,
+            decide_by: Timestamp::from_unix_secs(payment.authorization.valid_before),
         };
         let decided = decide(&[case], &mut taken, payment.created_at).pop();
         let (decision, reason) = match decided {
             Some(Decision::Deny(reason)) => ("deny", reason),
             Some(Decision::Review(reason, _)) => ("review", reason),
-            Some(Decision::Allow(_) | Decision::Wait) | None => continue,
+            Some(Decision::Allow(_) | Decision::Wait | Decision::Ask) | None => continue,
         };
         data.push(Stopped { payment_id: payment.id, decision, reason });
     }

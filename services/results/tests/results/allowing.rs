@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{Amount, Event, Payment, Scope, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
-use store::Candidate;
+use store::{Candidate, DecisionTerms};
 use testkit::{Anvil, Seller};
 
 use crate::api::{Api, Told, now};
@@ -28,9 +28,11 @@ fn limits(limit: Value) -> Value {
 /// Decides on a payment as risk would, where the chain can pay it.
 async fn decide(api: &Api, payment: Payment) {
     let as_of = now();
-    let candidate = Candidate { payment, balance: Amount::from(u64::MAX), as_of };
+    let decide_by = Timestamp::from_unix_secs(payment.authorization.valid_before);
+    let candidate = Candidate { payment, balance: Amount::from(u64::MAX), as_of, decide_by };
     let validity = Duration::from_secs(300);
-    api.database.store.decide(vec![candidate], Vec::new(), validity, now()).await.unwrap();
+    let terms = DecisionTerms { validity, engine: None, now: now() };
+    api.database.store.decide(vec![candidate], Vec::new(), &terms).await.unwrap();
 }
 
 #[tokio::test]

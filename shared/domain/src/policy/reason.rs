@@ -1,4 +1,4 @@
-//! Why a policy denies a payment, or wants somebody to decide.
+//! Why a payment is denied, or somebody has to decide.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,6 +50,8 @@ reasons! {
     NetworkNotWhitelisted = "NETWORK_NOT_WHITELISTED",
     /// One payment may not be so large.
     PerRequestLimitExceeded = "PER_REQUEST_LIMIT_EXCEEDED",
+    /// It came without the session that an engine is asked by.
+    SessionRequired = "RISK_SESSION_REQUIRED",
     /// The day's budget does not cover it.
     DailyBudgetExceeded = "DAILY_BUDGET_EXCEEDED",
     /// The month's budget does not cover it.
@@ -58,6 +60,12 @@ reasons! {
     VelocityExceeded = "VELOCITY_EXCEEDED",
     /// Somebody has to decide on so much.
     ApprovalRequired = "APPROVAL_REQUIRED",
+    /// The engine denies it.
+    EngineDenied = "RISK_DENIED",
+    /// The engine leaves it to somebody.
+    EngineReview = "RISK_REVIEW",
+    /// The engine has not decided in time.
+    EngineSilent = "RISK_ENGINE_UNAVAILABLE",
 }
 
 /// Text that names no reason.

@@ -28,6 +28,8 @@ pub struct RiskEngineConfig {
     pub review_from: f64,
     /// From this score on a payment is refused.
     pub deny_from: f64,
+    /// Whether every payment needs a session, whatever its tenant's policy says.
+    pub require_session: bool,
     /// How long a session with the local one lasts, in seconds.
     pub session_ttl_secs: u64,
     /// The models that agents may use, by the local one; none stands for any.

@@ -2,29 +2,36 @@
 
 use std::collections::HashMap;
 
-use domain::{AccountId, Amount, Decision, PaymentId, Timestamp};
-use serde::Serialize;
+use domain::{AccountId, Amount, Decision, PaymentId, Progress, Timestamp};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::PgTransaction;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Decided;
+use super::{Decided, DecisionTerms};
 use crate::payment::uuids;
-use crate::row::{count, moment, parse};
+use crate::row::{count, hash, moment, parse, unreadable};
 use crate::{Store, StoreError};
 
 /// One decision, and what it rested on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = RiskEvaluation)]
 pub struct Evaluation {
+    /// Its name: the engine's, where one was asked and has decided, and else ours.
+    pub decision_id: String,
     /// When.
     pub at: Timestamp,
     /// `allow`, `deny` or `review`.
     pub decision: String,
+    /// `low`, `medium` or `high`: how much there is to fear.
+    pub level: String,
     /// Which rules made it so.
     pub reasons: Vec<String>,
+    /// Until when an approval holds; afterwards the payment is judged anew.
+    #[schema(required = true)]
+    pub valid_until: Option<Timestamp>,
     /// The version of the policy that was read; none where the tenant has none.
     #[schema(required = true)]
     pub policy_version: Option<u32>,
@@ -36,6 +43,39 @@ pub struct Evaluation {
     pub exposure: Amount,
     /// SHA-256 of everything that was decided on, in hexadecimal digits.
     pub inputs_sha256: String,
+    /// What the engine had said; none where it was not asked.
+    #[schema(required = true)]
+    pub engine: Option<EngineEvidence>,
+}
+
+/// What a risk engine had said when a decision was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EngineEvidence {
+    /// How it was spoken to: `local`, `trustline` or `score`.
+    pub engine: String,
+    /// `allow`, `deny` or `review`; none where it has not decided.
+    #[schema(required = true)]
+    pub decision: Option<String>,
+    /// Its name for its decision.
+    #[schema(required = true)]
+    pub decision_id: Option<String>,
+    /// `low`, `medium` or `high`.
+    #[schema(required = true)]
+    pub level: Option<String>,
+    /// Why, in its words.
+    pub reasons: Vec<String>,
+    /// Until when its decision holds.
+    #[schema(required = true)]
+    pub valid_until: Option<Timestamp>,
+    /// Why it has not decided.
+    #[schema(required = true)]
+    pub no_decision: Option<String>,
+    /// SHA-256 of what it was sent, in hexadecimal digits.
+    #[schema(required = true)]
+    pub request_sha256: Option<String>,
+    /// SHA-256 of what it answered, in hexadecimal digits.
+    #[schema(required = true)]
+    pub response_sha256: Option<String>,
 }
 
 impl Store {
@@ -49,8 +89,8 @@ impl Store {
     ) -> Result<HashMap<PaymentId, Evaluation>, StoreError> {
         let rows = sqlx::query_as!(
             EvaluationRow,
-            r#"select payment_id, at, decision, reasons, policy_version, as_of,
-                      balance::text as "balance!", exposure::text as "exposure!",
+            r#"select e.id, payment_id, at, decision, reasons, policy_version, as_of, engine,
+                      valid_until, balance::text as "balance!", exposure::text as "exposure!",
                       encode(inputs_sha256, 'hex') as "inputs!"
                from unnest($1::uuid[]) as p (id)
                cross join lateral (
@@ -94,8 +134,8 @@ impl Store {
     ) -> Result<Vec<Evaluation>, StoreError> {
         let rows = sqlx::query_as!(
             EvaluationRow,
-            r#"select payment_id, at, decision, reasons, policy_version, as_of, balance::text as "balance!",
-                      exposure::text as "exposure!", encode(inputs_sha256, 'hex') as "inputs!"
+            r#"select id, payment_id, at, decision, reasons, policy_version, as_of, engine,
+                      valid_until, balance::text as "balance!", exposure::text as "exposure!", encode(inputs_sha256, 'hex') as "inputs!"
                from risk_evaluations where payment_id = $1 and account_id = $2 order by id"#,
             payment.uuid(),
             account.uuid(),
@@ -107,6 +147,7 @@ impl Store {
 }
 
 struct EvaluationRow {
+    id: Uuid,
     payment_id: Uuid,
     at: OffsetDateTime,
     decision: String,
@@ -116,19 +157,32 @@ struct EvaluationRow {
     balance: String,
     exposure: String,
     inputs: String,
+    engine: Option<serde_json::Value>,
+    valid_until: Option<OffsetDateTime>,
 }
 
 impl EvaluationRow {
     fn into_evaluation(self) -> Result<Evaluation, StoreError> {
+        let engine = self.engine.map(serde_json::from_value::<EngineEvidence>).transpose();
+        let engine = engine.map_err(|_| unreadable("an engine's evidence"))?;
+        let said = engine.as_ref();
         Ok(Evaluation {
+            decision_id: said
+                .and_then(|said| said.decision_id.clone())
+                .unwrap_or_else(|| self.id.to_string()),
             at: moment(self.at),
+            level: said
+                .and_then(|said| said.level.clone())
+                .unwrap_or_else(|| level(&self.decision).to_owned()),
             decision: self.decision,
             reasons: self.reasons,
+            valid_until: self.valid_until.map(moment),
             policy_version: self.policy_version.map(count).transpose()?,
             as_of: moment(self.as_of),
             balance: parse(&self.balance, "balance")?,
             exposure: parse(&self.exposure, "exposure")?,
             inputs_sha256: self.inputs,
+            engine,
         })
     }
 }
@@ -137,7 +191,7 @@ impl EvaluationRow {
 pub(super) async fn record(
     tx: &mut PgTransaction<'_>,
     done: &[&Decided<'_>],
-    now: Timestamp,
+    terms: &DecisionTerms,
 ) -> Result<(), StoreError> {
     if done.is_empty() {
         return Ok(());
@@ -149,21 +203,23 @@ pub(super) async fn record(
     sqlx::query!(
         "insert into risk_evaluations (
              id, payment_id, account_id, at, decision, reasons, policy_version, as_of, balance,
-             exposure, inputs_sha256
+             exposure, inputs_sha256, engine, valid_until
          )
          select id, payment_id, account_id, $4, decision, string_to_array(reasons, ','),
-                policy_version, as_of, balance::numeric, exposure::numeric, inputs
+                policy_version, as_of, balance::numeric, exposure::numeric, inputs, engine,
+                valid_until
          from unnest(
              $1::uuid[], $2::uuid[], $3::uuid[], $5::text[], $6::text[], $7::integer[],
-             $8::timestamptz[], $9::text[], $10::text[], $11::bytea[]
+             $8::timestamptz[], $9::text[], $10::text[], $11::bytea[], $12::jsonb[],
+             $13::timestamptz[]
          ) as new (
              id, payment_id, account_id, decision, reasons, policy_version, as_of, balance,
-             exposure, inputs
+             exposure, inputs, engine, valid_until
          )",
         &done.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
         &done.iter().map(|decided| decided.candidate.payment.id.uuid()).collect::<Vec<_>>(),
         &done.iter().map(|decided| decided.candidate.payment.account.uuid()).collect::<Vec<_>>(),
-        now.to_datetime(),
+        terms.now.to_datetime(),
         &done.iter().map(|decided| name(&decided.decision).to_owned()).collect::<Vec<_>>(),
         &reasons,
         &done.iter().map(policy).collect::<Vec<_>>() as _,
@@ -171,6 +227,8 @@ pub(super) async fn record(
         &done.iter().map(|decided| decided.candidate.balance.to_string()).collect::<Vec<_>>(),
         &done.iter().map(|decided| exposure(decided).to_string()).collect::<Vec<_>>(),
         &done.iter().map(|decided| digest(decided)).collect::<Vec<_>>(),
+        &done.iter().map(|decided| evidence(decided)).collect::<Vec<_>>() as _,
+        &done.iter().map(|decided| approved_until(decided, terms)).collect::<Vec<_>>() as _,
     )
     .execute(&mut **tx)
     .await?;
@@ -182,15 +240,51 @@ fn name(decision: &Decision) -> &'static str {
         Decision::Allow(_) => "allow",
         Decision::Deny(_) => "deny",
         // What waits is not moved, and so never recorded.
-        Decision::Review(..) | Decision::Wait => "review",
+        Decision::Review(..) | Decision::Wait | Decision::Ask => "review",
     }
 }
 
 fn reasons(decision: &Decision) -> String {
     match decision {
         Decision::Deny(reason) | Decision::Review(reason, _) => reason.to_string(),
-        Decision::Allow(_) | Decision::Wait => String::new(),
+        Decision::Allow(_) | Decision::Wait | Decision::Ask => String::new(),
     }
+}
+
+/// How much there is to fear, where no engine has said.
+fn level(decision: &str) -> &'static str {
+    match decision {
+        "allow" => "low",
+        "review" => "medium",
+        _ => "high",
+    }
+}
+
+fn approved_until(decided: &Decided<'_>, terms: &DecisionTerms) -> Option<OffsetDateTime> {
+    matches!(decided.decision, Decision::Allow(_)).then(|| decided.valid_until(terms).to_datetime())
+}
+
+/// What the engine has said, where it was asked.
+fn evidence(decided: &Decided<'_>) -> Option<serde_json::Value> {
+    let recorded = decided.consultation?;
+    let answer = match &recorded.consultation.progress {
+        Progress::Answered(answer) => Some(answer),
+        Progress::Open { .. } | Progress::Undecided => None,
+        Progress::Unasked => return None,
+    };
+    let digits = |bytes: &Option<Vec<u8>>| Some(format!("{:x}", hash(bytes.as_ref()?).ok()?));
+    let evidence = EngineEvidence {
+        engine: recorded.engine.clone()?,
+        decision: answer.map(|answer| answer.decision.as_str().to_owned()),
+        decision_id: answer.map(|answer| answer.decision_id.clone()),
+        level: answer.map(|answer| answer.level.as_str().to_owned()),
+        reasons: answer.map(|answer| answer.reasons.clone()).unwrap_or_default(),
+        valid_until: answer.map(|answer| answer.valid_until),
+        no_decision: recorded.no_decision.clone(),
+        request_sha256: digits(&recorded.request_sha256),
+        response_sha256: digits(&recorded.response_sha256),
+    };
+    serde_json::to_value(evidence).ok()
 }
 
 fn exposure(decided: &Decided<'_>) -> Amount {
@@ -213,6 +307,7 @@ fn digest(decided: &Decided<'_>) -> Vec<u8> {
         "as_of": decided.candidate.as_of,
         "balance": decided.candidate.balance,
         "exposure": exposure(decided),
+        "engine": evidence(decided),
     });
     Sha256::digest(inputs.to_string()).to_vec()
 }

@@ -5,20 +5,25 @@ use std::time::Duration;
 
 use domain::{
     Amount, ApiKeyId, Authorization, Event, Payment, Per, Policy, PolicyReason, StateName,
-    TokenLimit,
+    Timestamp, TokenLimit,
 };
 use futures::future::join_all;
-use store::{Advanced, Candidate, Decisions, HoldDecision, HoldOutcome, NewPolicy, Written};
+use store::{
+    Advanced, Candidate, DecisionTerms, Decisions, HoldDecision, HoldOutcome, NewPolicy, Written,
+};
 use uuid::Uuid;
 
 use crate::ledger::{Ledger, NOW, authorization, change, intake, later, new};
 use crate::settling::inclusion;
 
-const VALIDITY: Duration = Duration::from_secs(300);
+/// How decisions are made where there is no engine.
+fn terms(now: Timestamp) -> DecisionTerms {
+    DecisionTerms { validity: Duration::from_secs(300), engine: None, now }
+}
 
 impl Ledger {
     /// Payments of one payer, each of this amount.
-    async fn payments_of(&self, payer: u8, amount: u64, count: usize) -> Vec<Payment> {
+    pub(crate) async fn payments_of(&self, payer: u8, amount: u64, count: usize) -> Vec<Payment> {
         let mut payments = Vec::new();
         for _ in 0..count {
             let authorization = Authorization {
@@ -31,7 +36,7 @@ impl Ledger {
         payments
     }
 
-    async fn key(&self) -> ApiKeyId {
+    pub(crate) async fn key(&self) -> ApiKeyId {
         let id = Uuid::now_v7();
         let sql = format!(
             "insert into api_keys (id, account_id, token_sha256, last_four, scopes, created_at)
@@ -42,7 +47,7 @@ impl Ledger {
         ApiKeyId::new(id)
     }
 
-    async fn allow(&self, policy: &Policy) {
+    pub(crate) async fn allow(&self, policy: &Policy) {
         let key = self.key().await;
         let new = NewPolicy { account: self.seller, policy, seen: None, by: key };
         let written = self.store().write_policy(new, NOW).await;
@@ -54,18 +59,19 @@ impl Ledger {
             payment: payment.clone(),
             balance: Amount::from(balance),
             as_of: NOW,
+            decide_by: later(240),
         };
         let candidates = payments.iter().map(candidate).collect();
-        self.store().decide(candidates, Vec::new(), VALIDITY, later(1)).await.unwrap()
+        self.store().decide(candidates, Vec::new(), &terms(later(1))).await.unwrap()
     }
 }
 
-fn states(decisions: &Decisions) -> Vec<StateName> {
+pub(crate) fn states(decisions: &Decisions) -> Vec<StateName> {
     decisions.advance.moved().map(|payment| payment.state.name()).collect()
 }
 
 /// A bound on the amounts of the tests' token.
-fn daily(limit: u64) -> Policy {
+pub(crate) fn daily(limit: u64) -> Policy {
     let authorization = authorization();
     let limit = TokenLimit {
         network: authorization.chain,
@@ -131,10 +137,11 @@ async fn of_two_hundred_payments_at_once_a_budget_for_ten_approves_ten() {
                 payment: payment.clone(),
                 balance: Amount::from(1_000_000),
                 as_of: NOW,
+                decide_by: later(240),
             })
             .collect();
         let store = store.clone();
-        async move { store.decide(candidates, Vec::new(), VALIDITY, later(1)).await.unwrap() }
+        async move { store.decide(candidates, Vec::new(), &terms(later(1))).await.unwrap() }
     };
     let decided = join_all(payments.chunks(7).map(decide)).await;
     let all: Vec<StateName> = decided.iter().flat_map(states).collect();
@@ -180,8 +187,8 @@ async fn what_a_block_holds_counts_against_a_balance_of_before_and_not_of_after(
     let as_of = async |secs| {
         let payment = payments[1].clone();
         let balance = Amount::from(100);
-        let candidate = Candidate { payment, balance, as_of: later(secs) };
-        ledger.store().decide(vec![candidate], Vec::new(), VALIDITY, later(61)).await.unwrap()
+        let candidate = Candidate { payment, balance, as_of: later(secs), decide_by: later(240) };
+        ledger.store().decide(vec![candidate], Vec::new(), &terms(later(61))).await.unwrap()
     };
     assert_eq!(as_of(59).await.waiting, 1, "that balance may not show the payment yet");
 

@@ -6,6 +6,7 @@ mod advance;
 mod announcements;
 mod audits;
 mod constraints;
+mod consulting;
 mod crowd;
 mod deciding;
 mod deliveries;

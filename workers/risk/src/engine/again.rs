@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{PaymentId, Timestamp};
+use domain::{Payment, PaymentId, Timestamp};
 
 use super::{NoDecision, Outcome};
 
@@ -13,8 +13,12 @@ const MAX_TRIES: u32 = 3;
 const SHORTEST_MS: u64 = 4_000;
 const LONGEST_MS: u64 = 10_000;
 
-/// What follows when an engine has not decided, after `tries` that failed before.
-pub(super) fn after(why: NoDecision, payment: PaymentId, tries: u32, now: Timestamp) -> Outcome {
+/// While nobody may ask, an old payment is looked at more seldom than a new one, and at least so often:
+/// the engine may be away for an hour, with thousands waiting for it.
+const SELDOM: Duration = Duration::from_secs(60);
+
+/// What follows when an engine has not decided about a payment, after `tries` that failed before.
+pub(super) fn after(why: NoDecision, payment: &Payment, tries: u32, now: Timestamp) -> Outcome {
     // Nobody was asked, so that this was no try.
     let tries = match why {
         NoDecision::BreakerOpen => tries,
@@ -23,7 +27,12 @@ pub(super) fn after(why: NoDecision, payment: PaymentId, tries: u32, now: Timest
     if !why.may_pass() || tries >= MAX_TRIES {
         return Outcome::Undecided(why);
     }
-    Outcome::Again { at: now.plus(pause(payment, tries)), tries, why }
+    let usual = pause(payment.id, tries);
+    let pause = match why {
+        NoDecision::BreakerOpen => usual.max(SELDOM.min(now.since(payment.created_at) / 8)),
+        _ => usual,
+    };
+    Outcome::Again { at: now.plus(pause), tries, why }
 }
 
 /// Doubles with each try. Within its bounds it depends on the payment, so that those that failed
@@ -43,24 +52,30 @@ mod tests {
 
     use runtime::new_uuid;
 
+    use super::super::case_for_tests;
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_unix_ms(1_000_000);
+
+    fn payment() -> Payment {
+        let id = PaymentId::new(new_uuid());
+        Payment { id, created_at: NOW, ..case_for_tests::payment() }
+    }
 
     #[test]
     fn a_payment_has_three_tries_4_to_10_seconds_apart() {
         let mut pauses = BTreeSet::new();
         for _ in 0..500 {
-            let payment = PaymentId::new(new_uuid());
+            let payment = payment();
             for tries in [0, 1] {
-                let outcome = after(NoDecision::Timeout, payment, tries, NOW);
+                let outcome = after(NoDecision::Timeout, &payment, tries, NOW);
                 let Outcome::Again { at, tries: next, .. } = outcome else { panic!("{outcome:?}") };
                 assert_eq!(next, tries + 1);
                 let pause = at.since(NOW).as_millis();
                 assert!((4_000..=10_000).contains(&pause), "{pause}");
                 pauses.insert(pause);
             }
-            let last = after(NoDecision::Timeout, payment, 2, NOW);
+            let last = after(NoDecision::Timeout, &payment, 2, NOW);
             assert_eq!(last, Outcome::Undecided(NoDecision::Timeout));
         }
         assert!(pauses.len() > 400, "they all come back at once: {pauses:?}");
@@ -68,18 +83,32 @@ mod tests {
 
     #[test]
     fn an_open_breaker_takes_no_try_away() {
-        let payment = PaymentId::new(new_uuid());
+        let payment = payment();
         for tries in 0..3 {
-            let outcome = after(NoDecision::BreakerOpen, payment, tries, NOW);
+            let outcome = after(NoDecision::BreakerOpen, &payment, tries, NOW);
             assert!(matches!(outcome, Outcome::Again { tries: next, .. } if next == tries));
         }
     }
 
     #[test]
+    fn while_nobody_may_ask_what_has_waited_long_is_looked_at_seldom() {
+        let wait = |secs| {
+            let created_at = NOW.minus(Duration::from_secs(secs));
+            let payment = Payment { created_at, ..payment() };
+            match after(NoDecision::BreakerOpen, &payment, 0, NOW) {
+                Outcome::Again { at, .. } => at.since(NOW).as_secs(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(wait(0) <= 10);
+        assert_eq!((wait(160), wait(480), wait(4_000)), (20, 60, 60));
+    }
+
+    #[test]
     fn what_asking_again_cannot_change_is_told_at_once() {
-        let payment = PaymentId::new(new_uuid());
+        let payment = payment();
         for why in [NoDecision::Status(404), NoDecision::NoSession, NoDecision::NoTraceContext] {
-            assert_eq!(after(why, payment, 0, NOW), Outcome::Undecided(why));
+            assert_eq!(after(why, &payment, 0, NOW), Outcome::Undecided(why));
         }
     }
 }

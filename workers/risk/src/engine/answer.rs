@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::PaymentId;
-use domain::risk_engine::RiskDecision;
+use domain::risk_engine::{RiskDecision, RiskLevel};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -13,6 +13,10 @@ const LONGEST_VALIDITY: Duration = Duration::from_secs(3_600);
 /// The longest name that a decision may have, in bytes.
 const MAX_ID_BYTES: usize = 256;
 
+/// So many reasons are kept, each of so many characters.
+const MOST_REASONS: usize = 20;
+const LONGEST_REASON: usize = 200;
+
 /// A decision as an engine gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -21,20 +25,11 @@ pub struct Answer {
     /// The engine's name for its decision.
     pub decision_id: String,
     /// How much there is to fear.
-    pub level: Level,
+    pub level: RiskLevel,
     /// Why, in the engine's words.
     pub reasons: Vec<String>,
     /// How long it holds.
     pub valid_for: Duration,
-}
-
-/// How much there is to fear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum Level {
-    Low,
-    Medium,
-    High,
 }
 
 /// Why there is no decision.
@@ -161,18 +156,6 @@ const fn is_passing(status: u16) -> bool {
     matches!(status, 401 | 403 | 408 | 425 | 429)
 }
 
-impl Level {
-    /// The name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
-    }
-}
-
 /// Reads an object. Serde would read a list of its members' values as well, which nobody has promised.
 pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, NoDecision> {
     if !body.trim_ascii_start().starts_with(b"{") {
@@ -189,9 +172,18 @@ pub(super) fn valid_for(decision: RiskDecision, secs: u64) -> Result<Duration, N
     }
 }
 
+/// Why, in the engine's words, as far as they are fit to be kept.
+pub(super) fn reasons(told: Vec<String>) -> Vec<String> {
+    let fit = |reason: String| -> String {
+        reason.chars().filter(|letter| !letter.is_control()).take(LONGEST_REASON).collect()
+    };
+    told.into_iter().map(fit).take(MOST_REASONS).collect()
+}
+
 /// The name of a decision, where it is one.
 pub(super) fn decision_id(id: String) -> Result<String, NoDecision> {
-    let is_name = !id.trim().is_empty() && id.len() <= MAX_ID_BYTES && !id.contains('\0');
+    let is_name =
+        !id.trim().is_empty() && id.len() <= MAX_ID_BYTES && !id.contains(char::is_control);
     if is_name { Ok(id) } else { Err(NoDecision::Unreadable) }
 }
 

@@ -2,11 +2,11 @@
 
 use domain::{
     AccountId, Address, Amount, Authorization, B256, ChainId, Finality, Payment, PaymentId,
-    PaymentState, Timestamp,
+    PaymentState, RequestTrace, RiskContext, Timestamp,
 };
 use uuid::Uuid;
 
-use super::{Case, TraceContext};
+use super::Case;
 
 pub(super) const SESSION: Uuid = Uuid::from_u128(0x11);
 pub(super) const TRACE: Uuid = Uuid::from_u128(0x12);
@@ -37,15 +37,17 @@ pub(super) fn payment() -> Payment {
     }
 }
 
-/// A case with what every payment has, and what engines ask for.
-pub(super) fn case(payment: &Payment) -> Case<'_> {
-    Case {
-        payment,
-        x402_version: None,
-        resource: None,
+/// What agents hand over to engines that ask for it.
+pub(super) fn context() -> RiskContext {
+    RiskContext {
         session: Some(SESSION),
         trace: None,
-        trace_context: Some(TraceContext { tp: TRACEPARENT, ts: None }),
+        request: Some(RequestTrace { parent: TRACEPARENT.to_owned(), state: None }),
         mandate: None,
     }
+}
+
+/// A case with what every payment has.
+pub(super) fn case<'a>(payment: &'a Payment, context: &'a RiskContext) -> Case<'a> {
+    Case { payment, x402_version: None, resource: None, context }
 }

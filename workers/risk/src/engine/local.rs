@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use domain::Timestamp;
 use domain::risk_engine::{
-    NamedTrace, NotAssessed, RiskAssessment, RiskDecision, RiskFinding, RiskInquiry, assess,
+    NamedTrace, NotAssessed, RiskAssessment, RiskFinding, RiskInquiry, assess,
 };
 use store::{Store, StoreError};
 use uuid::Uuid;
 
 use super::Said;
-use super::answer::{Answer, Level, NoDecision};
+use super::answer::{Answer, NoDecision};
 use super::question::Case;
 
 /// Our own engine, over the sessions and traces in the ledger.
@@ -32,15 +32,15 @@ impl Local {
     /// Sessions and traces of other accounts than the payment's are not there.
     async fn decide(&self, case: &Case<'_>, now: Timestamp) -> Result<Answer, NoDecision> {
         let account = case.payment.account;
-        let named = case.session.ok_or(NoDecision::NoSession)?;
+        let named = case.context.session.ok_or(NoDecision::NoSession)?;
         let session = self.store.find_risk_session(account, named, now).await?;
         let session = session.map(|row| row.session);
-        let found = match case.trace {
+        let found = match case.context.trace {
             Some(trace) => self.store.find_risk_trace(account, trace, now).await?,
             None => None,
         };
         let found = found.map(|row| row.to_trace());
-        let trace = match (case.trace, &found) {
+        let trace = match (case.context.trace, &found) {
             (None, _) => NamedTrace::None,
             (Some(_), None) => NamedTrace::Unknown,
             (Some(_), Some(trace)) => NamedTrace::Found(trace),
@@ -61,11 +61,7 @@ fn answer(assessment: &RiskAssessment) -> Answer {
     Answer {
         decision: assessment.decision,
         decision_id: Uuid::new_v4().to_string(),
-        level: match assessment.decision {
-            RiskDecision::Allow => Level::Low,
-            RiskDecision::Review => Level::Medium,
-            RiskDecision::Deny => Level::High,
-        },
+        level: assessment.decision.level(),
         reasons: assessment.reasons.iter().map(name).collect(),
         valid_for: Duration::from_secs(assessment.valid_secs),
     }

@@ -1,11 +1,11 @@
 //! The dialect of engines that answer with a number between 0 and 1.
 
 use domain::PaymentId;
-use domain::risk_engine::RiskDecision;
+use domain::risk_engine::{RiskDecision, RiskLevel};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::answer::{self, Answer, Level, NoDecision};
+use super::answer::{self, Answer, NoDecision};
 use super::question::Case;
 
 /// How long a score holds, as it never says.
@@ -32,8 +32,8 @@ struct Question {
 pub(super) fn question(case: &Case<'_>) -> Result<Vec<u8>, NoDecision> {
     let authorization = &case.payment.authorization;
     let question = Question {
-        session_id: case.session.map(|session| session.to_string()),
-        trace_id: case.trace.map(|trace| trace.to_string()),
+        session_id: case.context.session.map(|session| session.to_string()),
+        trace_id: case.context.trace.map(|trace| trace.to_string()),
         amount: authorization.amount.to_string(),
         merchant: case
             .resource
@@ -60,23 +60,23 @@ pub(super) fn read(body: &[u8], payment: PaymentId, bands: Bands) -> Result<Answ
         decision,
         decision_id: answer::decision_id(told.evidence_id)?,
         level,
-        reasons: told.factors,
+        reasons: answer::reasons(told.factors),
         valid_for: answer::valid_for(decision, VALIDITY_SECS)?,
     })
 }
 
 impl Bands {
     /// What a score means; nothing where it is none. Only what is known to be low is allowed.
-    fn judge(self, score: f64) -> Option<(RiskDecision, Level)> {
+    fn judge(self, score: f64) -> Option<(RiskDecision, RiskLevel)> {
         if !(0.0..=1.0).contains(&score) {
             return None;
         }
         Some(if score < self.review && score < self.deny {
-            (RiskDecision::Allow, Level::Low)
+            (RiskDecision::Allow, RiskLevel::Low)
         } else if score < self.deny {
-            (RiskDecision::Review, Level::Medium)
+            (RiskDecision::Review, RiskLevel::Medium)
         } else {
-            (RiskDecision::Deny, Level::High)
+            (RiskDecision::Deny, RiskLevel::High)
         })
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use domain::risk_engine::RiskDecision;
-use domain::{Payment, PaymentId};
+use domain::risk_engine::{RiskDecision, RiskLevel};
+use domain::{Mandate, Payment, PaymentId, RequestTrace};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::answer::{self, Answer, Level, NoDecision};
-use super::question::{Case, Mandate};
+use super::answer::{self, Answer, NoDecision};
+use super::question::Case;
 
 /// How long an answer holds that does not say.
 const USUAL_VALIDITY_SECS: u64 = 300;
@@ -44,14 +44,15 @@ struct Described {
 
 /// What is sent about a payment.
 pub(super) fn question(case: &Case<'_>) -> Result<Vec<u8>, NoDecision> {
-    let session = case.session.ok_or(NoDecision::NoSession)?;
-    let context = case.trace_context.ok_or(NoDecision::NoTraceContext)?;
+    let session = case.context.session.ok_or(NoDecision::NoSession)?;
+    let RequestTrace { parent, state } =
+        case.context.request.as_ref().ok_or(NoDecision::NoTraceContext)?;
     let question = Question {
         sid: session.to_string(),
-        tid: case.trace.map(|trace| trace.to_string()),
-        trace_context: Context { tp: context.tp, ts: context.ts },
+        tid: case.context.trace.map(|trace| trace.to_string()),
+        trace_context: Context { tp: parent, ts: state.as_deref() },
         payment: described(case),
-        mandate: case.mandate,
+        mandate: case.context.mandate.as_ref(),
     };
     Ok(serde_json::to_vec(&question).expect("text, numbers and maps of text are always JSON"))
 }
@@ -124,11 +125,11 @@ pub(super) fn read(body: &[u8], payment: PaymentId) -> Result<Answer, NoDecision
         decision,
         decision_id: answer::decision_id(told.decision_id)?,
         level: match told.risk_level {
-            ToldLevel::Low => Level::Low,
-            ToldLevel::Medium => Level::Medium,
-            ToldLevel::High => Level::High,
+            ToldLevel::Low => RiskLevel::Low,
+            ToldLevel::Medium => RiskLevel::Medium,
+            ToldLevel::High => RiskLevel::High,
         },
-        reasons: told.reasons,
+        reasons: answer::reasons(told.reasons),
         valid_for: answer::valid_for(decision, told.ttl_seconds)?,
     })
 }

@@ -84,6 +84,7 @@ impl World {
             concurrency: NonZeroUsize::new(64).unwrap(),
             max_batch: 50,
             decision_validity: Duration::from_secs(300),
+            engine: None,
         };
         let shutdown = CancellationToken::new();
         tokio::spawn(risk.run(shutdown.clone()));

@@ -2,7 +2,9 @@ use domain::risk_engine::RiskDecision::{Allow, Deny, Review};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::super::case_for_tests::{TRACE, case, payment};
+use domain::RiskContext;
+
+use super::super::case_for_tests::{TRACE, case, context, payment};
 use super::*;
 
 const BANDS: Bands = Bands { review: 0.8, deny: 0.9 };
@@ -17,7 +19,8 @@ fn a_payment_is_described_as_the_protocol_says() {
     let payment = payment();
     let asked =
         |case: &Case<'_>| -> Value { serde_json::from_slice(&question(case).unwrap()).unwrap() };
-    let little = Case { session: None, trace_context: None, ..case(&payment) };
+    let nothing = RiskContext::default();
+    let little = case(&payment, &nothing);
     assert_eq!(
         asked(&little),
         json!({
@@ -25,7 +28,8 @@ fn a_payment_is_described_as_the_protocol_says() {
             "merchant": "0x7070707070707070707070707070707070707070",
         })
     );
-    let much = Case { trace: Some(TRACE), resource: Some("https://a.example"), ..case(&payment) };
+    let context = RiskContext { trace: Some(TRACE), ..context() };
+    let much = Case { resource: Some("https://a.example"), ..case(&payment, &context) };
     assert_eq!(
         asked(&much),
         json!({

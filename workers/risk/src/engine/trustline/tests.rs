@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::case_for_tests::{TRACE, case, payment};
-use super::super::question::TraceContext;
+use domain::RiskContext;
+
+use super::super::case_for_tests::{TRACE, case, context, payment};
 use super::*;
 
 fn asked(case: &Case<'_>) -> Value {
@@ -25,7 +26,7 @@ fn with(member: &str, value: Value) -> Value {
 fn a_payment_is_described_as_the_protocol_says() {
     let payment = payment();
     assert_eq!(
-        asked(&case(&payment)),
+        asked(&case(&payment, &context())),
         json!({
             "sid": "00000000-0000-0000-0000-000000000011",
             "trace_context": {"tp": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
@@ -61,15 +62,14 @@ fn what_came_with_the_payment_goes_along() {
         mime: "application/json".to_owned(),
         size: 7,
     };
-    let context = TraceContext { tp: "00-1-2-01", ts: Some("a=b") };
-    let case = Case {
-        x402_version: Some(2),
+    let request = RequestTrace { parent: "00-1-2-01".to_owned(), state: Some("a=b".to_owned()) };
+    let context = RiskContext {
         trace: Some(TRACE),
-        trace_context: Some(context),
-        mandate: Some(&mandate),
-        ..case(&payment)
+        request: Some(request),
+        mandate: Some(mandate),
+        ..context()
     };
-    let asked = asked(&case);
+    let asked = asked(&Case { x402_version: Some(2), ..case(&payment, &context) });
     assert_eq!(asked["tid"], "00000000-0000-0000-0000-000000000012");
     assert_eq!(asked["trace_context"], json!({"tp": "00-1-2-01", "ts": "a=b"}));
     assert_eq!(asked["payment"]["version"], 2);
@@ -81,10 +81,10 @@ fn what_came_with_the_payment_goes_along() {
 #[test]
 fn without_a_session_or_a_trace_context_nobody_is_asked() {
     let payment = payment();
-    let sessionless = Case { session: None, ..case(&payment) };
-    assert_eq!(question(&sessionless), Err(NoDecision::NoSession));
-    let contextless = Case { trace_context: None, ..case(&payment) };
-    assert_eq!(question(&contextless), Err(NoDecision::NoTraceContext));
+    let sessionless = RiskContext { session: None, ..context() };
+    assert_eq!(question(&case(&payment, &sessionless)), Err(NoDecision::NoSession));
+    let contextless = RiskContext { request: None, ..context() };
+    assert_eq!(question(&case(&payment, &contextless)), Err(NoDecision::NoTraceContext));
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn an_answer_is_read_with_all_that_it_says() {
     let expected = Answer {
         decision: RiskDecision::Deny,
         decision_id: "d-9".to_owned(),
-        level: Level::High,
+        level: RiskLevel::High,
         reasons: vec!["velocity".to_owned(), "wallet".to_owned()],
         valid_for: Duration::from_secs(60),
     };
@@ -107,7 +107,7 @@ fn an_answer_is_read_with_all_that_it_says() {
 #[test]
 fn an_answer_that_says_little_has_the_usual_rest() {
     let answer = told(&json!({"decision": "allow", "decision_id": "d-1"})).unwrap();
-    assert_eq!((answer.level, answer.valid_for), (Level::Low, Duration::from_secs(300)));
+    assert_eq!((answer.level, answer.valid_for), (RiskLevel::Low, Duration::from_secs(300)));
     let long = told(&with("ttl_seconds", json!(u64::MAX))).unwrap();
     assert_eq!(long.valid_for, Duration::from_secs(3_600));
 }
