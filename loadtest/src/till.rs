@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::{
     Amount, Authorization, B256, Event, EventId, Finality, Inclusion, Payment, PaymentId,
-    Signature, Timestamp,
+    RiskContext, Signature, Timestamp,
 };
 use futures::{StreamExt, stream};
 use queue::Herald;
@@ -187,6 +187,7 @@ impl<'a> Till<'a> {
             reference: None,
             metadata: None,
             resource_host: None,
+            risk_context: RiskContext::default(),
             request_id: "req_load".to_owned(),
             idempotency: None,
             accepted_at: now(),

@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
-use domain::{AccountId, EventId, PaymentId, Scope, Timestamp};
+use domain::{AccountId, EventId, PaymentId, RiskContext, Scope, Timestamp};
 use runtime::problem::document::{Bodied, Crowded, Keyed, Refused};
 use runtime::{Problem, ProblemCode, RequestId, TraceContext, json};
 use store::{Acceptance, Idempotency, Intake};
@@ -148,6 +148,7 @@ impl Call {
             reference: extras.reference,
             metadata: extras.metadata,
             resource_host: None,
+            risk_context: RiskContext::default(),
             request_id: self.request_id.clone(),
             idempotency,
             accepted_at: now,

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use domain::{
     AccountId, Authorization, EventId, EventType, Finality, Payment, PaymentId, PaymentState,
-    Signature, Timestamp,
+    RiskContext, Signature, Timestamp,
 };
 use sqlx::PgTransaction;
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use self::authorization::{Owners, find_owners, write_payments};
 use self::key::{Claim, claim_keys, repoint_keys};
 use crate::delivery::announce;
 use crate::payment::load;
+use crate::risk::write_contexts;
 use crate::row::unreadable;
 use crate::timeline::{NewEvent, record_events};
 use crate::{Store, StoreError};
@@ -43,6 +44,8 @@ pub struct Intake {
     pub metadata: Option<serde_json::Value>,
     /// The host of what is paid for, if the payment names it: at most 253 characters.
     pub resource_host: Option<String>,
+    /// What the buyer's agent handed over for a risk engine.
+    pub risk_context: RiskContext,
     /// The request that submitted it.
     pub request_id: String,
     /// The request's `Idempotency-Key`, if it had one.
@@ -127,7 +130,13 @@ impl Store {
             .map(|intake| Ok((intake.id.uuid(), Fate::of(intake, &written, &owners)?)))
             .collect::<Result<_, StoreError>>()?;
         repoint_keys(&mut tx, &open, &fates).await?;
-        announce_new(&mut tx, &open, &fates).await?;
+        let new: Vec<&Intake> = open
+            .iter()
+            .filter(|intake| fates.get(&intake.id.uuid()) == Some(&Fate::New))
+            .copied()
+            .collect();
+        write_contexts(&mut tx, new.iter().map(|intake| (intake.id, &intake.risk_context))).await?;
+        announce_new(&mut tx, &new).await?;
         let answers = answer(&mut tx, batch, &claims, &fates).await?;
         tx.commit().await?;
         Ok(answers)
@@ -177,16 +186,9 @@ fn as_payment(intake: &Intake) -> Payment {
     }
 }
 
-async fn announce_new(
-    tx: &mut PgTransaction<'_>,
-    open: &[&Intake],
-    fates: &Fates,
-) -> Result<(), StoreError> {
-    let payments: Vec<(EventId, Payment)> = open
-        .iter()
-        .filter(|intake| fates.get(&intake.id.uuid()) == Some(&Fate::New))
-        .map(|intake| (intake.event, as_payment(intake)))
-        .collect();
+async fn announce_new(tx: &mut PgTransaction<'_>, new: &[&Intake]) -> Result<(), StoreError> {
+    let payments: Vec<(EventId, Payment)> =
+        new.iter().map(|intake| (intake.event, as_payment(intake))).collect();
     let events: Vec<NewEvent<'_>> = payments
         .iter()
         .map(|(id, payment)| NewEvent {

@@ -25,6 +25,7 @@ use uuid::Uuid;
 pub(crate) use self::budget::{Leaving, give_back};
 use self::consultation::Recorded;
 pub use self::consultation::{EngineReply, EngineSaid};
+pub(crate) use self::context::write_contexts;
 pub use self::evaluation::{EngineEvidence, Evaluation};
 pub use self::hold::{HeldPayment, HoldDecision, HoldOutcome};
 pub use self::policy::{NewPolicy, PolicyVersion, Written};

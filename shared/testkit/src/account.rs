@@ -1,6 +1,8 @@
 //! Sellers: accounts with an API key.
 
-use domain::{AccountId, ApiKeyId, EventId, Finality, Payment, PaymentId, Scope, Timestamp};
+use domain::{
+    AccountId, ApiKeyId, EventId, Finality, Payment, PaymentId, RiskContext, Scope, Timestamp,
+};
 use runtime::Clock;
 use sha2::{Digest, Sha256};
 use store::{Acceptance, Intake, NewApiKey, Store};
@@ -69,6 +71,7 @@ impl Seller {
             reference: None,
             metadata: None,
             resource_host: None,
+            risk_context: RiskContext::default(),
             request_id: "req_test".to_owned(),
             idempotency: None,
             accepted_at: now(),

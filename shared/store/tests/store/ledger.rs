@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     AccountId, Address, Amount, Authorization, B256, ChainId, EndpointId, EndpointTerms, Event,
-    EventId, EventType, Finality, Payment, PaymentId, Signature, Timestamp,
+    EventId, EventType, Finality, Payment, PaymentId, RiskContext, Signature, Timestamp,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -67,6 +67,7 @@ pub(crate) fn intake(account: AccountId, authorization: &Authorization) -> Intak
         reference: None,
         metadata: None,
         resource_host: None,
+        risk_context: RiskContext::default(),
         request_id: "req_test".to_owned(),
         idempotency: None,
         accepted_at: NOW,

@@ -24,6 +24,7 @@ mod notes;
 mod order;
 mod plans;
 mod recoveries;
+mod risk_contexts;
 mod risk_sessions;
 mod rounds;
 mod sessions;
