@@ -4,12 +4,9 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use domain::{Consulting, EngineKind};
 use queue::{Queue, QueueConfig};
 use reconciler::audit::Auditor;
-use risk::engine::Engine;
 use risk::{ConsultedEngine, Risk};
-use runtime::config::Dialect;
 use runtime::{Clock, Config, Health, Shutdown, health, http};
 use secrecy::ExposeSecret;
 use settlement::Settlement;
@@ -129,25 +126,12 @@ impl Process<'_> {
             concurrency: at_least_one(settings.concurrency),
             max_batch: settings.max_batch,
             decision_validity: Duration::from_secs(settings.decision_validity_secs),
-            engine: self.risk_engine()?,
+            engine: ConsultedEngine::from_config(
+                &settings.engine,
+                &self.config.http_client,
+                &self.store,
+            )?,
         })
-    }
-
-    /// The engine that risk asks, where one is configured.
-    fn risk_engine(&self) -> Result<Option<ConsultedEngine>, Failure> {
-        let settings = &self.config.risk.engine;
-        let engine = Engine::from_config(settings, &self.config.http_client, &self.store)?;
-        let kind = match settings.dialect {
-            Dialect::Off => None,
-            Dialect::Local => Some(EngineKind::Local),
-            Dialect::Trustline => Some(EngineKind::Trustline),
-            Dialect::Score => Some(EngineKind::Score),
-        };
-        Ok(engine.zip(kind).map(|(engine, kind)| ConsultedEngine {
-            engine,
-            consulting: Consulting { engine: kind, session_required: settings.require_session },
-            timeout: Duration::from_millis(settings.timeout_ms),
-        }))
     }
 
     fn auditor(&self) -> Result<Auditor, Failure> {

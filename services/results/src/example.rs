@@ -71,8 +71,11 @@ pub(crate) fn payment() -> Value {
     body["webhooks"] = json!({"pending": 0, "delivered": 1, "failed": 0});
     body["risk"] = json!({
         "decision": "allow",
+        "decision_id": "dec_7Q2M",
+        "level": "low",
         "reasons": [],
         "decided_at": Timestamp::from_unix_ms(ACCEPTED_MS + 40),
+        "valid_until": Timestamp::from_unix_ms(ACCEPTED_MS + 300_040),
         "policy_version": 3,
     });
     body
@@ -353,6 +356,7 @@ pub(crate) fn policy_rules() -> Value {
         }],
         "velocity": [{"payments": 10, "window_seconds": 60}],
         "hold_seconds": 3600,
+        "on_engine_failure": "reject",
     })
 }
 
@@ -392,14 +396,28 @@ pub(crate) fn payment_risk() -> Value {
     json!({
         "payment_id": PaymentId::new(uuid(1)),
         "data": [{
+            "decision_id": "dec_7Q2M",
             "at": Timestamp::from_unix_ms(ACCEPTED_MS + 40),
             "decision": "allow",
+            "level": "low",
             "reasons": [],
+            "valid_until": Timestamp::from_unix_ms(ACCEPTED_MS + 300_040),
             "policy_version": 3,
             "as_of": Timestamp::from_unix_ms(1_772_366_400_000),
             "balance": "25000000",
             "exposure": "10000",
             "inputs_sha256": "6b".repeat(32),
+            "engine": {
+                "engine": "trustline",
+                "decision": "allow",
+                "decision_id": "dec_7Q2M",
+                "level": "low",
+                "reasons": [],
+                "valid_until": Timestamp::from_unix_ms(ACCEPTED_MS + 300_030),
+                "no_decision": null,
+                "request_sha256": "8d".repeat(32),
+                "response_sha256": "a1".repeat(32),
+            },
         }],
     })
 }

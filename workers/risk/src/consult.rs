@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::{Consulting, EngineAnswer, RiskContext, Timestamp};
+use domain::{Consulting, EngineAnswer, EngineKind, Timestamp};
 use runtime::clock::Clock;
+use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use store::{EngineReply, EngineSaid, EngineTerms, Store, StoreError, ToAsk};
 
-use crate::engine::{Asked, Case, Engine, Outcome};
+use crate::engine::{Asked, Case, Engine, EngineSetupError, Outcome};
 
 /// So much longer than one try may take, nobody else asks about a payment.
 const GRACE: Duration = Duration::from_secs(5);
@@ -15,15 +16,36 @@ const GRACE: Duration = Duration::from_secs(5);
 /// An engine that decides with us.
 #[derive(Clone, Debug)]
 pub struct ConsultedEngine {
-    /// The engine.
-    pub engine: Engine,
-    /// Which payments it is asked about.
-    pub consulting: Consulting,
-    /// How long one try may take.
-    pub timeout: Duration,
+    engine: Engine,
+    consulting: Consulting,
+    timeout: Duration,
 }
 
 impl ConsultedEngine {
+    /// The engine of this configuration, where it has one. `connections` says how those to a remote
+    /// one are kept.
+    ///
+    /// # Errors
+    /// When the system has no certificate authorities.
+    pub fn from_config(
+        config: &RiskEngineConfig,
+        connections: &HttpClientConfig,
+        store: &Store,
+    ) -> Result<Option<Self>, EngineSetupError> {
+        let kind = match config.dialect {
+            Dialect::Off => None,
+            Dialect::Local => Some(EngineKind::Local),
+            Dialect::Trustline => Some(EngineKind::Trustline),
+            Dialect::Score => Some(EngineKind::Score),
+        };
+        let engine = Engine::from_config(config, connections, store)?;
+        Ok(engine.zip(kind).map(|(engine, kind)| Self {
+            engine,
+            consulting: Consulting { engine: kind, session_required: config.require_session },
+            timeout: Duration::from_millis(config.timeout_ms),
+        }))
+    }
+
     /// How it takes part in decisions.
     pub(crate) const fn terms(&self) -> EngineTerms {
         EngineTerms { consulting: self.consulting, lease: self.timeout.saturating_add(GRACE) }
@@ -51,7 +73,7 @@ impl Consultant {
         let Parts { engine, store, clock } = &*self.0;
         let ToAsk { payment, tries, x402_version, host } = question;
         let context = store.risk_contexts(&[payment.id]).await?.remove(&payment.id);
-        let context = context.unwrap_or_else(RiskContext::default);
+        let context = context.unwrap_or_default();
         let now = || Timestamp::from_unix_ms(clock.now_unix_ms());
         let case =
             Case { payment: &payment, x402_version, resource: host.as_deref(), context: &context };

@@ -68,6 +68,8 @@ async fn a_policy_that_makes_no_sense_is_refused_where_it_stands() {
     for (policy, problem, pointer) in [
         (limits(json!({})), (422, "malformed_field"), "/limits/0"),
         (json!({"hold_seconds": 1}), (422, "malformed_field"), "/hold_seconds"),
+        (json!({"on_engine_failure": "allow"}), (400, "invalid_request"), "/on_engine_failure"),
+        (json!({"require_session": 1}), (400, "invalid_request"), "/require_session"),
         (json!({"limit": []}), (400, "invalid_request"), "/limit"),
         (json!({"hosts": {"allow": ["a b"]}}), (400, "invalid_request"), "/hosts/allow/0"),
     ] {
