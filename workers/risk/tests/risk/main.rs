@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
 mod decisions;
+mod engines;
 mod wallets;
 mod world;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chain::{BreakerPolicy, HttpClient, Node, NodeConfig};
 use domain::{Address, Payment, PaymentId, StateName};
 use queue::{Job, Queue, QueueConfig, Stream};
-use risk::{Risk, RiskNetwork};
+use risk::{ConsultedEngine, Risk, RiskNetwork};
 use runtime::Clock;
 use secrecy::SecretString;
 use testkit::{Anvil, Buyer, Database, RedisServer, Seller, SignedAuthorization};
@@ -28,6 +28,8 @@ pub(crate) struct World {
     pub(crate) clock: Clock,
     /// Who may deploy wallets.
     pub(crate) factories: Vec<Address>,
+    /// Who is asked besides the chain.
+    pub(crate) engine: Option<ConsultedEngine>,
 }
 
 impl World {
@@ -45,6 +47,7 @@ impl World {
             lookback: 5_000,
             clock,
             factories: Vec::new(),
+            engine: None,
         }
     }
 
@@ -84,7 +87,7 @@ impl World {
             concurrency: NonZeroUsize::new(64).unwrap(),
             max_batch: 50,
             decision_validity: Duration::from_secs(300),
-            engine: None,
+            engine: self.engine.clone(),
         };
         let shutdown = CancellationToken::new();
         tokio::spawn(risk.run(shutdown.clone()));
