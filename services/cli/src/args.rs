@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
-use domain::{AccountId, Address, ApiKeyId, ChainId, Scope, SignerId};
+use domain::{AccountId, Address, ApiKeyId, ChainId, Denial, Scope, SignerId};
 use secrecy::SecretString;
 
 use crate::role::Role;
@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// Signing addresses that pay the gas.
     #[command(subcommand)]
     Signer(SignerCommand),
+    /// Whom and what no tenant's payment may come from, go to or be for.
+    #[command(subcommand)]
+    Denial(DenialCommand),
     /// What the installation signs receipts with.
     #[command(subcommand)]
     SigningKey(SigningKeyCommand),
@@ -105,6 +108,32 @@ impl Serve {
             Self::All => Role::ALL.to_vec(),
         }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DenialCommand {
+    /// Denies from the next decision on.
+    Add {
+        /// payer:0x…, `pay_to:0x…`, asset:0x…, host:shop.example or host:*.shop.example.
+        denial: Denial,
+        /// Why.
+        #[arg(long, value_parser = reason)]
+        reason: String,
+    },
+    /// Denies no longer.
+    Remove {
+        /// As it was added.
+        denial: Denial,
+    },
+    /// Prints everything that is denied, one JSON line each.
+    List,
+}
+
+/// Why somebody is denied, in words.
+fn reason(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    let fits = (1..=500).contains(&text.chars().count()) && !text.contains(char::is_control);
+    if fits { Ok(text.to_owned()) } else { Err("must be 1 to 500 printable characters") }
 }
 
 #[derive(Clone, Copy, Debug, Arguments)]

@@ -4,6 +4,7 @@ mod api_key;
 mod args;
 mod audit;
 mod demo;
+mod denial;
 mod failure;
 mod http_client;
 mod migrate;
@@ -52,6 +53,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Migrate => migrate::run(&config()?).await,
         Command::Key(command) => api_key::run(&config()?, command).await,
         Command::Signer(command) => signer::run(&config()?, command).await,
+        Command::Denial(command) => denial::run(&config()?, command).await,
         Command::SigningKey(command) => signing_key::run(&config()?, command).await,
         // Whoever was given a receipt has no settings of ours.
         Command::Receipt(ReceiptCommand::Verify(args)) => verify_receipt::run(args).await,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::risk_engine::RiskDecision;
 use crate::{
-    AccountId, Address, Amount, Authorization, ChainId, Demand, EngineWord, OnEngineFailure,
-    Period, Policy, PolicyReason, Timestamp,
+    AccountId, Address, Amount, Authorization, ChainId, Control, Demand, EngineWord,
+    OnEngineFailure, Period, Policy, PolicyReason, Timestamp,
 };
 
 /// What a payer has of one token.
@@ -43,6 +43,8 @@ pub struct Case<'a> {
     pub account: AccountId,
     /// What the buyer signed.
     pub authorization: &'a Authorization,
+    /// What operators say about it.
+    pub control: Control,
     /// The host of the resource that is paid for, if the payment names one.
     pub host: Option<&'a str>,
     /// What the payer has of the token, as the chain said.
@@ -77,10 +79,21 @@ pub enum Decision {
     Deny(PolicyReason),
     /// Somebody has to decide, until this moment, by this rule.
     Review(PolicyReason, Timestamp),
-    /// Not now: other open payments of the payer want what it has, or the engine is asked already.
-    Wait,
+    /// Not now.
+    Wait(WaitingFor),
     /// Nothing else speaks against it: the engine is to be asked.
     Ask,
+}
+
+/// What a payment waits for that is not decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitingFor {
+    /// An operator has paused it.
+    Operator,
+    /// Other open payments of its payer want what that has.
+    Purse,
+    /// The engine is being asked, or has been in vain a moment ago.
+    Engine,
 }
 
 impl Purse {
@@ -136,7 +149,7 @@ impl Case<'_> {
                 left_to_somebody(PolicyReason::EngineReview)
             }
             (EngineWord::AskNow, _) => Some(Decision::Ask),
-            (EngineWord::AskLater, _) => Some(Decision::Wait),
+            (EngineWord::AskLater, _) => Some(Decision::Wait(WaitingFor::Engine)),
             (EngineWord::Silent, OnEngineFailure::Hold) => {
                 left_to_somebody(PolicyReason::EngineSilent)
             }
@@ -154,11 +167,18 @@ pub fn decide(cases: &[Case<'_>], taken: &mut Taken, now: Timestamp) -> Vec<Deci
 
 fn decide_one(case: &Case<'_>, taken: &mut Taken, now: Timestamp) -> Decision {
     let authorization = case.authorization;
+    match case.control {
+        Control::Denied(reason) => return Decision::Deny(reason),
+        Control::Paused => return Decision::Wait(WaitingFor::Operator),
+        Control::Free => {}
+    }
     let purse = Purse::of(authorization);
     let before = taken.purses.get(&purse).copied().unwrap_or_default();
-    let Some(wanted) = before.checked_add(authorization.amount) else { return Decision::Wait };
+    let Some(wanted) = before.checked_add(authorization.amount) else {
+        return Decision::Wait(WaitingFor::Purse);
+    };
     if case.balance < wanted {
-        return Decision::Wait;
+        return Decision::Wait(WaitingFor::Purse);
     }
     if let Some(reason) = case.policy.denies(authorization, case.host) {
         return Decision::Deny(reason);
@@ -229,6 +249,7 @@ mod tests {
         Case {
             account: AccountId::new(Uuid::nil()),
             authorization,
+            control: Control::Free,
             host: None,
             balance: Amount::from(balance),
             policy,
@@ -249,7 +270,7 @@ mod tests {
         let cases = [case(&authorization, &policy, 100); 2];
         let decisions = decide(&cases, &mut Taken::default(), NOW);
         assert!(is_allowed(&decisions[0]));
-        assert_eq!(decisions[1], Decision::Wait);
+        assert_eq!(decisions[1], Decision::Wait(WaitingFor::Purse));
     }
 
     #[test]
@@ -262,6 +283,19 @@ mod tests {
         let allowed: Vec<bool> = decisions.iter().map(is_allowed).collect();
         assert_eq!(allowed, [true, false, true, false]);
         assert_eq!(decisions[1], Decision::Deny(PolicyReason::DailyBudgetExceeded));
+    }
+
+    #[test]
+    fn operators_come_before_everybody() {
+        let policy = bounded(0, Per::Account);
+        let signed = authorization(1, 60);
+        let decided = |control| {
+            let case = Case { control, approved_by_hand: true, ..case(&signed, &policy, 0) };
+            decide(&[case], &mut Taken::default(), NOW).remove(0)
+        };
+        let denied = Control::Denied(PolicyReason::PayerBlocked);
+        assert_eq!(decided(denied), Decision::Deny(PolicyReason::PayerBlocked));
+        assert_eq!(decided(Control::Paused), Decision::Wait(WaitingFor::Operator));
     }
 
     #[test]
@@ -320,7 +354,7 @@ mod tests {
             |signed, balance| Case { engine: EngineWord::AskNow, ..case(signed, &policy, balance) };
         let decided = |case| decide(&[case], &mut Taken::default(), NOW).remove(0);
         assert_eq!(decided(asked(&fits, 50)), Decision::Ask);
-        assert_eq!(decided(asked(&fits, 49)), Decision::Wait);
+        assert_eq!(decided(asked(&fits, 49)), Decision::Wait(WaitingFor::Purse));
         let denied = Decision::Deny(PolicyReason::DailyBudgetExceeded);
         assert_eq!(decided(asked(&much, 51)), denied);
     }
@@ -335,6 +369,7 @@ mod tests {
         let denied = |reason| Decision::Deny(reason);
         let held = |reason| Decision::Review(reason, until);
         let allowed = || Decision::Allow(Vec::new());
+        let wait = || Decision::Wait(WaitingFor::Engine);
         for (policy, engine, alone, by_hand) in [
             (&lenient, NotAsked, allowed(), allowed()),
             (&lenient, Said(Allow), allowed(), allowed()),
@@ -345,7 +380,7 @@ mod tests {
                 denied(PolicyReason::EngineDenied),
                 denied(PolicyReason::EngineDenied),
             ),
-            (&lenient, AskLater, Decision::Wait, Decision::Wait),
+            (&lenient, AskLater, wait(), wait()),
             (&lenient, Silent, held(PolicyReason::EngineSilent), allowed()),
             (
                 &strict,

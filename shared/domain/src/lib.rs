@@ -11,6 +11,7 @@
 
 mod authorization;
 mod consultation;
+mod control;
 mod decision;
 mod endpoint_event;
 mod endpoint_health;
@@ -39,7 +40,8 @@ pub use authorization::{Authorization, AuthorizationKey, Signature};
 pub use consultation::{
     Consultation, Consulting, EngineAnswer, EngineKind, EngineWord, Occasion, Progress, patience,
 };
-pub use decision::{BudgetKey, Case, Decision, Purse, Taken, decide};
+pub use control::{Control, Denial, InvalidDenial};
+pub use decision::{BudgetKey, Case, Decision, Purse, Taken, WaitingFor, decide};
 pub use endpoint_event::{EndpointEvent, EndpointNews};
 pub use endpoint_health::{Consequence, Failing, LONGEST_GAP};
 pub use endpoint_terms::{DeliveryOrder, EndpointTerms, PayloadVersion, UnknownChoice};

@@ -16,7 +16,7 @@ pub enum PauseScope {
 }
 
 impl PauseScope {
-    fn key(self) -> String {
+    pub(crate) fn key(self) -> String {
         match self {
             Self::All => "all".to_owned(),
             Self::Network(chain) => format!("network:{chain}"),

@@ -7,6 +7,7 @@
 mod budget;
 mod consultation;
 mod context;
+mod control;
 mod evaluation;
 mod exposure;
 mod hold;
@@ -16,8 +17,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use domain::{
-    Amount, Case, Consulting, Decision, EngineWord, Event, FailureCode, Occasion, Payment,
-    PaymentId, PolicyReason, Progress, Purse, Taken, Timestamp, decide, patience,
+    Amount, Case, Consulting, Control, Decision, EngineWord, Event, FailureCode, Occasion, Payment,
+    PaymentId, PolicyReason, Progress, Purse, Taken, Timestamp, WaitingFor, decide, patience,
 };
 use sqlx::PgTransaction;
 use uuid::Uuid;
@@ -26,6 +27,7 @@ pub(crate) use self::budget::{Leaving, give_back};
 use self::consultation::Recorded;
 pub use self::consultation::{EngineReply, EngineSaid};
 pub(crate) use self::context::write_contexts;
+pub use self::control::DenialRow;
 pub use self::evaluation::{EngineEvidence, Evaluation};
 pub use self::hold::{HeldPayment, HoldDecision, HoldOutcome};
 pub use self::policy::{NewPolicy, PolicyVersion, Written};
@@ -86,7 +88,7 @@ pub struct Decisions {
     pub advance: Advance,
     /// Why each of them was denied or held; by policy alone.
     pub reasons: HashMap<PaymentId, PolicyReason>,
-    /// How many wait because other open payments of their payers want what these have, or for the engine.
+    /// How many wait because other open payments of their payers want what these have.
     pub waiting: usize,
     /// Those about which the caller is to ask the engine. For a while nobody else is told to.
     pub to_ask: Vec<ToAsk>,
@@ -100,6 +102,7 @@ struct Known {
     policies: HashMap<Uuid, PolicyVersion>,
     reserved: HashSet<Uuid>,
     by_hand: HashMap<Uuid, bool>,
+    controls: HashMap<Uuid, Control>,
     consultations: HashMap<Uuid, Recorded>,
     taken: Taken,
 }
@@ -171,7 +174,7 @@ impl Decided<'_> {
             Decision::Allow(_) => Some(Event::Approved { until: self.valid_until(terms) }),
             Decision::Deny(_) => Some(Event::Rejected(FailureCode::Denied)),
             Decision::Review(_, until) => Some(Event::Held { until }),
-            Decision::Wait | Decision::Ask => None,
+            Decision::Wait(_) | Decision::Ask => None,
         }
     }
 
@@ -214,6 +217,7 @@ impl Known {
         Case {
             account: payment.account,
             authorization: &payment.authorization,
+            control: self.controls.get(&id).copied().unwrap_or_default(),
             host: self.hosts.get(&id).map(String::as_str),
             balance: *balance,
             policy,
@@ -259,12 +263,15 @@ async fn read(
         version.is_some_and(|version| u32::try_from(*version) == Ok(candidate.payment.version))
     });
     let unmoved: HashSet<Uuid> = unmoved.map(|candidate| candidate.payment.id.uuid()).collect();
-    let hosts = rows.into_iter().filter_map(|row| Some((row.id, row.resource_host?))).collect();
+    let hosts = rows.into_iter().filter_map(|row| Some((row.id, row.resource_host?)));
+    let hosts: HashMap<Uuid, String> = hosts.collect();
+    let controls = control::controls(tx, candidates, &hosts).await?;
     let accounts: Vec<Uuid> =
         candidates.iter().map(|candidate| candidate.payment.account.uuid()).collect();
     let mut known = Known {
         unmoved,
         hosts,
+        controls,
         policies: policy::newest(tx, &accounts).await?,
         reserved: budget::reserved(tx, &uuids(&ids)).await?,
         by_hand: hold::decisions(tx, &uuids(&ids)).await?,
@@ -307,10 +314,11 @@ async fn apply(
         Decision::Deny(reason) | Decision::Review(reason, _) => {
             Some((decided.candidate.payment.id, reason))
         }
-        Decision::Allow(_) | Decision::Wait | Decision::Ask => None,
+        Decision::Allow(_) | Decision::Wait(_) | Decision::Ask => None,
     });
     let reasons = reasons.collect();
-    let waiting = all.iter().filter(|decided| decided.decision == Decision::Wait).count();
+    let waits = Decision::Wait(WaitingFor::Purse);
+    let waiting = all.iter().filter(|decided| decided.decision == waits).count();
     Ok(Decisions { advance, reasons, waiting, to_ask: Vec::new() })
 }
 
@@ -324,7 +332,7 @@ async fn ask(
 ) -> Result<Vec<ToAsk>, StoreError> {
     let later: Vec<(Uuid, Timestamp)> = all
         .iter()
-        .filter(|decided| decided.decision == Decision::Wait)
+        .filter(|decided| decided.decision == Decision::Wait(WaitingFor::Engine))
         .filter_map(|decided| match decided.progress()? {
             Progress::Open { ask_at, .. } if now < *ask_at => {
                 Some((decided.candidate.payment.id.uuid(), *ask_at))

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
 mod audit;
+mod denials;
 mod logs;
 mod outages;
 mod payments;

@@ -7,8 +7,8 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use domain::schema::constant;
 use domain::{
-    Amount, Case, Decision, EngineWord, Payment, PaymentId, Policy, PolicyReason, Scope, Taken,
-    Timestamp, U256, decide,
+    Amount, Case, Control, Decision, EngineWord, Payment, PaymentId, Policy, PolicyReason, Scope,
+    Taken, Timestamp, U256, decide,
 };
 use runtime::problem::document::{Bodied, Keyed, Malformed, Refused, Stored};
 use runtime::{FieldError, Problem, ProblemCode, json};
@@ -127,6 +127,7 @@ fn tried<'a>(
         let case = Case {
             account: payment.account,
             authorization: &payment.authorization,
+            control: Control::Free,
             host: host(payment),
             balance: Amount::new(U256::MAX),
             policy,
@@ -140,7 +141,7 @@ fn tried<'a>(
         let (decision, reason) = match decided {
             Some(Decision::Deny(reason)) => ("deny", reason),
             Some(Decision::Review(reason, _)) => ("review", reason),
-            Some(Decision::Allow(_) | Decision::Wait | Decision::Ask) | None => continue,
+            Some(Decision::Allow(_) | Decision::Wait(_) | Decision::Ask) | None => continue,
         };
         data.push(Stopped { payment_id: payment.id, decision, reason });
     }

@@ -32,6 +32,21 @@ impl HostPattern {
             .and_then(|above| above.strip_suffix('.'))
             .is_some_and(|above| !above.is_empty())
     }
+
+    /// Every pattern that means this host; none where it is no host at all.
+    pub(crate) fn matching(host: &str) -> Vec<Self> {
+        // A star in a name is a star, and no pattern.
+        let Ok(exact @ Self { below: false, .. }) = host.trim_end_matches('.').parse() else {
+            return Vec::new();
+        };
+        let names = std::iter::successors(Some(exact.name.as_str()), |name| {
+            name.split_once('.').map(|(_, above)| above)
+        });
+        let below = |name: &str| Self { name: name.to_owned(), below: true };
+        let mut all: Vec<Self> = names.skip(1).map(below).collect();
+        all.push(exact);
+        all
+    }
 }
 
 impl FromStr for HostPattern {

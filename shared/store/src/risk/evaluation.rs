@@ -240,14 +240,14 @@ fn name(decision: &Decision) -> &'static str {
         Decision::Allow(_) => "allow",
         Decision::Deny(_) => "deny",
         // What waits is not moved, and so never recorded.
-        Decision::Review(..) | Decision::Wait | Decision::Ask => "review",
+        Decision::Review(..) | Decision::Wait(_) | Decision::Ask => "review",
     }
 }
 
 fn reasons(decision: &Decision) -> String {
     match decision {
         Decision::Deny(reason) | Decision::Review(reason, _) => reason.to_string(),
-        Decision::Allow(_) | Decision::Wait | Decision::Ask => String::new(),
+        Decision::Allow(_) | Decision::Wait(_) | Decision::Ask => String::new(),
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::{
-    Amount, ApiKeyId, Authorization, Event, Payment, Per, Policy, PolicyReason, StateName,
+    Amount, ApiKeyId, Authorization, Denial, Event, Payment, Per, Policy, PolicyReason, StateName,
     Timestamp, TokenLimit,
 };
 use futures::future::join_all;
 use store::{
-    Advanced, Candidate, DecisionTerms, Decisions, HoldDecision, HoldOutcome, NewPolicy, Written,
+    Advanced, Candidate, DecisionTerms, Decisions, HoldDecision, HoldOutcome, NewPolicy,
+    PauseScope, Written,
 };
 use uuid::Uuid;
 
@@ -266,4 +267,33 @@ async fn policies_written_at_the_same_instant_are_versions_of_which_one_counts()
     assert_eq!((first, late), (1, 2));
     assert_eq!(store.policy(ledger.seller).await.unwrap().unwrap().version, 1);
     assert_eq!(store.policy(ledger.account().await).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn whom_operators_deny_is_rejected_whatever_the_tenant_allows() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments_of(1, 100, 2).await;
+    let payer = Denial::Payer(payments[0].authorization.payer);
+    assert!(ledger.store().deny(&payer, "sanctioned", NOW).await.unwrap());
+    let first = ledger.decide(&payments[..1], 1_000).await;
+    assert_eq!(states(&first), [StateName::Rejected]);
+    assert_eq!(first.reasons[&payments[0].id], PolicyReason::PayerBlocked);
+    assert!(ledger.store().stop_denying(&payer).await.unwrap());
+    assert_eq!(states(&ledger.decide(&payments[1..], 1_000).await), [StateName::Approved]);
+}
+
+#[tokio::test]
+async fn what_is_paused_is_not_decided_on() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments_of(1, 100, 1).await;
+    for scope in [
+        PauseScope::All,
+        PauseScope::Network(payments[0].authorization.chain),
+        PauseScope::Account(ledger.seller),
+    ] {
+        ledger.store().set_paused(scope, true, "test", NOW).await.unwrap();
+        assert!(states(&ledger.decide(&payments, 1_000).await).is_empty());
+        ledger.store().set_paused(scope, false, "test", NOW).await.unwrap();
+    }
+    assert_eq!(states(&ledger.decide(&payments, 1_000).await), [StateName::Approved]);
 }
