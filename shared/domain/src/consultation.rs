@@ -169,7 +169,7 @@ impl Consultation {
 /// Until when an engine that does not decide is waited for: shortly before `decide_by`, from when on
 /// the payment cannot be settled, or, where there is little time, half of it.
 pub fn patience(accepted_at: Timestamp, decide_by: Timestamp) -> Timestamp {
-    let half = decide_by.since(accepted_at) / 2;
+    let half = decide_by.since(accepted_at).checked_div(2).unwrap_or_default();
     decide_by.minus(LEFT_TO_SOMEBODY.min(half))
 }
 
