@@ -27,6 +27,14 @@ pub(crate) fn payment_payload(value: &Value) -> Result<Cow<'_, Value>, Refusal> 
         .map_err(|_| refused("must be base64 of JSON; what it decodes to is not JSON"))
 }
 
+/// Whether a header's text carries the payment of a settle request, whichever way that has it.
+#[must_use]
+pub fn is_same_payment(payload: &Value, header: &str) -> bool {
+    let in_header = Value::String(header.to_owned());
+    let (one, other) = (payment_payload(payload), payment_payload(&in_header));
+    one.is_ok_and(|one| other.is_ok_and(|other| one == other))
+}
+
 fn decode(text: &str) -> Result<Vec<u8>, Refusal> {
     if text.len() > MAX_TEXT {
         return Err(refused(format!("must not be longer than {MAX_TEXT} characters")));
@@ -78,6 +86,28 @@ mod tests {
                 prop_assert!(!refusal.to_string().contains(&text));
             }
         }
+    }
+
+    #[test]
+    fn a_payment_is_the_same_however_it_is_written() {
+        let payload = json!({"x402Version": 2, "payload": {"nonce": "0x07", "from": "0x01"}});
+        let turned = r#"{"payload": {"from": "0x01", "nonce": "0x07"}, "x402Version": 2}"#;
+        let other = json!({"x402Version": 2, "payload": {"nonce": "0x08", "from": "0x01"}});
+        let text = |value: &str| BASE64_STANDARD.encode(value);
+        let as_text = Value::String(text(&payload.to_string()));
+        for payload in [&payload, &as_text] {
+            for same in [text(turned), BASE64_URL_SAFE.encode(turned), text(&payload_of(payload))] {
+                assert!(is_same_payment(payload, &same), "{same}");
+            }
+            for differs in ["", "e30=", turned, &text(&other.to_string())] {
+                assert!(!is_same_payment(payload, differs), "{differs}");
+            }
+        }
+        assert!(!is_same_payment(&json!("no payment"), "no payment"), "neither is one");
+    }
+
+    fn payload_of(value: &Value) -> String {
+        payment_payload(value).unwrap().to_string()
     }
 
     #[test]

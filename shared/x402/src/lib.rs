@@ -33,6 +33,7 @@ pub use assets::{Asset, Assets};
 pub use check::{Checked, Limits, SettleRequest, check};
 pub use eip712::TokenDomain;
 pub use erc6492::{MalformedWrap, WrappedSignature};
+pub use header::is_same_payment;
 pub use network::{from_v1_name, v1_name};
 pub use reason::{Reason, UnknownReason};
 pub use refusal::{Refusal, RefusalKind};
