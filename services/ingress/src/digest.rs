@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Address, Amount, B256, ChainId, Finality};
+use domain::{Address, Amount, B256, ChainId, Finality, Mandate, RiskContext};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -32,10 +32,36 @@ struct Said<'a> {
     finality: Finality,
     reference: Option<&'a str>,
     metadata: Option<Sorted<'a>>,
+    /// Left out where there is none, so that such a request has the digest that it had before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handed_over: Option<HandedOver<'a>>,
 }
 
-/// SHA-256 of what a checked submission says.
-pub(crate) fn of(checked: &Checked, extras: &Extras) -> [u8; 32] {
+/// What is for the risk engine.
+#[derive(Serialize)]
+struct HandedOver<'a> {
+    session: Option<String>,
+    trace: Option<String>,
+    traceparent: Option<&'a str>,
+    tracestate: Option<&'a str>,
+    mandate: Option<&'a Mandate>,
+}
+
+impl<'a> HandedOver<'a> {
+    fn of(context: &'a RiskContext) -> Self {
+        let RiskContext { session, trace, request, mandate } = context;
+        Self {
+            session: session.as_ref().map(ToString::to_string),
+            trace: trace.as_ref().map(ToString::to_string),
+            traceparent: request.as_ref().map(|request| &*request.parent),
+            tracestate: request.as_ref().and_then(|request| request.state.as_deref()),
+            mandate: mandate.as_ref(),
+        }
+    }
+}
+
+/// SHA-256 of what a checked submission says, with what its request handed over.
+pub(crate) fn of(checked: &Checked, extras: &Extras, handed_over: &RiskContext) -> [u8; 32] {
     let authorization = &checked.authorization;
     let said = Said {
         form: FORM,
@@ -52,6 +78,7 @@ pub(crate) fn of(checked: &Checked, extras: &Extras) -> [u8; 32] {
         finality: extras.finality,
         reference: extras.reference.as_deref(),
         metadata: extras.metadata.as_ref().map(Sorted),
+        handed_over: (!handed_over.is_empty()).then(|| HandedOver::of(handed_over)),
     };
     let json = serde_json::to_vec(&said).expect("strings, numbers and objects of them are JSON");
     Sha256::digest(json).into()
@@ -86,83 +113,4 @@ impl Serialize for Sorted<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use domain::{Authorization, Signature};
-    use serde_json::json;
-    use x402::Version;
-
-    use super::*;
-
-    fn checked() -> Checked {
-        Checked {
-            version: Version::V2,
-            authorization: Authorization {
-                chain: ChainId::new(84_532).unwrap(),
-                asset: Address::repeat_byte(1),
-                payer: Address::repeat_byte(2),
-                pay_to: Address::repeat_byte(3),
-                amount: Amount::from(10_000),
-                valid_after: 0,
-                valid_before: 1_772_366_460,
-                nonce: B256::repeat_byte(4),
-            },
-            signature: Signature::new(vec![5; 65]),
-        }
-    }
-
-    fn extras() -> Extras {
-        Extras {
-            finality: Finality::Confirmed,
-            reference: Some("order_4711".to_owned()),
-            metadata: Some(json!({"a": {"c": 1, "b": [2, {"e": 3, "d": 4}]}})),
-        }
-    }
-
-    #[test]
-    fn the_order_of_members_does_not_matter() {
-        let text = r#"{"a": {"b": [2, {"d": 4, "e": 3}], "c": 1}}"#;
-        let other = Extras { metadata: serde_json::from_str(text).unwrap(), ..extras() };
-        assert_eq!(of(&checked(), &other), of(&checked(), &extras()));
-    }
-
-    #[test]
-    fn every_field_matters() {
-        let authorized = |change: fn(&mut Authorization)| {
-            let mut other = checked();
-            change(&mut other.authorization);
-            of(&other, &extras())
-        };
-        let added = |change: fn(&mut Extras)| {
-            let mut other = extras();
-            change(&mut other);
-            of(&checked(), &other)
-        };
-        let digests = [
-            of(&checked(), &extras()),
-            of(&Checked { version: Version::V1, ..checked() }, &extras()),
-            of(&Checked { signature: Signature::new(vec![6; 65]), ..checked() }, &extras()),
-            authorized(|a| a.chain = ChainId::new(1).unwrap()),
-            authorized(|a| a.asset = Address::ZERO),
-            authorized(|a| a.payer = Address::ZERO),
-            authorized(|a| a.pay_to = Address::ZERO),
-            authorized(|a| a.amount = Amount::ZERO),
-            authorized(|a| a.valid_after = 1),
-            authorized(|a| a.valid_before = 1),
-            authorized(|a| a.nonce = B256::ZERO),
-            added(|e| e.finality = Finality::Safe),
-            added(|e| e.reference = None),
-            added(|e| e.metadata = None),
-            added(|e| e.metadata = Some(json!({}))),
-        ];
-        let distinct: std::collections::HashSet<_> = digests.iter().collect();
-        assert_eq!(distinct.len(), digests.len());
-    }
-
-    #[test]
-    fn the_form_is_fixed() {
-        // A digest outlives the process that made it: changing the form means raising `FORM`.
-        let digest: String =
-            of(&checked(), &extras()).iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(digest, "178390bb9d268000342e47906730b639998e00f697d804cbe426fc0b63684e40");
-    }
-}
+mod tests;

@@ -34,6 +34,8 @@ impl Codes for NotTaken {
     fn codes() -> Vec<ProblemCode> {
         vec![
             ProblemCode::InvalidIdempotencyKey,
+            ProblemCode::InvalidRiskHeader,
+            ProblemCode::PaymentHeaderMismatch,
             ProblemCode::AuthorizationAlreadySubmitted,
             ProblemCode::IdempotencyKeyReused,
             ProblemCode::InternalError,

@@ -4,16 +4,17 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
-use domain::{AccountId, EventId, PaymentId, RiskContext, Scope, Timestamp};
+use domain::{AccountId, EventId, PaymentId, RequestTrace, RiskContext, Scope, Timestamp};
 use runtime::problem::document::{Bodied, Crowded, Keyed, Refused};
 use runtime::{Problem, ProblemCode, RequestId, TraceContext, json};
 use store::{Acceptance, Idempotency, Intake};
 use x402::{Checked, check, resource_host};
 
 use crate::answer::{Answer, Body, Told};
+use crate::payment_header::Beside;
 use crate::refusal::{NotPayable, NotTaken};
 use crate::submission::{Extras, Submission};
-use crate::{App, Settings, digest, example, idempotency, refusal};
+use crate::{App, Settings, digest, example, idempotency, refusal, risk_headers};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
@@ -35,11 +36,36 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
     params(
         ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255,
             description = "1 to 255 visible ASCII characters, quoted or not: the request may be \
-                repeated under it for seven days. One key stands for one body.",
+                repeated under it for seven days. One key stands for one body, and for one value of \
+                each header that is for the risk engine.",
             example = json!("8e03978e-40d5-43dd-bc93-6894a57f9324")),
         ("Prefer" = Option<String>, Header, example = json!("respond-async"),
             description = "`respond-async` is taken as said, and confirmed by \
                 `Preference-Applied`; the answer never waits for the settlement."),
+        ("X-PAYMENT-SECURE" = Option<String>, Header, max_length = 4096,
+            pattern = r"^w3c\.v1(;tp=00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}|;ts=[!-:<-~]+){1,2}$",
+            description = "Where the agent's request stands among others, for the risk engine: a \
+                W3C `traceparent`, and a `tracestate`, url-encoded. A `ts` that is base64 of \
+                `{\"tid\": \"<UUID>\"}` names the trace, where `X-RISK-TRACE` does not.",
+            example = json!("w3c.v1;tp=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")),
+        ("X-RISK-SESSION" = Option<String>, Header, min_length = 36, max_length = 36,
+            pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[14][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$",
+            description = "The agent's session with the risk engine: a UUID of version 1 or 4.",
+            example = json!("0d7a9c52-0c3e-4a1f-8a5b-3f1f0a2b4c6d")),
+        ("X-RISK-TRACE" = Option<String>, Header, min_length = 36, max_length = 36,
+            pattern = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[14][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$",
+            description = "What the agent told the risk engine of how it came to pay: a UUID of \
+                version 1 or 4.",
+            example = json!("6f1c0e1a-8d3b-4d35-9f6e-2b1a7c9d0e11")),
+        ("X-AP2-EVIDENCE" = Option<String>, Header, max_length = 2048,
+            pattern = r"^evd\.v1(;(mr|ms|mt|sz)=[!-:<-~]+){4}$",
+            description = "What the agent was told to do: a mandate's reference, its SHA-256 as \
+                base64url, its media type and its length, at most 25 MiB. It is not fetched.",
+            example = json!("evd.v1;mr=mandates/1;ms=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU;\
+                mt=application/json;sz=42")),
+        ("X-PAYMENT" = Option<String>, Header,
+            description = "Not needed: the payment is in the body. Where a proxy passes it on, it \
+                must be the same payment; so must `PAYMENT-SIGNATURE`."),
     ),
     request_body(content = Submission, example = example::submission),
     responses(
@@ -90,6 +116,7 @@ async fn submit(app: &App, request: Request) -> Result<Answer, Problem> {
     let Settings { assets, limits, wallets, .. } = settings;
     let checked =
         check(&settle, assets, limits, wallets, now.unix_secs()).map_err(refusal::not_payable)?;
+    call.beside.agrees_with(&settle.payment_payload)?;
     let intake =
         Intake { resource_host: resource_host(&settle), ..call.intake(checked, extras, now) };
     let acceptance = app
@@ -113,6 +140,8 @@ struct Call {
     respond_async: bool,
     request_id: String,
     trace: TraceContext,
+    handed_over: RiskContext,
+    beside: Beside,
 }
 
 impl Call {
@@ -129,6 +158,8 @@ impl Call {
             respond_async: prefers_async(headers),
             request_id: known.get().map_or_else(String::new, |id: &RequestId| id.as_str().into()),
             trace: known.get().copied().unwrap_or_else(TraceContext::new_root),
+            handed_over: risk_headers::read(headers)?,
+            beside: Beside::of(headers),
         })
     }
 
@@ -136,7 +167,8 @@ impl Call {
         let idempotency = self
             .idempotency_key
             .clone()
-            .map(|key| Idempotency { key, body_digest: digest::of(&checked, &extras) });
+            .map(|key| (key, digest::of(&checked, &extras, &self.handed_over)))
+            .map(|(key, body_digest)| Idempotency { key, body_digest });
         Intake {
             id: PaymentId::new(runtime::new_uuid()),
             event: EventId::new(runtime::new_uuid()),
@@ -148,11 +180,21 @@ impl Call {
             reference: extras.reference,
             metadata: extras.metadata,
             resource_host: None,
-            risk_context: RiskContext::default(),
+            risk_context: self.risk_context(),
             request_id: self.request_id.clone(),
             idempotency,
             accepted_at: now,
         }
+    }
+
+    /// What an engine is told. It demands to know where the request stands in a trace, so where the
+    /// agent has a session and does not say, it is our own.
+    fn risk_context(&self) -> RiskContext {
+        let mut context = self.handed_over.clone();
+        if context.session.is_some() && context.request.is_none() {
+            context.request = Some(RequestTrace { parent: self.trace.to_string(), state: None });
+        }
+        context
     }
 
     fn answer(&self, acceptance: Acceptance) -> Result<Answer, Problem> {

@@ -44,7 +44,8 @@ struct Parts {
 /// What is wrong with one field of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where the field is, as a JSON pointer (RFC 6901); the empty string is the whole body.
+    /// Where the field is, as a JSON pointer (RFC 6901); the empty string is the whole body, and
+    /// `/headers/<name>` a header.
     pub pointer: String,
     /// What is wrong, as a stable code.
     pub code: Cow<'static, str>,

@@ -4,6 +4,7 @@
 
 mod accepted;
 mod crowds;
+mod handed_over;
 mod outages;
 mod reference;
 mod refused;

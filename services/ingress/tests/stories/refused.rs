@@ -1,5 +1,7 @@
 //! Submissions that are refused: each with its reason, none with a trace in the ledger.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use domain::{Address, Scope};
 use serde_json::{Value, json};
 use testkit::{Buyer, SignedAuthorization};
@@ -29,7 +31,7 @@ fn without(name: &str) -> Value {
 }
 
 /// The answer is this problem, about this field, and can be found again in the log.
-fn assert_refused(told: &Told, status: u16, code: &str, pointer: Option<&str>) {
+pub(crate) fn assert_refused(told: &Told, status: u16, code: &str, pointer: Option<&str>) {
     let at = told.body.pointer("/errors/0/pointer").and_then(Value::as_str);
     assert_eq!((told.status, told.code(), at), (status, code, pointer), "{}", told.body);
     assert_eq!(told.header("content-type"), Some("application/problem+json"));
@@ -40,8 +42,8 @@ fn assert_refused(told: &Told, status: u16, code: &str, pointer: Option<&str>) {
     assert_eq!(told.body["request_id"], json!(request_id));
 }
 
-async fn assert_nothing_left(shop: &Shop) {
-    for table in ["payments", "payment_events", "idempotency_keys"] {
+pub(crate) async fn assert_nothing_left(shop: &Shop) {
+    for table in ["payments", "payment_events", "idempotency_keys", "risk_contexts"] {
         assert_eq!(shop.count(table).await, 0, "{table}");
     }
 }
@@ -159,6 +161,33 @@ async fn a_payment_that_breaks_a_rule_is_refused_by_its_name() {
         assert!(told.body["x402_reason"].is_string(), "{}", told.body);
     }
     assert_nothing_left(&shop).await;
+}
+
+/// The signature is good each time: only the amount is another than the seller asks.
+#[tokio::test]
+async fn a_payment_that_was_signed_for_another_amount_than_is_required_is_refused() {
+    let shop = Shop::open().await;
+    let value = "/paymentPayload/payload/authorization/value";
+    for (version, amount_name) in [(Version::V1, "maxAmountRequired"), (Version::V2, "amount")] {
+        for amount in [1_u64, 9_999, 10_001] {
+            let signed = Buyer::new().authorize().amount(amount).sign();
+            let mut body = signed.body(version);
+            body["paymentRequirements"][amount_name] = json!("10000");
+            if version == Version::V2 {
+                body["paymentPayload"]["accepted"]["amount"] = json!("10000");
+            }
+            let payload = body["paymentPayload"].to_string();
+            let as_header =
+                edited(body.clone(), "/paymentPayload", json!(BASE64_STANDARD.encode(payload)));
+            for body in [body, as_header] {
+                let told = Told::by(shop.post(&body)).await;
+                assert_refused(&told, 422, "amount_mismatch", Some(value));
+            }
+            let told = Told::by(shop.post(&signed.body(version))).await;
+            assert_eq!(told.status, 202, "where {amount} is required: {}", told.body);
+        }
+    }
+    assert_eq!(shop.count("payments").await, 6);
 }
 
 /// A signature of a wallet that is yet to be deployed, by a contract that nobody listed.

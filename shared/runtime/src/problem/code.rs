@@ -55,6 +55,8 @@ problem_codes! {
     InvalidQuery = "invalid_query", BAD_REQUEST, Never, "A query parameter is not valid";
     InvalidCursor = "invalid_cursor", BAD_REQUEST, Never, "The cursor is not one of ours";
     InvalidIdempotencyKey = "invalid_idempotency_key", BAD_REQUEST, Never, "The Idempotency-Key is not valid";
+    InvalidRiskHeader = "invalid_risk_header", BAD_REQUEST, Never, "A header for the risk engine is not valid";
+    PaymentHeaderMismatch = "payment_header_mismatch", BAD_REQUEST, Never, "The header and the body carry different payments";
     Unauthorized = "unauthorized", UNAUTHORIZED, Never, "The API key is missing or unknown";
     KeyRevoked = "key_revoked", UNAUTHORIZED, Never, "The API key was revoked";
     Forbidden = "forbidden", FORBIDDEN, Never, "The API key lacks the scope for this";

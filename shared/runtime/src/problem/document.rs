@@ -190,6 +190,11 @@ fn occurrence(code: ProblemCode) -> Problem {
         ProblemCode::InvalidRequest => {
             problem.field(FieldError::new("/paymentPayload", "missing", "is required"))
         }
+        ProblemCode::InvalidRiskHeader => problem.field(FieldError::new(
+            "/headers/X-RISK-SESSION",
+            "risk_session_invalid",
+            "must be a UUID of version 1 or 4, with hyphens: it is no UUID",
+        )),
         ProblemCode::MalformedField => problem.field(FieldError::new(
             "/paymentPayload/payload/signature",
             "malformed",
