@@ -101,6 +101,7 @@ fn what_contradicts_itself_is_refused_with_the_names() {
         ("", &[("RISK_ENGINE_URL", "ftp://risk")], &["RISK_ENGINE_URL"]),
         ("", &[("QUITTANCE_RISK__ENGINE__REVIEW_FROM", "0.95")], &["review_from", "deny_from"]),
         ("", &[("QUITTANCE_RISK__ENGINE__DENY_FROM", "1.5")], &["deny_from"]),
+        ("", &[("QUITTANCE_RISK__ENGINE__RECEIPT_PATH", "receipts")], &["receipt_path"]),
         ("", &[("QUITTANCE_RISK__ENGINE__DENY_FROM", "NaN")], &["deny_from"]),
         ("", &[("QUITTANCE_RISK__ENGINE__URI", URL)], &["QUITTANCE_RISK__ENGINE__URI"]),
     ] {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use self::movement::{move_payments, rests_on};
 use crate::delivery::announce;
-use crate::risk::{Leaving, give_back};
+use crate::risk::{Leaving, give_back, owe_receipts};
 use crate::timeline::{NewEvent, record_events};
 use crate::transaction::close_items;
 use crate::{Store, StoreError};
@@ -124,6 +124,7 @@ pub(crate) async fn advance(
         .collect();
     close_items(tx, &left).await?;
     give_back(tx, &leaving(&steps), now).await?;
+    owe_receipts(tx, &attempted(&steps), now).await?;
     let events: Vec<NewEvent<'_>> = steps
         .iter()
         .map(|step| NewEvent {
@@ -168,6 +169,21 @@ fn leaving(steps: &[&Step]) -> Leaving {
             .map(|step| step.next.id.uuid())
             .collect(),
     }
+}
+
+/// Which payments end here that somebody has tried to settle, or could have.
+fn attempted(steps: &[&Step]) -> Vec<Uuid> {
+    let attempted = steps.iter().filter(|step| match step.next.state.name() {
+        StateName::Settled | StateName::Failed | StateName::Expired => true,
+        StateName::Accepted
+        | StateName::Held
+        | StateName::Approved
+        | StateName::Submitted
+        | StateName::Confirmed
+        | StateName::Rejected
+        | StateName::Canceled => false,
+    });
+    attempted.map(|step| step.next.id.uuid()).collect()
 }
 
 /// Plans changes in the order given, each from where the one before it leaves its payment.

@@ -53,9 +53,9 @@ pub use intake::{Acceptance, Idempotency, Intake};
 pub use payment::{PaymentFilter, SignedPayment};
 pub use recovery::{Begun, Recovery, RecoveryCount, RecoverySpec, RecoveryState, RecoveryStep};
 pub use risk::{
-    Candidate, DecisionTerms, Decisions, DenialRow, EngineEvidence, EngineReply, EngineSaid,
-    EngineTerms, Evaluation, HeldPayment, HoldDecision, HoldOutcome, NewPolicy, PolicyVersion,
-    ToAsk, Written,
+    Candidate, DecisionTerms, Decisions, DenialRow, DueReceipt, EngineEvidence, EngineReply,
+    EngineSaid, EngineTerms, Evaluation, HeldPayment, HoldDecision, HoldOutcome, NewPolicy,
+    PolicyVersion, ReceiptBacklog, ReceiptNext, ToAsk, Written,
 };
 pub use risk_session::{NewRiskTrace, RiskSessionRow, RiskTraceRow, TraceTold};
 pub use signer::{Lane, LaneRequest, Renewal, SignerEvent, SignerEventRow, SignerRow};

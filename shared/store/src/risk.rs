@@ -12,6 +12,7 @@ mod evaluation;
 mod exposure;
 mod hold;
 mod policy;
+mod receipt;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub use self::control::DenialRow;
 pub use self::evaluation::{EngineEvidence, Evaluation};
 pub use self::hold::{HeldPayment, HoldDecision, HoldOutcome};
 pub use self::policy::{NewPolicy, PolicyVersion, Written};
+pub(crate) use self::receipt::owe_receipts;
+pub use self::receipt::{DueReceipt, ReceiptBacklog, ReceiptNext};
 use crate::advance::{Advance, Change, advance};
 use crate::payment::uuids;
 use crate::{Store, StoreError};

@@ -8,7 +8,7 @@ use runtime::clock::Clock;
 use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use store::{EngineReply, EngineSaid, EngineTerms, Store, StoreError, ToAsk};
 
-use crate::engine::{Asked, Case, Engine, EngineSetupError, Outcome};
+use crate::engine::{Asked, Case, Engine, EngineSetupError, Outcome, ReceiptBox};
 
 /// So much longer than one try may take, nobody else asks about a payment.
 const GRACE: Duration = Duration::from_secs(5);
@@ -44,6 +44,11 @@ impl ConsultedEngine {
             consulting: Consulting { engine: kind, session_required: config.require_session },
             timeout: Duration::from_millis(config.timeout_ms),
         }))
+    }
+
+    /// Where it is told how payments ended, if it wants to know, and how long that may take.
+    pub(crate) fn receipts(&self) -> Option<(Arc<ReceiptBox>, Duration)> {
+        Some((self.engine.receipts()?, self.timeout))
     }
 
     /// How it takes part in decisions.

@@ -7,10 +7,11 @@ mod again;
 mod answer;
 mod call;
 #[cfg(test)]
-mod case_for_tests;
+pub(crate) mod case_for_tests;
 mod local;
 mod meters;
 mod question;
+mod receipt;
 mod remote;
 mod score;
 mod trustline;
@@ -24,6 +25,9 @@ use store::Store;
 pub use answer::{Answer, NoDecision};
 pub use meters::describe_metrics;
 pub use question::Case;
+#[cfg(test)]
+pub(crate) use receipt::Why;
+pub(crate) use receipt::{ReceiptBox, Told};
 pub use remote::EngineSetupError;
 
 use local::Local;
@@ -91,6 +95,14 @@ impl Engine {
         };
         meters::register();
         Ok(Some(Self(Arc::new(kind))))
+    }
+
+    /// Where it is told how payments ended, if it wants to know.
+    pub(crate) fn receipts(&self) -> Option<Arc<ReceiptBox>> {
+        match &*self.0 {
+            Kind::Local(_) => None,
+            Kind::Remote(remote) => remote.receipts.clone(),
+        }
     }
 
     /// Asks about a payment, once. `tries` of them failed before.

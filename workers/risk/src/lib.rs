@@ -10,6 +10,8 @@ mod decision;
 pub mod engine;
 mod meters;
 mod proof;
+mod receipt;
+mod receipts;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use chain::Node;
 use domain::{Address, ChainId, PaymentId};
+use futures::future::OptionFuture;
 use queue::{HandlerError, Herald, Job, Queue, Stream};
 use runtime::clock::Clock;
 use runtime::coalesce::{Coalescer, Limits};
@@ -30,6 +33,7 @@ pub use meters::describe_metrics;
 
 use consult::Consultant;
 use decision::{Decider, Followup, Matter, RiskError};
+use receipts::Teller;
 
 /// Batches that are decided at once: while one waits for the chain, the next can commit.
 const BATCHES_IN_FLIGHT: usize = 4;
@@ -73,8 +77,17 @@ pub struct Risk {
 }
 
 impl Risk {
+    /// Who tells the engine how payments ended, if it wants to know.
+    fn teller(&self, engine: &ConsultedEngine) -> Option<Teller> {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let (engine, timeout) = engine.receipts()?;
+        Some(Teller { store, clock, engine, timeout })
+    }
+
     /// Decides until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
+        let teller = self.engine.as_ref().and_then(|engine| self.teller(engine));
+        let telling = teller.map(|teller| teller.run(shutdown.clone()));
         let decider = Arc::new(Decider {
             store: self.store.clone(),
             herald: Herald::new(&self.queue),
@@ -94,7 +107,8 @@ impl Risk {
             let desk = desk.clone();
             async move { desk.handle(job).await }
         };
-        let worked = self.queue.work(Stream::Risk, self.concurrency, handler, shutdown).await;
+        let working = self.queue.work(Stream::Risk, self.concurrency, handler, shutdown);
+        let (worked, _) = tokio::join!(working, OptionFuture::from(telling));
         if let Err(error) = worked {
             tracing::warn!(%error, "risk decisions were left unfinished");
         }

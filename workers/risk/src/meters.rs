@@ -1,8 +1,12 @@
 //! What risk counts and measures.
 
-use metrics::{Unit, describe_counter, describe_histogram};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+use crate::engine::Told;
 
 const WAITING: &str = "payer_exposure_rejections_total";
+const RECEIPTS: &str = "risk_receipts_total";
+const RECEIPTS_PENDING: &str = "risk_receipts_pending";
 
 /// Describes every metric of this worker.
 pub fn describe_metrics() {
@@ -17,7 +21,27 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "Time to decide a batch of payments"
     );
+    describe_counter!(RECEIPTS, "Attempts to tell the risk engine how a payment ended, by outcome");
+    describe_gauge!(RECEIPTS_PENDING, "Payments whose end the risk engine is still to be told");
     crate::engine::describe_metrics();
+}
+
+/// Every series of receipts from the start.
+pub(crate) fn register_receipts() {
+    for outcome in Told::ALL {
+        metrics::counter!(RECEIPTS, "outcome" => outcome).increment(0);
+    }
+    receipts_pending(0);
+}
+
+/// What came of telling.
+pub(crate) fn receipt(told: Told) {
+    metrics::counter!(RECEIPTS, "outcome" => told.as_str()).increment(1);
+}
+
+/// So many are still to be told.
+pub(crate) fn receipts_pending(receipts: u64) {
+    metrics::gauge!(RECEIPTS_PENDING).set(f64::from(u32::try_from(receipts).unwrap_or(u32::MAX)));
 }
 
 /// So many payments have to wait for others of their payers.

@@ -81,6 +81,7 @@ fn engine(store: &Store) -> Engine {
         review_from: 0.8,
         deny_from: 0.9,
         require_session: false,
+        receipt_path: String::new(),
         session_ttl_secs: 900,
         models: Vec::new(),
     };

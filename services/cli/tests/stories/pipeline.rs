@@ -38,6 +38,8 @@ pub(crate) struct Pipeline {
     pub(crate) receiver: Receiver,
     pub(crate) secret: String,
     pub(crate) processes: BTreeMap<String, Process>,
+    /// Where the risk engine is, if there is one.
+    engine: Option<String>,
     folder: tempfile::TempDir,
     http: reqwest::Client,
 }
@@ -50,6 +52,16 @@ impl Pipeline {
             pipeline.start_role(role);
         }
         pipeline.subscribe().await;
+        pipeline
+    }
+
+    /// Every role in a process of its own, and a risk engine here, which has a second to answer.
+    pub(crate) async fn with_engine(url: &str) -> Self {
+        let mut pipeline = Self::prepare(Anvil::builder()).await;
+        pipeline.engine = Some(url.to_owned());
+        for role in ROLES {
+            pipeline.start_role(role);
+        }
         pipeline
     }
 
@@ -85,6 +97,7 @@ impl Pipeline {
             receiver,
             secret: String::new(),
             processes: BTreeMap::new(),
+            engine: None,
             folder: tempfile::TempDir::new().unwrap(),
             http: http::client(),
         };
@@ -104,6 +117,10 @@ impl Pipeline {
         ];
         if role.contains(&"settlement") || role.contains(&"all") {
             settings.push(("QUITTANCE_SIGNER_KEYS", format!("eip155:84532={SIGNER_KEY}")));
+        }
+        if let Some(engine) = &self.engine {
+            settings.push(("RISK_ENGINE_URL", engine.clone()));
+            settings.push(("QUITTANCE_RISK__ENGINE__TIMEOUT_MS", "1000".to_owned()));
         }
         settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
@@ -171,7 +188,7 @@ impl Pipeline {
 
     async fn subscribe(&mut self) {
         let url = format!("{}/v1/webhook_endpoints", self.results().await);
-        let made = self.post(&url, &json!({ "url": self.receiver.url() }), None).await.unwrap();
+        let made = self.post(&url, &json!({ "url": self.receiver.url() })).await.unwrap();
         assert_eq!(made.0, 201, "{}", made.1);
         self.secret = made.1["secret"].as_str().unwrap().to_owned();
     }
@@ -188,16 +205,8 @@ impl Pipeline {
     }
 
     /// Status and body, or `None` while nobody answers.
-    pub(crate) async fn post(
-        &self,
-        url: &str,
-        body: &Value,
-        key: Option<&str>,
-    ) -> Option<(u16, Value)> {
-        let mut request = self.http.post(url).bearer_auth(&self.seller.key).json(body);
-        if let Some(key) = key {
-            request = request.header("Idempotency-Key", key);
-        }
+    async fn post(&self, url: &str, body: &Value) -> Option<(u16, Value)> {
+        let request = self.http.post(url).bearer_auth(&self.seller.key).json(body);
         let answer = request.send().await.ok()?;
         Some((answer.status().as_u16(), answer.json().await.ok()?))
     }
@@ -214,10 +223,21 @@ impl Pipeline {
 
     /// Posts a payment, again and again until it is accepted, as a seller does with one key.
     pub(crate) async fn pay(&self, body: &Value) -> String {
+        self.pay_with(body, &[]).await
+    }
+
+    /// The same with these headers.
+    pub(crate) async fn pay_with(&self, body: &Value, headers: &[(&str, String)]) -> String {
         let key = testkit::key_prefix();
         let accepted = eventually(DEADLINE, || async {
             let url = format!("{}/v1/payments", self.ingress().await);
-            let (status, answer) = self.post(&url, body, Some(&key)).await?;
+            let mut request = self.http.post(url).bearer_auth(&self.seller.key).json(body);
+            for (name, value) in headers {
+                request = request.header(*name, value);
+            }
+            let answer = request.header("Idempotency-Key", &key).send().await.ok()?;
+            let (status, answer): (u16, Value) =
+                (answer.status().as_u16(), answer.json().await.ok()?);
             match status {
                 202 => Some(answer),
                 500..=599 => None,

@@ -28,6 +28,8 @@ pub struct RiskEngineConfig {
     pub review_from: f64,
     /// From this score on a payment is refused.
     pub deny_from: f64,
+    /// Where a remote one takes receipts of payments that are over, below its URL; empty for none.
+    pub receipt_path: String,
     /// Whether every payment needs a session, whatever its tenant's policy says.
     pub require_session: bool,
     /// How long a session with the local one lasts, in seconds.
@@ -153,6 +155,11 @@ pub(super) fn errors(config: &Config) -> Vec<Issue> {
     let scores = 0.0..=1.0;
     if !scores.contains(&engine.review_from) || !scores.contains(&engine.deny_from) {
         issues.push(issue("review_from", "and risk.engine.deny_from must be between 0 and 1"));
+    }
+    let path = &engine.receipt_path;
+    let is_path = path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic());
+    if !path.is_empty() && !is_path {
+        issues.push(issue("receipt_path", "must be empty or a path that begins with /"));
     }
     if engine.review_from > engine.deny_from {
         issues.push(issue("review_from", "must not be more than risk.engine.deny_from"));

@@ -12,7 +12,7 @@ pub(super) const SESSION: Uuid = Uuid::from_u128(0x11);
 pub(super) const TRACE: Uuid = Uuid::from_u128(0x12);
 pub(super) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-pub(super) fn payment() -> Payment {
+pub(crate) fn payment() -> Payment {
     Payment {
         id: PaymentId::new(Uuid::from_u128(1)),
         account: AccountId::new(Uuid::from_u128(2)),

@@ -1,6 +1,6 @@
 //! An engine that is asked over HTTP.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chain::{Breaker, BreakerPolicy};
@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::answer::{Answer, NoDecision};
 use super::call::Heard;
 use super::question::Case;
+use super::receipt::ReceiptBox;
 use super::score::Bands;
 use super::{Said, call, meters, score, trustline};
 
@@ -26,6 +27,8 @@ pub(super) struct Remote {
     pub(super) url: String,
     pub(super) token: SecretString,
     pub(super) timeout: Duration,
+    /// Where it is told how payments ended, if it wants to know.
+    pub(super) receipts: Option<Arc<ReceiptBox>>,
     spoken: Spoken,
     slots: Semaphore,
     breaker: Mutex<Breaker>,
@@ -67,11 +70,21 @@ impl Remote {
             .pool_idle_timeout(Duration::from_secs(connections.idle_timeout_secs))
             .build()
             .map_err(EngineSetupError)?;
+        let (token, timeout) = (config.token.clone(), Duration::from_millis(config.timeout_ms));
+        let wants_receipts = match spoken {
+            Spoken::Trustline => !config.receipt_path.is_empty(),
+            Spoken::Score(_) => false,
+        };
+        let receipts = wants_receipts.then(|| {
+            let url = format!("{url}{}", config.receipt_path);
+            Arc::new(ReceiptBox::new(client.clone(), url, token.clone(), timeout))
+        });
         Ok(Some(Self {
             client,
             url: format!("{url}{PATH}"),
-            token: config.token.clone(),
-            timeout: Duration::from_millis(config.timeout_ms),
+            token,
+            timeout,
+            receipts,
             spoken,
             slots: Semaphore::new(config.max_in_flight),
             breaker: Mutex::new(Breaker::new(BreakerPolicy::default())),

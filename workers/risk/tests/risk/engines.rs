@@ -16,6 +16,9 @@ use uuid::Uuid;
 
 use crate::world::World;
 
+/// Where engines take receipts.
+pub(crate) const RECEIPTS: &str = "/receipts";
+
 const JSON: &str = "application/json";
 
 /// As long as two tries can be apart.
@@ -23,7 +26,7 @@ const NEXT_TRY: Duration = Duration::from_secs(11);
 
 impl World {
     /// Has risk ask this engine.
-    fn ask(&mut self, dialect: Dialect, url: &str, timeout_ms: u64) {
+    pub(crate) fn ask(&mut self, dialect: Dialect, url: &str, timeout_ms: u64) {
         self.consult(dialect, Some(PublicUrl::parse(url).unwrap()), timeout_ms);
     }
 
@@ -37,6 +40,7 @@ impl World {
             review_from: 0.8,
             deny_from: 0.9,
             require_session: false,
+            receipt_path: RECEIPTS.to_owned(),
             session_ttl_secs: 900,
             models: Vec::new(),
         };
@@ -47,7 +51,7 @@ impl World {
     }
 
     /// A payment that came with a session and a trace context.
-    async fn in_a_session(&self) -> Payment {
+    pub(crate) async fn in_a_session(&self) -> Payment {
         self.in_session(&self.rich_buyer().await, Uuid::new_v4()).await
     }
 
@@ -80,7 +84,7 @@ impl World {
     }
 
     /// Rings for a payment, and waits until it has been looked at.
-    async fn look_at(&self, payment: &Payment) -> PaymentState {
+    pub(crate) async fn look_at(&self, payment: &Payment) -> PaymentState {
         self.ring(&[payment.id]).await;
         self.quiet().await;
         self.load(payment.id).await.state
@@ -91,7 +95,7 @@ impl World {
     }
 }
 
-fn decision(decision: &str) -> Answer {
+pub(crate) fn decision(decision: &str) -> Answer {
     with(decision, &json!({}))
 }
 

@@ -4,5 +4,6 @@
 
 mod decisions;
 mod engines;
+mod receipts;
 mod wallets;
 mod world;
