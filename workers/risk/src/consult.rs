@@ -1,5 +1,6 @@
 //! Asking the engine about a payment that nothing else speaks against.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use domain::{Consulting, EngineAnswer, EngineKind, Timestamp};
 use runtime::clock::Clock;
 use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use store::{EngineReply, EngineSaid, EngineTerms, Store, StoreError, ToAsk};
+use tokio::sync::Semaphore;
 
 use crate::engine::{Asked, Case, Engine, EngineSetupError, Outcome, ReceiptBox};
 
@@ -66,31 +68,52 @@ struct Parts {
     engine: ConsultedEngine,
     store: Store,
     clock: Clock,
+    /// How many payments may wait for the engine at once. Others are not to wait behind them.
+    places: Semaphore,
 }
 
 impl Consultant {
-    pub(crate) fn new(engine: ConsultedEngine, store: Store, clock: Clock) -> Self {
-        Self(Arc::new(Parts { engine, store, clock }))
+    /// One for whom `places` payments wait at most; others are put off.
+    pub(crate) fn new(
+        engine: ConsultedEngine,
+        store: Store,
+        clock: Clock,
+        places: NonZeroUsize,
+    ) -> Self {
+        let places = Semaphore::new(places.get().min(Semaphore::MAX_PERMITS));
+        Self(Arc::new(Parts { engine, store, clock, places }))
     }
 
     /// Asks about a payment, once.
-    pub(crate) async fn ask(&self, question: ToAsk) -> Result<EngineReply, StoreError> {
-        let Parts { engine, store, clock } = &*self.0;
-        let ToAsk { payment, tries, x402_version, host } = question;
-        let context = store.risk_contexts(&[payment.id]).await?.remove(&payment.id);
-        let context = context.unwrap_or_default();
-        let now = || Timestamp::from_unix_ms(clock.now_unix_ms());
-        let case =
-            Case { payment: &payment, x402_version, resource: host.as_deref(), context: &context };
-        let Asked { outcome, request_sha256, response_sha256 } =
-            engine.engine.ask(&case, tries, now()).await;
+    pub(crate) async fn ask(&self, question: &ToAsk) -> Result<EngineReply, StoreError> {
+        let parts = &*self.0;
+        let ToAsk { payment, tries, .. } = question;
+        let asked = match parts.places.try_acquire() {
+            Ok(_place) => parts.ask(question).await?,
+            Err(_) => Asked::without(Engine::put_off(payment, *tries, parts.now())),
+        };
         Ok(EngineReply {
             payment: payment.id,
-            engine: engine.consulting.engine,
-            said: said(outcome, now()),
-            request_sha256,
-            response_sha256,
+            engine: parts.engine.consulting.engine,
+            said: said(asked.outcome, parts.now()),
+            request_sha256: asked.request_sha256,
+            response_sha256: asked.response_sha256,
         })
+    }
+}
+
+impl Parts {
+    async fn ask(&self, question: &ToAsk) -> Result<Asked, StoreError> {
+        let ToAsk { payment, tries, x402_version, host } = question;
+        let context = self.store.risk_contexts(&[payment.id]).await?.remove(&payment.id);
+        let context = context.unwrap_or_default();
+        let (x402_version, resource) = (*x402_version, host.as_deref());
+        let case = Case { payment, x402_version, resource, context: &context };
+        Ok(self.engine.engine.ask(&case, *tries, self.now()).await)
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(self.clock.now_unix_ms())
     }
 }
 

@@ -18,7 +18,7 @@ mod trustline;
 
 use std::sync::Arc;
 
-use domain::Timestamp;
+use domain::{Payment, Timestamp};
 use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use store::Store;
 
@@ -52,6 +52,13 @@ pub struct Asked {
     pub request_sha256: Option<[u8; 32]>,
     /// The hash of what was answered, where it was read to its end.
     pub response_sha256: Option<[u8; 32]>,
+}
+
+impl Asked {
+    /// What follows where nothing was said.
+    pub(crate) const fn without(outcome: Outcome) -> Self {
+        Self { outcome, request_sha256: None, response_sha256: None }
+    }
 }
 
 /// What follows from asking.
@@ -95,6 +102,13 @@ impl Engine {
         };
         meters::register();
         Ok(Some(Self(Arc::new(kind))))
+    }
+
+    /// What follows for a payment about which it cannot be asked now, because too many wait for it.
+    pub(crate) fn put_off(payment: &Payment, tries: u32, now: Timestamp) -> Outcome {
+        let outcome = again::after(NoDecision::Busy, payment, tries, now);
+        meters::asked(&outcome);
+        outcome
     }
 
     /// Where it is told how payments ended, if it wants to know.

@@ -101,7 +101,10 @@ impl Risk {
             let decider = Arc::clone(&decider);
             async move { decider.decide_all(matters).await }
         });
-        let engine = self.engine.map(|engine| Consultant::new(engine, self.store, self.clock));
+        // The other half is for payments that no engine keeps waiting.
+        let places = NonZeroUsize::new(self.concurrency.get() / 2).unwrap_or(NonZeroUsize::MIN);
+        let engine =
+            self.engine.map(|engine| Consultant::new(engine, self.store, self.clock, places));
         let desk = Desk { decisions, engine };
         let handler = move |job: Job| {
             let desk = desk.clone();
@@ -129,7 +132,7 @@ impl Desk {
         let payment: PaymentId = job.id.parse()?;
         let followup = self.decisions.submit(Matter { payment, reply: None }).await??;
         if let (Followup::Ask(question), Some(engine)) = (followup, &self.engine) {
-            let reply = Some(engine.ask(*question).await?);
+            let reply = Some(engine.ask(&question).await?);
             self.decisions.submit(Matter { payment, reply }).await??;
         }
         Ok(())

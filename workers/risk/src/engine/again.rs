@@ -20,17 +20,15 @@ const SELDOM: Duration = Duration::from_secs(60);
 /// What follows when an engine has not decided about a payment, after `tries` that failed before.
 pub(super) fn after(why: NoDecision, payment: &Payment, tries: u32, now: Timestamp) -> Outcome {
     // Nobody was asked, so that this was no try.
-    let tries = match why {
-        NoDecision::BreakerOpen => tries,
-        _ => tries.saturating_add(1),
-    };
+    let is_try = !matches!(why, NoDecision::BreakerOpen | NoDecision::Busy);
+    let tries = tries.saturating_add(u32::from(is_try));
     if !why.may_pass() || tries >= MAX_TRIES {
         return Outcome::Undecided(why);
     }
     let usual = pause(payment.id, tries);
-    let pause = match why {
-        NoDecision::BreakerOpen => usual.max(SELDOM.min(now.since(payment.created_at) / 8)),
-        _ => usual,
+    let pause = match is_try {
+        true => usual,
+        false => usual.max(SELDOM.min(now.since(payment.created_at) / 8)),
     };
     Outcome::Again { at: now.plus(pause), tries, why }
 }
@@ -82,11 +80,13 @@ mod tests {
     }
 
     #[test]
-    fn an_open_breaker_takes_no_try_away() {
+    fn what_was_no_try_takes_none_away() {
         let payment = payment();
-        for tries in 0..3 {
-            let outcome = after(NoDecision::BreakerOpen, &payment, tries, NOW);
-            assert!(matches!(outcome, Outcome::Again { tries: next, .. } if next == tries));
+        for why in [NoDecision::BreakerOpen, NoDecision::Busy] {
+            for tries in 0..3 {
+                let outcome = after(why, &payment, tries, NOW);
+                assert!(matches!(outcome, Outcome::Again { tries: next, .. } if next == tries));
+            }
         }
     }
 

@@ -41,6 +41,9 @@ pub enum NoDecision {
     /// The payment came without a trace context, and the engine wants one.
     #[error("the payment has no trace context")]
     NoTraceContext,
+    /// As many payments wait for the engine as may.
+    #[error("as many payments wait for the engine as may")]
+    Busy,
     /// The engine failed too often, and is left alone for a while.
     #[error("the engine is left alone for a while")]
     BreakerOpen,
@@ -84,9 +87,10 @@ pub enum NoDecision {
 
 impl NoDecision {
     /// The name of each, for metrics and journals.
-    pub const ALL: [&'static str; 15] = [
+    pub const ALL: [&'static str; 16] = [
         "no_session",
         "no_trace_context",
+        "busy",
         "breaker_open",
         "timeout",
         "unreachable",
@@ -108,6 +112,7 @@ impl NoDecision {
         match self {
             Self::NoSession => "no_session",
             Self::NoTraceContext => "no_trace_context",
+            Self::Busy => "busy",
             Self::BreakerOpen => "breaker_open",
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
@@ -134,7 +139,8 @@ impl NoDecision {
             | Self::UnknownTrace
             | Self::ForeignTrace => false,
             Self::Status(status) => !matches!(status, 400..=499) || is_passing(status),
-            Self::BreakerOpen
+            Self::Busy
+            | Self::BreakerOpen
             | Self::Timeout
             | Self::Unreachable
             | Self::Redirect

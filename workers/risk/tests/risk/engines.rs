@@ -14,7 +14,7 @@ use store::{Evaluation, Intake, RiskSessionRow};
 use testkit::{Answer, Buyer, Receiver};
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::world::{CONCURRENCY, DEADLINE, World};
 
 /// Where engines take receipts.
 pub(crate) const RECEIPTS: &str = "/receipts";
@@ -214,6 +214,31 @@ async fn an_engine_that_is_back_is_asked_about_everything_that_waited() {
     hand.advance(NEXT_TRY);
 
     assert_eq!(world.look_at(&payment).await.name(), StateName::Approved);
+}
+
+#[tokio::test]
+async fn nobody_waits_behind_those_who_wait_for_an_engine_that_hangs() {
+    let mut world = World::start().await;
+    let engine = Receiver::start().await;
+    engine.answer(Answer::Hang);
+    world.ask(Dialect::Trustline, &engine.url_of(""), 300_000);
+    let buyer = world.rich_buyer().await;
+    // More than can be in work at once.
+    let mut waiting = Vec::new();
+    for _ in 0..CONCURRENCY + 20 {
+        waiting.push(world.in_session(&buyer, Uuid::new_v4()).await.id);
+    }
+    let _risk = world.judge();
+    world.ring(&waiting).await;
+    engine.wait_for(1, DEADLINE).await;
+
+    let other = world.accepted(&world.rich_buyer().await.authorize().sign()).await;
+
+    world.ring(&[other.id]).await;
+    world.comes_to(StateName::Approved, other.id).await;
+    for payment in waiting {
+        assert_eq!(world.load(payment).await.state, PaymentState::Accepted);
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,9 @@ use x402::TokenDomain;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How many payments a risk process has in work at most.
+pub(crate) const CONCURRENCY: usize = 64;
+
 pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) redis: RedisServer,
@@ -49,6 +52,15 @@ impl World {
             factories: Vec::new(),
             engine: None,
         }
+    }
+
+    /// Waits until a payment is in this state.
+    pub(crate) async fn comes_to(&self, state: StateName, payment: PaymentId) -> Payment {
+        testkit::eventually(DEADLINE, || async {
+            let payment = self.load(payment).await;
+            (payment.state.name() == state).then_some(payment)
+        })
+        .await
     }
 
     pub(crate) fn queue(&self) -> Queue {
@@ -84,7 +96,7 @@ impl World {
             queue: self.queue(),
             clock: self.clock.clone(),
             networks: HashMap::from([(Anvil::CHAIN, network)]),
-            concurrency: NonZeroUsize::new(64).unwrap(),
+            concurrency: NonZeroUsize::new(CONCURRENCY).unwrap(),
             max_batch: 50,
             decision_validity: Duration::from_secs(300),
             engine: self.engine.clone(),
