@@ -33,8 +33,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::order::{Market, Mix, sign};
 use crate::scenario::{
-    Answer, Plan, accept, burst, duplicates, full_ledger, idle, isolation, lone, recover, scale,
-    settle, waiting, webhooks,
+    Answer, Plan, accept, burst, duplicates, full_ledger, idle, isolation, lone, recover, risk,
+    scale, settle, waiting, webhooks,
 };
 use crate::schedule::Arrivals;
 
@@ -119,11 +119,12 @@ enum Name {
     Webhooks,
     Isolation,
     Recover,
+    Risk,
 }
 
 impl Name {
     const QUICK: [Self; 3] = [Self::Accept, Self::Settle, Self::Lone];
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Accept,
         Self::Settle,
         Self::Lone,
@@ -136,6 +137,7 @@ impl Name {
         Self::Webhooks,
         Self::Isolation,
         Self::Recover,
+        Self::Risk,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -152,6 +154,7 @@ impl Name {
             Self::Webhooks => "webhooks",
             Self::Isolation => "isolation",
             Self::Recover => "recover",
+            Self::Risk => "risk",
         }
     }
 
@@ -173,6 +176,7 @@ impl Name {
             workers: usize::from(args.workers),
             stored: args.stored,
             seed: args.seed,
+            engine: None,
             logs: args.into.join("logs").join(self.as_str()),
         };
         match self {
@@ -188,6 +192,7 @@ impl Name {
             Self::Webhooks => webhooks::run(&plan).await,
             Self::Isolation => isolation::run(&plan).await,
             Self::Recover => recover::run(&plan).await,
+            Self::Risk => risk::run(&plan).await,
         }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod idle;
 pub(crate) mod isolation;
 pub(crate) mod lone;
 pub(crate) mod recover;
+pub(crate) mod risk;
 pub(crate) mod scale;
 pub(crate) mod settle;
 pub(crate) mod waiting;
@@ -42,6 +43,8 @@ pub(crate) struct Plan {
     /// Payments that the ledger holds from before.
     pub(crate) stored: u64,
     pub(crate) seed: u64,
+    /// Where a risk engine is that answers with scores, if there is one.
+    pub(crate) engine: Option<String>,
     /// Where the roles' logs go.
     pub(crate) logs: PathBuf,
 }

@@ -90,6 +90,7 @@ impl World {
             if name == "settlement" {
                 variables.push(("QUITTANCE_SIGNER_KEYS".to_owned(), keys.join(",")));
             }
+            variables.extend(engine_settings(plan.engine.as_deref()));
             variables
         };
         let processes = |name| if WORKERS.contains(name) { plan.workers } else { 1 };
@@ -147,12 +148,17 @@ impl World {
 
     /// What results answers a seller who posts this.
     pub(crate) async fn post(&self, path: &str, seller: &Seller, body: Value) -> Value {
-        self.answer(self.http.post(self.results_url(path)).json(&body), seller).await
+        self.answer(self.http.post(self.results_url(path)).json(&body), &seller.key).await
+    }
+
+    /// What results answers the seller with this key who puts this.
+    pub(crate) async fn put(&self, path: &str, key: &str, body: &Value) -> Value {
+        self.answer(self.http.put(self.results_url(path)).json(body), key).await
     }
 
     /// What results answers a seller who asks for this.
     pub(crate) async fn get(&self, path: &str, seller: &Seller) -> Value {
-        self.answer(self.http.get(self.results_url(path)), seller).await
+        self.answer(self.http.get(self.results_url(path)), &seller.key).await
     }
 
     fn results_url(&self, path: &str) -> String {
@@ -160,8 +166,8 @@ impl World {
         format!("http://{results}/v1/{path}")
     }
 
-    async fn answer(&self, request: reqwest::RequestBuilder, seller: &Seller) -> Value {
-        let answer = request.bearer_auth(&seller.key).send().await.unwrap();
+    async fn answer(&self, request: reqwest::RequestBuilder, key: &str) -> Value {
+        let answer = request.bearer_auth(key).send().await.unwrap();
         answer.error_for_status().unwrap().json().await.unwrap()
     }
 
@@ -243,6 +249,15 @@ impl World {
             .await
             .unwrap();
     }
+}
+
+/// The variables of a process that asks this engine.
+fn engine_settings(engine: Option<&str>) -> Vec<(String, String)> {
+    let Some(engine) = engine else { return Vec::new() };
+    vec![
+        ("RISK_ENGINE_URL".to_owned(), engine.to_owned()),
+        ("QUITTANCE_RISK__ENGINE__DIALECT".to_owned(), "score".to_owned()),
+    ]
 }
 
 /// The process that has started the one at the other end of a connection.

@@ -15,6 +15,9 @@ use testkit::Dice;
 /// How long an outage lasts, in blocks.
 const BLOCKS: u64 = 6;
 
+/// How long the ledger is away, in blocks of a second.
+const LONG: u64 = 30;
+
 /// Payments are posted while something is wrong; it ends, and says when it did.
 pub(crate) async fn during(
     world: &World,
@@ -48,6 +51,12 @@ async fn begin(world: &World, load: &Load, scenario: Scenario, dice: &mut Dice) 
                 world.pass_blocks(2).await;
                 world.command_stack("start").await;
             }
+        }
+        Scenario::PostgresAway => {
+            world.pass_blocks(2).await;
+            world.command_stack("kill").await;
+            world.pass_blocks(LONG).await;
+            world.command_stack("start").await;
         }
         Scenario::RedisEmptied => {
             for _ in 0..BLOCKS {

@@ -21,6 +21,8 @@ pub(crate) enum Scenario {
     PostgresRestarted,
     /// The server is killed (SIGKILL) and started again; it is everybody's.
     PostgresKilled,
+    /// It is killed, and nobody starts it for half a minute.
+    PostgresAway,
     RedisEmptied,
     RedisKilled,
     RpcErrors,
@@ -42,6 +44,7 @@ impl Scenario {
             Self::TwoProcessesOneSigner,
             Self::PostgresRestarted,
             Self::PostgresKilled,
+            Self::PostgresAway,
             Self::RedisEmptied,
             Self::RedisKilled,
             Self::RpcErrors,
@@ -73,6 +76,7 @@ impl Scenario {
             Self::TwoProcessesOneSigner => "two_processes_one_signer".to_owned(),
             Self::PostgresRestarted => "postgres_restarted".to_owned(),
             Self::PostgresKilled => "postgres_killed".to_owned(),
+            Self::PostgresAway => "postgres_away".to_owned(),
             Self::RedisEmptied => "redis_emptied".to_owned(),
             Self::RedisKilled => "redis_killed".to_owned(),
             Self::RpcErrors => "rpc_errors".to_owned(),
@@ -82,6 +86,11 @@ impl Scenario {
             Self::MempoolDropped => "mempool_dropped".to_owned(),
             Self::Reorg(depth) => format!("reorg_{depth}"),
         }
+    }
+
+    /// Whether it is done to the server of all worlds, so that none may work beside it.
+    pub(crate) const fn is_everybodys(self) -> bool {
+        matches!(self, Self::PostgresKilled | Self::PostgresAway)
     }
 
     pub(crate) const fn confirmations(self) -> u64 {

@@ -28,12 +28,12 @@ type Queue = Arc<Mutex<VecDeque<(usize, Scenario)>>>;
 pub(crate) async fn run(args: &Args, seed: u64, logs: &Path) -> Report {
     let wanted = if args.short { Scenario::short() } else { Scenario::all() };
     let named = |scenario: &Scenario| args.points.is_empty() || is_named(args, *scenario);
-    let can = |scenario: &Scenario| *scenario != Scenario::PostgresKilled || args.stack.is_some();
+    let can = |scenario: &Scenario| !scenario.is_everybodys() || args.stack.is_some();
     let wanted: Vec<Scenario> = wanted.into_iter().filter(named).filter(can).collect();
     assert!(!wanted.is_empty(), "no scenario has that name");
     let runs = (0..args.runs).flat_map(|_| wanted.iter().copied()).enumerate();
     // What everybody shares dies when everybody else has finished.
-    let (alone, beside) = runs.partition(|(_, scenario)| *scenario == Scenario::PostgresKilled);
+    let (alone, beside) = runs.partition(|(_, scenario)| scenario.is_everybodys());
     let report = Arc::new(Mutex::new(Report::default()));
     for (queue, worlds) in [(beside, args.worlds), (alone, 1)] {
         let queue: Queue = Arc::new(Mutex::new(queue));

@@ -6,7 +6,7 @@ use domain::{Address, Amount, BudgetKey, Decision, Timestamp};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use super::Decided;
+use super::{Decided, exposure};
 use crate::StoreError;
 use crate::row::parse;
 
@@ -178,20 +178,8 @@ pub(crate) async fn give_back(
     leaving: &Leaving,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let moved: Vec<Uuid> = [&leaving.in_block[..], &leaving.out_of_block].concat();
-    if !moved.is_empty() {
-        sqlx::query!(
-            // What a block holds already is not written again when it is final.
-            "update open_approvals
-             set left_at = case when payment_id = any($2) then null else $3::timestamptz end
-             where payment_id = any($1) and (left_at is null or payment_id = any($2))",
-            &moved,
-            &leaving.out_of_block,
-            now.to_datetime(),
-        )
-        .execute(&mut **tx)
-        .await?;
-    }
+    exposure::into_blocks(tx, &leaving.in_block, now).await?;
+    exposure::out_of_blocks(tx, &leaving.out_of_block).await?;
     if leaving.closed.is_empty() && leaving.over.is_empty() {
         return Ok(());
     }

@@ -125,3 +125,42 @@ pub(super) async fn open(
     .await?;
     Ok(())
 }
+
+/// Writes since when blocks hold these payments. What a block holds already is not written again when
+/// it is final.
+pub(super) async fn into_blocks(
+    tx: &mut PgTransaction<'_>,
+    payments: &[Uuid],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if payments.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update open_approvals set left_at = $2 where payment_id = any($1) and left_at is null",
+        payments,
+        now.to_datetime(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes that no block holds these payments any more, however long one did.
+pub(super) async fn out_of_blocks(
+    tx: &mut PgTransaction<'_>,
+    payments: &[Uuid],
+) -> Result<(), StoreError> {
+    if payments.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into open_approvals (payment_id, chain_id, asset, payer, amount)
+         select id, chain_id, asset, payer, amount from payments where id = any($1)
+         on conflict (payment_id) do update set left_at = null",
+        payments,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -197,6 +197,26 @@ async fn what_a_block_holds_counts_against_a_balance_of_before_and_not_of_after(
 }
 
 #[tokio::test]
+async fn a_payment_that_left_its_block_wants_its_money_again_however_long_it_was_there() {
+    for is_swept in [false, true] {
+        let ledger = Ledger::open().await;
+        let payments = ledger.payments_of(1, 60, 1).await;
+        ledger.decide(&payments, 100).await;
+        let approved = [ledger.reload(payments[0].id).await];
+        let lane = ledger.lane().await;
+        let (_, submitted) = ledger.carried(&lane, 0, &approved).await;
+        let confirmed = ledger.apply(&submitted, Event::Included(inclusion())).await;
+        if is_swept {
+            assert_eq!(ledger.store().sweep_approvals(10, later(3_600)).await.unwrap(), 1);
+        }
+        ledger.apply(&confirmed, Event::Reorged).await;
+        let other = ledger.payments_of(1, 60, 1).await;
+        let decisions = ledger.decide(&other, 100).await;
+        assert_eq!((states(&decisions).len(), decisions.waiting), (0, 1), "{is_swept}");
+    }
+}
+
+#[tokio::test]
 async fn a_payment_that_is_decided_on_again_takes_its_budget_up_once() {
     let ledger = Ledger::open().await;
     ledger.allow(&daily(100)).await;

@@ -5,5 +5,6 @@
 mod decisions;
 mod engines;
 mod receipts;
+mod rules;
 mod wallets;
 mod world;
