@@ -36,6 +36,8 @@ pub struct Backlog {
     pub payments: u64,
     /// Since when the first of them is.
     pub oldest_payment: Option<Timestamp>,
+    /// Payments that wait for somebody to decide, counted up to the caller's bound.
+    pub held: u64,
     /// Deliveries that are due, counted up to the caller's bound.
     pub deliveries: u64,
     /// Since when the first of them is.
@@ -166,6 +168,11 @@ impl Store {
                  ) p) as "payments!",
                  (select min(due_at) from payments where due_at <= $1) as oldest_payment,
                  (select count(*) from (
+                     -- Of what is under way, which is little; the fence keeps the planner from the rest.
+                     select 1 from (select state from payments where due_at is not null offset 0) open
+                     where state = 'held' limit $2
+                 ) h) as "held!",
+                 (select count(*) from (
                      select 1 from webhook_deliveries
                      where state = 'pending' and due_at <= $1 limit $2
                  ) d) as "deliveries!",
@@ -182,6 +189,7 @@ impl Store {
         Ok(Backlog {
             payments: unsigned(row.payments)?,
             oldest_payment: row.oldest_payment.map(moment),
+            held: unsigned(row.held)?,
             deliveries: unsigned(row.deliveries)?,
             oldest_delivery: row.oldest_delivery.map(moment),
         })

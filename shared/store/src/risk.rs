@@ -18,12 +18,14 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use domain::{
-    Amount, Case, Consulting, Control, Decision, EngineWord, Event, FailureCode, Occasion, Payment,
-    PaymentId, PolicyReason, Progress, Purse, Taken, Timestamp, WaitingFor, decide, patience,
+    Amount, BudgetKey, Case, Consulting, Control, Decision, EngineWord, Event, FailureCode,
+    Occasion, Payment, PaymentId, PolicyReason, Progress, Purse, Taken, Timestamp, WaitingFor,
+    decide, patience,
 };
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
+use self::budget::Locked;
 pub(crate) use self::budget::{Leaving, give_back};
 use self::consultation::Recorded;
 pub use self::consultation::{EngineReply, EngineSaid};
@@ -107,6 +109,7 @@ struct Known {
     by_hand: HashMap<Uuid, bool>,
     controls: HashMap<Uuid, Control>,
     consultations: HashMap<Uuid, Recorded>,
+    budgets: HashMap<BudgetKey, Locked>,
     taken: Taken,
 }
 
@@ -149,7 +152,7 @@ impl Store {
                 consultation: known.consultations.get(&candidate.payment.id.uuid()),
             })
             .collect();
-        let mut decisions = apply(&mut tx, &all, others, terms).await?;
+        let mut decisions = apply(&mut tx, (&all, &known.budgets), others, terms).await?;
         if let Some(engine) = terms.engine {
             decisions.to_ask = ask(&mut tx, &all, engine, now).await?;
         }
@@ -282,6 +285,7 @@ async fn read(
             Some(_) => consultation::recorded(tx, &uuids(&ids)).await?,
             None => HashMap::new(),
         },
+        budgets: HashMap::new(),
         taken: Taken::default(),
     };
     known.taken.purses = exposure::lock(tx, candidates).await?;
@@ -290,14 +294,15 @@ async fn read(
         .flat_map(|candidate| known.case(candidate, terms).budgets(terms.now))
         .map(|(key, _)| key)
         .collect();
-    known.taken.budgets = budget::lock(tx, wanted).await?;
+    known.budgets = budget::lock(tx, wanted).await?;
+    known.taken.budgets = known.budgets.iter().map(|(key, budget)| (*key, budget.used)).collect();
     Ok(known)
 }
 
 /// Moves the payments, and writes what they take up and why.
 async fn apply(
     tx: &mut PgTransaction<'_>,
-    all: &[Decided<'_>],
+    (all, budgets): (&[Decided<'_>], &HashMap<BudgetKey, Locked>),
     others: Vec<Change>,
     terms: &DecisionTerms,
 ) -> Result<Decisions, StoreError> {
@@ -311,7 +316,7 @@ async fn apply(
     let done: Vec<&Decided<'_>> =
         all.iter().filter(|decided| moved.contains(&decided.candidate.payment.id)).collect();
     exposure::open(tx, &done).await?;
-    budget::take_up(tx, &done).await?;
+    budget::take_up(tx, &done, budgets).await?;
     evaluation::record(tx, &done, terms).await?;
     let reasons = done.iter().filter_map(|decided| match decided.decision {
         Decision::Deny(reason) | Decision::Review(reason, _) => {

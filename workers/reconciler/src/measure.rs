@@ -18,6 +18,7 @@ const MOST: i64 = 100_000;
 
 const PAYMENTS_DUE: &str = "payments_due";
 const PAYMENTS_OLDEST: &str = "payments_oldest_due_seconds";
+const HOLDS: &str = "risk_holds";
 const DELIVERIES_DUE: &str = "webhook_backlog";
 const DELIVERIES_OLDEST: &str = "webhook_oldest_due_seconds";
 const QUEUE_DEPTH: &str = "queue_depth";
@@ -32,6 +33,7 @@ pub fn describe_metrics() {
         Unit::Seconds,
         "For how long the first payment has been due; above some seconds, nobody rings its bell"
     );
+    metrics::describe_gauge!(HOLDS, "Payments that wait for somebody to decide, up to 100,000");
     metrics::describe_gauge!(DELIVERIES_DUE, "Deliveries that wait for an attempt, up to 100,000");
     metrics::describe_gauge!(
         DELIVERIES_OLDEST,
@@ -70,6 +72,7 @@ pub(crate) async fn run(reconciler: Reconciler, chains: &[ChainId], shutdown: &C
 fn show(backlog: &Backlog, now: Timestamp) {
     gauge!(PAYMENTS_DUE).set(number(backlog.payments));
     gauge!(PAYMENTS_OLDEST).set(seconds_since(backlog.oldest_payment, now));
+    gauge!(HOLDS).set(number(backlog.held));
     gauge!(DELIVERIES_DUE).set(number(backlog.deliveries));
     gauge!(DELIVERIES_OLDEST).set(seconds_since(backlog.oldest_delivery, now));
 }

@@ -1,6 +1,6 @@
 //! What payments take up of the bounds that their tenants set.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::{Address, Amount, BudgetKey, Decision, Timestamp};
 use sqlx::PgTransaction;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{Decided, exposure};
 use crate::StoreError;
-use crate::row::parse;
+use crate::row::{parse, unreadable};
 
 /// A budget's columns.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,7 +38,8 @@ pub(super) async fn reserved(
     payments: &[Uuid],
 ) -> Result<HashSet<Uuid>, StoreError> {
     let rows = sqlx::query_scalar!(
-        "select distinct payment_id from budget_reservations where payment_id = any($1)",
+        r#"select payment_id as "id!" from budget_takes where payment_id = any($1)
+           union select payment_id from budget_reservations where payment_id = any($1)"#,
         payments,
     )
     .fetch_all(&mut **tx)
@@ -46,40 +47,50 @@ pub(super) async fn reserved(
     Ok(rows.into_iter().collect())
 }
 
+/// A budget that this transaction has locked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Locked {
+    id: i64,
+    /// What it has counted.
+    pub(super) used: Amount,
+}
+
+/// Budgets by their columns, as the statements below take them.
+struct Wanted {
+    accounts: Vec<Uuid>,
+    chains: Vec<i64>,
+    assets: Vec<Vec<u8>>,
+    payers: Vec<Vec<u8>>,
+    periods: Vec<String>,
+}
+
+impl Wanted {
+    fn of<'a>(keys: impl Iterator<Item = &'a Columns> + Clone) -> Self {
+        Self {
+            accounts: keys.clone().map(|key| key.account).collect(),
+            chains: keys.clone().map(|key| key.chain).collect(),
+            assets: keys.clone().map(|key| key.asset.clone()).collect(),
+            payers: keys.clone().map(|key| key.payer.clone()).collect(),
+            periods: keys.map(|key| key.period.clone()).collect(),
+        }
+    }
+}
+
 /// Makes and locks these budgets, and says what each has counted.
 pub(super) async fn lock(
     tx: &mut PgTransaction<'_>,
     keys: Vec<BudgetKey>,
-) -> Result<HashMap<BudgetKey, Amount>, StoreError> {
-    let mut keys: Vec<(Columns, BudgetKey)> =
+) -> Result<HashMap<BudgetKey, Locked>, StoreError> {
+    let by_columns: BTreeMap<Columns, BudgetKey> =
         keys.into_iter().map(|key| (Columns::of(&key), key)).collect();
-    keys.sort_by(|(one, _), (other, _)| one.cmp(other));
-    keys.dedup_by(|(one, _), (other, _)| one == other);
-    if keys.is_empty() {
+    if by_columns.is_empty() {
         return Ok(HashMap::new());
     }
-    let accounts: Vec<Uuid> = keys.iter().map(|(key, _)| key.account).collect();
-    let chains: Vec<i64> = keys.iter().map(|(key, _)| key.chain).collect();
-    let assets: Vec<Vec<u8>> = keys.iter().map(|(key, _)| key.asset.clone()).collect();
-    let payers: Vec<Vec<u8>> = keys.iter().map(|(key, _)| key.payer.clone()).collect();
-    let periods: Vec<String> = keys.iter().map(|(key, _)| key.period.clone()).collect();
-    sqlx::query!(
-        "insert into budgets (account_id, chain_id, asset, payer, period)
-         select * from unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[])
-             as new (account_id, chain_id, asset, payer, period)
-         order by account_id, chain_id, asset, payer, period
-         on conflict on constraint budgets_once do nothing",
-        &accounts,
-        &chains,
-        &assets,
-        &payers,
-        &periods,
-    )
-    .execute(&mut **tx)
-    .await?;
+    let wanted = Wanted::of(by_columns.keys());
+    make_missing(tx, &by_columns, &wanted).await?;
     let rows = sqlx::query!(
         // Locked in the order of their ids, as when they are given back.
-        r#"select b.account_id, b.chain_id, b.asset, b.payer, b.period,
+        r#"select b.id, b.account_id, b.chain_id, b.asset, b.payer, b.period,
                   (b.reserved + b.spent)::text as "used!"
            from budgets b
            join unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[])
@@ -87,15 +98,14 @@ pub(super) async fn lock(
                on wanted.account_id = b.account_id and wanted.chain_id = b.chain_id
                and wanted.asset = b.asset and wanted.payer = b.payer and wanted.period = b.period
            order by b.id for update of b"#,
-        &accounts,
-        &chains,
-        &assets,
-        &payers,
-        &periods,
+        &wanted.accounts,
+        &wanted.chains,
+        &wanted.assets,
+        &wanted.payers,
+        &wanted.periods,
     )
     .fetch_all(&mut **tx)
     .await?;
-    let by_columns: HashMap<Columns, BudgetKey> = keys.into_iter().collect();
     rows.into_iter()
         .filter_map(|row| {
             let columns = Columns {
@@ -106,52 +116,101 @@ pub(super) async fn lock(
                 period: row.period,
             };
             let key = by_columns.get(&columns)?;
-            Some(parse(&row.used, "amount of a budget").map(|used| (*key, used)))
+            let used = parse(&row.used, "amount of a budget");
+            Some(used.map(|used| (*key, Locked { id: row.id, used })))
         })
         .collect()
+}
+
+/// Makes those that are not there. In the order of their columns, before any is locked, so that two
+/// who make the same ones wait for each other and never in a circle.
+async fn make_missing(
+    tx: &mut PgTransaction<'_>,
+    by_columns: &BTreeMap<Columns, BudgetKey>,
+    wanted: &Wanted,
+) -> Result<(), StoreError> {
+    let there = sqlx::query!(
+        "select b.account_id, b.chain_id, b.asset, b.payer, b.period
+         from budgets b
+         join unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[])
+             as wanted (account_id, chain_id, asset, payer, period)
+             on wanted.account_id = b.account_id and wanted.chain_id = b.chain_id
+             and wanted.asset = b.asset and wanted.payer = b.payer and wanted.period = b.period",
+        &wanted.accounts,
+        &wanted.chains,
+        &wanted.assets,
+        &wanted.payers,
+        &wanted.periods,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let there: HashSet<Columns> = there
+        .into_iter()
+        .map(|row| Columns {
+            account: row.account_id,
+            chain: row.chain_id,
+            asset: row.asset,
+            payer: row.payer,
+            period: row.period,
+        })
+        .collect();
+    let missing = Wanted::of(by_columns.keys().filter(|columns| !there.contains(*columns)));
+    if missing.accounts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "insert into budgets (account_id, chain_id, asset, payer, period)
+         select * from unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[])
+             as new (account_id, chain_id, asset, payer, period)
+         order by account_id, chain_id, asset, payer, period
+         on conflict on constraint budgets_once do nothing",
+        &missing.accounts,
+        &missing.chains,
+        &missing.assets,
+        &missing.payers,
+        &missing.periods,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 /// Writes what these payments take up.
 pub(super) async fn take_up(
     tx: &mut PgTransaction<'_>,
     done: &[&Decided<'_>],
+    budgets: &HashMap<BudgetKey, Locked>,
 ) -> Result<(), StoreError> {
-    let mut payments = Vec::new();
-    let mut columns: Vec<Columns> = Vec::new();
-    let mut amounts: Vec<String> = Vec::new();
+    let (mut payments, mut ids, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sums: BTreeMap<i64, Amount> = BTreeMap::new();
     for decided in done {
         let Decision::Allow(takes) = &decided.decision else { continue };
         for (key, amount) in takes {
+            let budget = budgets.get(key).ok_or_else(|| unreadable("budget"))?;
             payments.push(decided.candidate.payment.id.uuid());
-            columns.push(Columns::of(key));
+            ids.push(budget.id);
             amounts.push(amount.to_string());
+            let sum = sums.entry(budget.id).or_default();
+            *sum = sum.checked_add(*amount).ok_or_else(|| unreadable("sum of a budget"))?;
         }
     }
     if payments.is_empty() {
         return Ok(());
     }
     sqlx::query!(
-        "with taken as (
-             insert into budget_reservations (payment_id, budget_id, amount)
-             select new.payment_id, b.id, new.amount::numeric
-             from unnest(
-                 $1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bytea[], $6::text[],
-                 $7::text[]
-             ) as new (payment_id, account_id, chain_id, asset, payer, period, amount)
-             join budgets b on b.account_id = new.account_id and b.chain_id = new.chain_id
-                 and b.asset = new.asset and b.payer = new.payer and b.period = new.period
-             returning budget_id, amount
+        "with takes as (
+             insert into budget_takes (payment_id, budgets, amounts)
+             select payment_id, array_agg(budget_id), array_agg(amount::numeric)
+             from unnest($1::uuid[], $2::bigint[], $3::text[]) as new (payment_id, budget_id, amount)
+             group by payment_id
          )
-         update budgets b set reserved = b.reserved + t.amount
-         from (select budget_id, sum(amount) as amount from taken group by budget_id) t
-         where b.id = t.budget_id",
+         update budgets b set reserved = b.reserved + t.amount::numeric
+         from unnest($4::bigint[], $5::text[]) as t (id, amount) where b.id = t.id",
         &payments,
-        &columns.iter().map(|key| key.account).collect::<Vec<_>>(),
-        &columns.iter().map(|key| key.chain).collect::<Vec<_>>(),
-        &columns.iter().map(|key| key.asset.clone()).collect::<Vec<_>>(),
-        &columns.iter().map(|key| key.payer.clone()).collect::<Vec<_>>(),
-        &columns.iter().map(|key| key.period.clone()).collect::<Vec<_>>(),
+        &ids,
         &amounts,
+        &sums.keys().copied().collect::<Vec<_>>(),
+        &sums.values().map(Amount::to_string).collect::<Vec<_>>(),
     )
     .execute(&mut **tx)
     .await?;
@@ -172,7 +231,7 @@ pub(crate) struct Leaving {
     pub(crate) out_of_block: Vec<Uuid>,
 }
 
-/// Gives back what payments took up that are over; what was paid counts as spent.
+/// Gives back what payments took up that are over; what was paid stays counted.
 pub(crate) async fn give_back(
     tx: &mut PgTransaction<'_>,
     leaving: &Leaving,
@@ -184,19 +243,27 @@ pub(crate) async fn give_back(
         return Ok(());
     }
     sqlx::query!(
+        // What was paid stays counted where it is. Reservations are from before there were takes.
         "with closed as (
              delete from open_approvals where payment_id = any($1)
-         ), done as (
+         ), takes as (
+             delete from budget_takes where payment_id = any($2)
+             returning payment_id, budgets, amounts
+         ), reservations as (
              delete from budget_reservations where payment_id = any($2)
-             returning budget_id, amount, payment_id = any($3) as paid
+             returning payment_id, budget_id, amount
+         ), unpaid as (
+             select u.budget_id, u.amount
+             from takes t cross join lateral unnest(t.budgets, t.amounts) as u (budget_id, amount)
+             where t.payment_id <> all($3)
+             union all
+             select budget_id, amount from reservations where payment_id <> all($3)
          ), sums as (
-             select budget_id, sum(amount) as taken,
-                    coalesce(sum(amount) filter (where paid), 0) as paid
-             from done group by budget_id
+             select budget_id, sum(amount) as amount from unpaid group by budget_id
          ), locked as (
              select id from budgets where id in (select budget_id from sums) order by id for update
          )
-         update budgets b set reserved = b.reserved - s.taken, spent = b.spent + s.paid
+         update budgets b set reserved = b.reserved - s.amount
          from sums s where b.id = s.budget_id and b.id in (select id from locked)",
         &leaving.closed,
         &leaving.over,

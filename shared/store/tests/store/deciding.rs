@@ -169,10 +169,8 @@ async fn what_is_paid_stays_spent_and_what_fails_is_given_back() {
     let third = ledger.decide(&payments[2..3], 1_000).await;
 
     assert_eq!(states(&third), [StateName::Rejected]);
-    let sums = ledger.rows("select reserved::text, spent::text from budgets").await;
-    let text = |at: usize| sqlx::Row::get::<String, _>(&sums[0], at);
-    assert_eq!((text(0), text(1)), ("0".to_owned(), "100".to_owned()));
-    assert_eq!(ledger.count("budget_reservations", "true").await, 0);
+    assert_eq!(ledger.count("budgets", "reserved = 100 and spent = 0").await, 1);
+    assert_eq!(ledger.count("budget_takes", "true").await, 0);
     assert_eq!(ledger.count("open_approvals", "left_at is null").await, 0);
     assert_eq!(ledger.store().sweep_approvals(10, later(600)).await.unwrap(), 1);
 }
@@ -287,6 +285,26 @@ async fn policies_written_at_the_same_instant_are_versions_of_which_one_counts()
     assert_eq!((first, late), (1, 2));
     assert_eq!(store.policy(ledger.seller).await.unwrap().unwrap().version, 1);
     assert_eq!(store.policy(ledger.account().await).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_was_taken_up_before_there_was_one_row_for_it_is_given_back_as_well() {
+    let ledger = Ledger::open().await;
+    ledger.allow(&daily(100)).await;
+    let payments = ledger.payments_of(1, 100, 2).await;
+    ledger.decide(&payments[..1], 1_000).await;
+    let as_before = "insert into budget_reservations
+                     select payment_id, budgets[1], amounts[1] from budget_takes;
+                     delete from budget_takes";
+    ledger.sql(as_before).await.unwrap();
+    let first = [ledger.reload(payments[0].id).await];
+    // It takes nothing up a second time.
+    let again = ledger.apply(&first, Event::ApprovalExpired).await;
+    assert_eq!(states(&ledger.decide(&again, 1_000).await), [StateName::Approved]);
+    let first = [ledger.reload(payments[0].id).await];
+    ledger.apply(&first, Event::Canceled).await;
+    assert_eq!(ledger.count("budgets", "reserved = 0").await, 1);
+    assert_eq!(states(&ledger.decide(&payments[1..], 1_000).await), [StateName::Approved]);
 }
 
 #[tokio::test]

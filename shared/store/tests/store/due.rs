@@ -158,3 +158,14 @@ async fn the_backlog_is_counted_up_to_a_bound_with_its_oldest() {
     let earlier = Timestamp::from_unix_ms(NOW.unix_ms() - 1);
     assert_eq!(ledger.store().backlog(3, earlier).await.unwrap().deliveries, 0);
 }
+
+#[tokio::test]
+async fn payments_that_wait_for_somebody_are_counted() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments(3).await;
+    let held = ledger.apply(&payments[..2], Event::Held { until: later(60) }).await;
+    assert_eq!(ledger.store().backlog(100, NOW).await.unwrap().held, 2);
+    assert_eq!(ledger.store().backlog(1, NOW).await.unwrap().held, 1);
+    ledger.apply(&held, Event::Canceled).await;
+    assert_eq!(ledger.store().backlog(100, NOW).await.unwrap().held, 0);
+}

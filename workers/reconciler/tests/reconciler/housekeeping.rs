@@ -99,6 +99,7 @@ async fn what_is_due_and_how_full_the_queue_is_can_be_measured() {
         let lines = [
             "payments_due ",
             "payments_oldest_due_seconds ",
+            "risk_holds ",
             "webhook_backlog ",
             "webhook_oldest_due_seconds ",
             "queue_depth{stream=\"risk\"} ",
