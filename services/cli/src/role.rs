@@ -36,12 +36,13 @@ impl Role {
     /// Whether it asks EVM nodes.
     pub(crate) const fn asks_chain(self) -> bool {
         match self {
-            Self::Risk | Self::Settlement | Self::Reconciler => true,
-            Self::Ingress | Self::Results | Self::Notifier => false,
+            Self::Ingress | Self::Risk | Self::Settlement | Self::Reconciler => true,
+            Self::Results | Self::Notifier => false,
         }
     }
 
-    /// Whether it is of no use without EVM nodes. The reconciler is of use: only its audit asks them.
+    /// Whether it is of no use without EVM nodes. The reconciler is of use, of which only the audit asks
+    /// them, and so is ingress, where only who verifies a payment does.
     pub(crate) const fn needs_chain(self) -> bool {
         match self {
             Self::Risk | Self::Settlement => true,

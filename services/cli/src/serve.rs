@@ -80,11 +80,15 @@ impl Process<'_> {
         let (clock, stop) = (self.clock.clone(), self.shutdown.token());
         let name = role.service();
         match role {
-            Role::Ingress => self.shutdown.spawn_essential(name, async move {
-                if let Err(error) = ingress::run(&config, store, &queue, clock, stop).await {
-                    tracing::error!(%error, "the payment API did not start");
-                }
-            }),
+            Role::Ingress => {
+                let nodes = self.nodes.all().cloned().collect();
+                self.shutdown.spawn_essential(name, async move {
+                    let with = (nodes, clock);
+                    if let Err(error) = ingress::run(&config, store, &queue, with, stop).await {
+                        tracing::error!(%error, "the payment API did not start");
+                    }
+                });
+            }
             Role::Results => self.shutdown.spawn_essential(name, async move {
                 if let Err(error) = results::run(&config, store, &queue, clock, stop).await {
                     tracing::error!(%error, "the results API did not start");

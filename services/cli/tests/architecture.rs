@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may import of ours, besides dev-dependencies.
-const RULE: [(&str, &[&str]); 18] = [
+const RULE: [(&str, &[&str]); 19] = [
     ("domain", &[]),
     ("runtime", &[]),
     ("x402", &["domain"]),
@@ -16,10 +16,37 @@ const RULE: [(&str, &[&str]); 18] = [
     ("store", &["domain"]),
     ("queue", &["domain"]),
     ("chain", &["domain", "x402"]),
+    ("watchtower", &["domain", "store", "queue", "runtime"]),
     ("access", &["domain", "store", "runtime"]),
     ("reference", &["runtime"]),
-    ("ingress", &["access", "reference", "domain", "x402", "store", "queue", "runtime"]),
-    ("results", &["access", "reference", "domain", "x402", "receipt", "store", "queue", "runtime"]),
+    (
+        "ingress",
+        &[
+            "access",
+            "reference",
+            "domain",
+            "x402",
+            "store",
+            "queue",
+            "chain",
+            "runtime",
+            "watchtower",
+        ],
+    ),
+    (
+        "results",
+        &[
+            "access",
+            "reference",
+            "domain",
+            "x402",
+            "receipt",
+            "store",
+            "queue",
+            "runtime",
+            "watchtower",
+        ],
+    ),
     ("risk", &["domain", "x402", "store", "queue", "chain", "runtime"]),
     ("settlement", &["domain", "x402", "store", "queue", "chain", "runtime"]),
     ("notifier", &["domain", "x402", "receipt", "store", "queue", "chain", "runtime"]),

@@ -7,7 +7,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use x402::Checked;
+use x402::{Checked, SettleRequest};
 
 use crate::submission::Extras;
 
@@ -81,6 +81,17 @@ pub(crate) fn of(checked: &Checked, extras: &Extras, handed_over: &RiskContext) 
         handed_over: (!handed_over.is_empty()).then(|| HandedOver::of(handed_over)),
     };
     let json = serde_json::to_vec(&said).expect("strings, numbers and objects of them are JSON");
+    Sha256::digest(json).into()
+}
+
+/// SHA-256 of a whole settle request: what is asked for with a payment, and not the payment alone.
+pub(crate) fn of_request(request: &SettleRequest) -> [u8; 32] {
+    let said = (
+        request.x402_version,
+        Sorted(&request.payment_payload),
+        Sorted(&request.payment_requirements),
+    );
+    let json = serde_json::to_vec(&said).expect("JSON is JSON");
     Sha256::digest(json).into()
 }
 

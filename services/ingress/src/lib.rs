@@ -1,14 +1,16 @@
-//! The payment API: `POST /v1/payments`.
+//! The payment API: `POST /v1/payments`, and what stock x402 servers ask of a facilitator.
 //!
 //! A seller posts a settle request of x402 and has an answer once the ledger has committed it.
-//! Nothing here asks a chain or judges a risk: what can be known from the request itself is
-//! checked, the signer is recovered, and the rest is the workers' business.
+//! Nothing that takes a payment asks a chain or judges a risk: what can be known from the request
+//! itself is checked, the signer is recovered, and the rest is the workers' business. Only who wants
+//! to verify a payment is told what the chain says.
 
 mod answer;
 mod app;
 mod digest;
 mod door;
 mod example;
+mod facilitator;
 mod idempotency;
 mod intake;
 mod payment_header;
@@ -18,8 +20,11 @@ mod settings;
 mod submission;
 mod submit;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use chain::Node;
 use domain::ChainId;
 use queue::{Queue, Stream};
 use runtime::config::NetworkConfig;
@@ -29,9 +34,14 @@ use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use watchtower::Watchtower;
 
 pub use app::App;
+pub use facilitator::{Facilitator, FacilitatorSettings};
 pub use settings::{Settings, SettingsError};
+
+/// How often a settlement that is waited for is looked at, should a notice of it be lost.
+const RECHECK: Duration = Duration::from_secs(1);
 
 /// Why the payment API did not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +63,17 @@ pub async fn run(
     config: &Config,
     store: Store,
     queue: &Queue,
-    clock: Clock,
+    (nodes, clock): (Vec<Node>, Clock),
     shutdown: CancellationToken,
 ) -> Result<(), IngressError> {
     door::describe_metrics();
-    let app = App::new(Settings::from_config(config)?, store, queue.bell(), clock);
+    let app = App::new(Settings::from_config(config)?, store.clone(), queue.bell(), clock);
+    let facilitator = {
+        let settings = FacilitatorSettings::from_config(config)?;
+        let watchtower =
+            Watchtower::new(queue.subscribe(), store.clone(), RECHECK, shutdown.clone());
+        Facilitator::new(app.clone(), store, nodes, watchtower, settings)
+    };
     let heeding = {
         let (app, queue, shutdown) = (app.clone(), queue.clone(), shutdown.clone());
         let streams = streams(config)?;
@@ -65,7 +81,7 @@ pub async fn run(
     };
     let listener = http::bind(config.ingress.listen).await?;
     tracing::info!(address = %listener.local_addr()?, "taking payments");
-    http::serve(listener, router(app.clone()), shutdown).await;
+    http::serve(listener, router(app.clone(), facilitator), shutdown).await;
     app.finish().await;
     heeding.abort();
     Ok(())
@@ -81,16 +97,20 @@ fn streams(config: &Config) -> Result<Vec<Stream>, SettingsError> {
 }
 
 /// The routes of the payment API, with everything that its answers have in common.
-pub fn router(app: App) -> Router {
+pub fn router(app: App, facilitator: Facilitator) -> Router {
     let max_body_bytes = app.settings().max_body_bytes;
     let (routes, _) = routes().split_for_parts();
-    let routes = routes.layer(DefaultBodyLimit::max(max_body_bytes)).with_state(app);
+    let (facilitating, _) = facilitator::routes().split_for_parts();
+    let routes = routes.with_state(app).merge(facilitating.with_state(facilitator));
+    let routes = routes.layer(DefaultBodyLimit::max(max_body_bytes));
     http::instrument(routes.merge(reference::router()))
 }
 
 /// The description of these routes.
 pub fn api() -> OpenApi {
-    routes().into_openapi()
+    let mut api = routes().into_openapi();
+    api.merge(facilitator::routes().into_openapi());
+    api
 }
 
 /// Each with its description, so that none can be without.

@@ -7,8 +7,8 @@ mod secure;
 use axum::http::HeaderMap;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use domain::RiskContext;
-use runtime::{FieldError, Problem, ProblemCode};
+use domain::{RequestTrace, RiskContext};
+use runtime::{FieldError, Problem, ProblemCode, TraceContext};
 use uuid::{Uuid, Variant};
 
 use self::pairs::Malformed;
@@ -130,6 +130,16 @@ fn agents_uuid(text: &str) -> Result<Uuid, Malformed> {
 
 fn hyphenated(text: &str) -> Option<Uuid> {
     (text.len() == UUID_CHARACTERS).then(|| Uuid::try_parse(text).ok())?
+}
+
+/// What an engine is told. It demands to know where the request stands in a trace, so where the agent
+/// has a session and does not say, it is our own.
+pub(crate) fn traced(handed_over: &RiskContext, own: &TraceContext) -> RiskContext {
+    let mut context = handed_over.clone();
+    if context.session.is_some() && context.request.is_none() {
+        context.request = Some(RequestTrace { parent: own.to_string(), state: None });
+    }
+    context
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ pub enum SettingsError {
     /// Not an address.
     #[error("networks.assets: {0:?} is not an address")]
     Address(String),
+    /// Not an account.
+    #[error("facilitator.open_account: {0:?} is not an account, which begins with acct_")]
+    Account(String),
     /// Not an address.
     #[error("networks.signature_factories: {0:?} is not an address")]
     Factory(String),

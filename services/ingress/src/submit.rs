@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
-use domain::{AccountId, EventId, PaymentId, RequestTrace, RiskContext, Scope, Timestamp};
+use domain::{AccountId, EventId, PaymentId, RiskContext, Scope, Timestamp};
 use runtime::problem::document::{Bodied, Crowded, Keyed, Refused};
 use runtime::{Problem, ProblemCode, RequestId, TraceContext, json};
 use store::{Acceptance, Idempotency, Intake};
@@ -180,21 +180,11 @@ impl Call {
             reference: extras.reference,
             metadata: extras.metadata,
             resource_host: None,
-            risk_context: self.risk_context(),
+            risk_context: risk_headers::traced(&self.handed_over, &self.trace),
             request_id: self.request_id.clone(),
             idempotency,
             accepted_at: now,
         }
-    }
-
-    /// What an engine is told. It demands to know where the request stands in a trace, so where the
-    /// agent has a session and does not say, it is our own.
-    fn risk_context(&self) -> RiskContext {
-        let mut context = self.handed_over.clone();
-        if context.session.is_some() && context.request.is_none() {
-            context.request = Some(RequestTrace { parent: self.trace.to_string(), state: None });
-        }
-        context
     }
 
     fn answer(&self, acceptance: Acceptance) -> Result<Answer, Problem> {

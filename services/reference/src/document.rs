@@ -11,8 +11,9 @@ use utoipa::openapi::{
 use crate::routes;
 
 /// What a tag's operations are about, in the order in which they are shown.
-const TAGS: [(&str, &str); 6] = [
+const TAGS: [(&str, &str); 7] = [
     ("Payments", "Submit payments, see how they stand, wait for changes."),
+    ("Facilitator", "What stock x402 servers ask, unchanged: verify, settle, supported."),
     ("Events", "What happened to an account's payments, in an order that never changes."),
     ("Webhook endpoints", "Where a seller is told of events, and every attempt to tell it."),
     (
@@ -26,8 +27,8 @@ const TAGS: [(&str, &str); 6] = [
 
 const ABOUT: &str = "Quittance settles x402 payments. A seller posts a signed payment and has an \
     answer as soon as it is committed; what becomes of it is polled, streamed, or told to a \
-    webhook.\n\nTwo services share these paths: `POST /v1/payments` is the payment API's, all else \
-    the status API's. Amounts are decimal strings of a token's atomic units, networks CAIP-2, \
+    webhook.\n\nTwo services share these paths: `POST /v1/payments`, `/supported`, `/verify` \
+    and `/settle` are the payment API's, all else the status API's. Amounts are decimal strings of a token's atomic units, networks CAIP-2, \
     times RFC 3339 in UTC. Every refusal is a problem (RFC 9457), whose `code` is stable.";
 
 /// The document of everything that these services serve, and of this crate's own routes.

@@ -9,13 +9,13 @@ use queue::{Bell, Herald, Queue};
 use runtime::Clock;
 use store::Store;
 use tokio_util::sync::CancellationToken;
+use watchtower::Watchtower;
 
 use crate::Settings;
 use crate::desk::Desk;
 use crate::refusal::Refusal;
 use crate::signing_keys::SigningKeys;
 use crate::waiters::Waiters;
-use crate::watch::Watchtower;
 
 /// The status API's state. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -10,10 +10,10 @@ use domain::{AccountId, EventType, Payment, PaymentId, WebhookBody, WebhookEvent
 use store::{FeedEvent, FeedPosition};
 use tokio::time::Instant;
 use uuid::Uuid;
+use watchtower::{AccountLookout, Ended};
 
 use crate::App;
 use crate::refusal::Refusal;
-use crate::watch::{AccountLookout, Ended};
 
 /// Events that are looked through at once for those of the types that are wanted.
 const LOOKED_THROUGH: usize = 1_000;

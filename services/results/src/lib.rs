@@ -32,7 +32,6 @@ mod sse;
 mod stream_payment;
 mod viewer;
 mod waiters;
-mod watch;
 mod webhook_deliveries;
 mod webhook_endpoints;
 mod webhook_secret;

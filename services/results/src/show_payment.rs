@@ -9,6 +9,7 @@ use domain::{Payment, PaymentId};
 use runtime::http::SlowByDesign;
 use runtime::problem::document::{Absent, Crowded, Keyed, Positioned, Queried, Refused, Stored};
 use tokio::time::Instant;
+use watchtower::Ended;
 
 use crate::etag::IfNoneMatch;
 use crate::payment_answer::{Body, PaymentAnswer, not_modified};
@@ -17,7 +18,6 @@ use crate::refusal::Refusal;
 use crate::sse::Streamed;
 use crate::viewer::Viewer;
 use crate::waiters::Waits;
-use crate::watch::Ended;
 use crate::{App, example, prefer, sse, stream_payment};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -189,17 +189,6 @@ impl Asked {
             let applied = format!("wait={}", wait.as_secs());
             let applied = HeaderValue::try_from(applied).expect("letters and digits are ASCII");
             response.headers_mut().insert(PREFERENCE_APPLIED, applied);
-        }
-    }
-}
-
-impl Ended {
-    /// The name in metrics.
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Changed => "changed",
-            Self::TimeUp => "time_up",
-            Self::Stopping => "stopping",
         }
     }
 }

@@ -9,6 +9,7 @@ use futures::{StreamExt, stream};
 use runtime::problem::document::{Absent, Crowded, Keyed, Positioned, Queried, Refused, Stored};
 use store::TimelineEntry;
 use tokio::time::Instant;
+use watchtower::Ended;
 
 use crate::payment_answer::shown;
 use crate::query::Query;
@@ -16,7 +17,6 @@ use crate::refusal::Refusal;
 use crate::sse::Streamed;
 use crate::viewer::Viewer;
 use crate::waiters::{Place, Waits};
-use crate::watch::Ended;
 use crate::{App, example, sse};
 
 /// Every change of a payment, from the one after the client's last (`Last-Event-ID`, or

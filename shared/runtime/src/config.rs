@@ -20,8 +20,9 @@ pub use self::error::{ConfigError, Issue};
 pub use self::network::{AssetConfig, NetworkConfig};
 pub use self::risk_engine::{Dialect, RiskEngineConfig};
 pub use self::sections::{
-    DatabaseConfig, HttpClientConfig, IngressConfig, LogConfig, MetricsConfig, NotifierConfig,
-    ReconcilerConfig, RedisConfig, ResultsConfig, RiskConfig, SettlementConfig, ShutdownConfig,
+    DatabaseConfig, FacilitatorConfig, HttpClientConfig, IngressConfig, LogConfig, MetricsConfig,
+    NotifierConfig, ReconcilerConfig, RedisConfig, ResultsConfig, RiskConfig, SettlementConfig,
+    ShutdownConfig,
 };
 pub use self::signer::{KeySource, SignerConfig};
 pub use self::value::{EvmAddress, PublicUrl, RpcUrl, ValueError};
@@ -44,6 +45,8 @@ pub struct Config {
     pub http_client: HttpClientConfig,
     /// The payment API.
     pub ingress: IngressConfig,
+    /// What stock x402 servers ask of it.
+    pub facilitator: FacilitatorConfig,
     /// The status API.
     pub results: ResultsConfig,
     /// Metrics and health.
@@ -138,6 +141,7 @@ struct Settings {
     redis: RedisConfig,
     http_client: HttpClientConfig,
     ingress: IngressConfig,
+    facilitator: FacilitatorConfig,
     results: ResultsConfig,
     metrics: MetricsConfig,
     log: LogConfig,
@@ -159,6 +163,7 @@ impl Settings {
             redis: self.redis,
             http_client: self.http_client,
             ingress: self.ingress,
+            facilitator: self.facilitator,
             results: self.results,
             metrics: self.metrics,
             log: self.log,

@@ -1,4 +1,6 @@
-//! Waiting for a payment to change.
+//! Waiting for a payment to change, on behalf of whoever asks over HTTP.
+
+#![deny(missing_docs)]
 
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ const LOOKS_AT_ONCE: usize = 2;
 /// Hears of changes over the status channel and, in case a notice was lost, looks into the ledger
 /// now and then. With Redis away, only promptness is lost.
 #[derive(Clone, Debug)]
-pub(crate) struct Watchtower {
+pub struct Watchtower {
     subscriber: Subscriber,
     versions: Coalescer<PaymentId, Option<u32>>,
     recheck: Duration,
@@ -27,7 +29,7 @@ pub(crate) struct Watchtower {
 
 /// A watch over one payment, from before its version was read.
 #[derive(Debug)]
-pub(crate) struct Lookout {
+pub struct Lookout {
     payment: PaymentId,
     /// None when the process watches as many as it can; the ledger is looked into all the same.
     watch: Option<Watch>,
@@ -35,13 +37,13 @@ pub(crate) struct Lookout {
 
 /// A watch over whatever happens to an account's payments, from before its events were read.
 #[derive(Debug)]
-pub(crate) struct AccountLookout {
+pub struct AccountLookout {
     watch: Option<Watch>,
 }
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub enum Ended {
     /// There is something new, or may be.
     Changed,
     /// The time was up.
@@ -50,9 +52,21 @@ pub(crate) enum Ended {
     Stopping,
 }
 
+impl Ended {
+    /// The name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::TimeUp => "time_up",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 impl Watchtower {
     /// Starts to listen. Must be called within a tokio runtime.
-    pub(crate) fn new(
+    pub fn new(
         subscriber: Subscriber,
         store: Store,
         recheck: Duration,
@@ -65,12 +79,12 @@ impl Watchtower {
     }
 
     /// Watches a payment from now on. Read it *after* this, or a change in between goes unheard.
-    pub(crate) fn look_out(&self, payment: PaymentId) -> Lookout {
+    pub fn look_out(&self, payment: PaymentId) -> Lookout {
         Lookout { payment, watch: self.subscriber.watch(payment.to_string()).ok() }
     }
 
     /// Waits until the payment has a higher version than `known`, at most until `deadline`.
-    pub(crate) async fn wait(&self, lookout: Lookout, known: u32, deadline: Instant) -> Ended {
+    pub async fn wait(&self, lookout: Lookout, known: u32, deadline: Instant) -> Ended {
         let Lookout { payment, mut watch } = lookout;
         let mut recheck = interval_at(Instant::now() + self.recheck, self.recheck);
         recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,13 +107,13 @@ impl Watchtower {
     }
 
     /// Watches an account from now on. Read its events *after* this.
-    pub(crate) fn look_out_for(&self, account: AccountId) -> AccountLookout {
+    pub fn look_out_for(&self, account: AccountId) -> AccountLookout {
         AccountLookout { watch: self.subscriber.watch(account.to_string()).ok() }
     }
 
     /// Waits until something happens to the account, at most for `pause`, and not beyond `deadline`.
     /// What happened since the last wait ends this one at once.
-    pub(crate) async fn wait_for_news(
+    pub async fn wait_for_news(
         &self,
         lookout: &mut AccountLookout,
         pause: Duration,
@@ -114,7 +128,8 @@ impl Watchtower {
     }
 
     /// How often a waiting request looks by itself.
-    pub(crate) const fn recheck(&self) -> Duration {
+    #[must_use]
+    pub const fn recheck(&self) -> Duration {
         self.recheck
     }
 

@@ -52,6 +52,18 @@ impl Assets {
         self.chains.contains(&chain)
     }
 
+    /// The networks of which any token is listed, in the order of their ids.
+    pub fn networks(&self) -> Vec<ChainId> {
+        let mut networks: Vec<ChainId> = self.chains.iter().copied().collect();
+        networks.sort_unstable();
+        networks
+    }
+
+    /// What a token's authorizations are signed for, if it is listed.
+    pub fn domain(&self, chain: ChainId, address: Address) -> Option<&TokenDomain> {
+        self.find(chain, address).map(|listed| &listed.domain)
+    }
+
     pub(crate) fn find(&self, chain: ChainId, address: Address) -> Option<&Listed> {
         self.listed.get(&(chain, address))
     }

@@ -4,6 +4,7 @@
 
 mod audit;
 mod denials;
+mod facilitator;
 mod logs;
 mod outages;
 mod payments;

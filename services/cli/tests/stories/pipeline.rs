@@ -205,7 +205,7 @@ impl Pipeline {
     }
 
     /// Status and body, or `None` while nobody answers.
-    async fn post(&self, url: &str, body: &Value) -> Option<(u16, Value)> {
+    pub(crate) async fn post(&self, url: &str, body: &Value) -> Option<(u16, Value)> {
         let request = self.http.post(url).bearer_auth(&self.seller.key).json(body);
         let answer = request.send().await.ok()?;
         Some((answer.status().as_u16(), answer.json().await.ok()?))

@@ -4,6 +4,7 @@
 
 mod accepted;
 mod crowds;
+mod facilitating;
 mod handed_over;
 mod outages;
 mod reference;

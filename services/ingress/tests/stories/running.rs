@@ -53,10 +53,9 @@ async fn the_api_serves_until_it_is_told_to_stop() {
     let queue = Queue::connect(QueueConfig::new("redis://127.0.0.1:1".to_owned())).unwrap();
     let shutdown = CancellationToken::new();
     let (stop, store) = (shutdown.clone(), database.store.clone());
-    let running =
-        tokio::spawn(
-            async move { ingress::run(&config, store, &queue, Clock::system(), stop).await },
-        );
+    let running = tokio::spawn(async move {
+        ingress::run(&config, store, &queue, (Vec::new(), Clock::system()), stop).await
+    });
 
     let body = Buyer::new().authorize().sign().body(Version::V2).to_string();
     let (http, url) = (testkit::http::client(), format!("http://127.0.0.1:{port}/v1/payments"));

@@ -6,18 +6,21 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use access::ApiToken;
+use chain::{BreakerPolicy, HttpClient, Node, NodeConfig};
 use domain::{AccountId, ApiKeyId, Payment, Scope, Timestamp};
-use ingress::{App, Settings, router};
+use ingress::{App, Facilitator, FacilitatorSettings, Settings, router};
 use queue::{Queue, QueueConfig, Stream};
 use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use runtime::Clock;
 use runtime::config::PublicUrl;
+use secrecy::SecretString;
 use serde_json::Value;
 use sqlx::{Executor, Row};
 use store::{NewApiKey, PaymentFilter, Store};
 use testkit::{Anvil, Contract, Database};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use watchtower::Watchtower;
 use x402::{Assets, Limits, Wallets};
 
 /// Nobody listens here: the queue is away, which no test but one may notice.
@@ -51,6 +54,8 @@ pub(crate) struct ShopBuilder {
     max_in_flight: usize,
     max_backlog: u64,
     wallets: Wallets,
+    nodes: Vec<Node>,
+    open_account: Option<AccountId>,
 }
 
 impl ShopBuilder {
@@ -90,6 +95,29 @@ impl ShopBuilder {
         self
     }
 
+    /// Whoever comes without a key settles for this account.
+    pub(crate) fn open_to_all(mut self, account: AccountId) -> Self {
+        self.open_account = Some(account);
+        self
+    }
+
+    /// The API asks this chain what would become of payments.
+    pub(crate) fn node(mut self, anvil: &Anvil) -> Self {
+        let config = NodeConfig {
+            chain: Anvil::CHAIN,
+            urls: vec![SecretString::from(anvil.url())],
+            timeout: Duration::from_secs(5),
+            block_time: Duration::from_secs(1),
+            breaker: BreakerPolicy::default(),
+            multicall: Anvil::MULTICALL,
+            signature_factories: HashSet::new(),
+            log_lookback_blocks: 5_000,
+            now: || Clock::system().now_unix_secs(),
+        };
+        self.nodes.push(Node::new(&HttpClient::new(), config).unwrap());
+        self
+    }
+
     /// Opens the shop; the second value is the API's own handle on the ledger.
     pub(crate) async fn open(self) -> (Shop, Store) {
         let database = Database::create().await;
@@ -117,13 +145,20 @@ impl ShopBuilder {
             unavailable_retry_after_secs: 2,
         };
         let queue = Queue::connect(QueueConfig::new(self.redis_url)).unwrap();
-        let app = App::new(settings, store, queue.bell(), Clock::system());
+        let app = App::new(settings, store.clone(), queue.bell(), Clock::system());
+        let shutdown = CancellationToken::new();
+        let second = Duration::from_secs(1);
+        let watchtower =
+            Watchtower::new(queue.subscribe(), store.clone(), second, shutdown.clone());
+        let facilitating =
+            FacilitatorSettings { open_account: self.open_account, longest_wait: second };
+        let facilitator =
+            Facilitator::new(app.clone(), store, self.nodes, watchtower, facilitating);
         let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shutdown = CancellationToken::new();
         let (door, stop) = (app.clone(), shutdown.clone());
         tokio::spawn(async move { door.heed_backlog(queue, vec![Stream::Risk], stop).await });
-        tokio::spawn(runtime::http::serve(listener, router(app), shutdown.clone()));
+        tokio::spawn(runtime::http::serve(listener, router(app, facilitator), shutdown.clone()));
         (address, shutdown.drop_guard())
     }
 }
@@ -142,6 +177,8 @@ impl Shop {
             max_in_flight: 1_024,
             max_backlog: 1_000,
             wallets: Wallets::Taken { factories: HashSet::new() },
+            nodes: Vec::new(),
+            open_account: None,
         }
     }
 

@@ -109,6 +109,7 @@ fn zeros(config: &Config) -> Vec<Issue> {
         ("ingress.max_batch", wide(config.ingress.max_batch)),
         ("ingress.max_in_flight", wide(config.ingress.max_in_flight)),
         ("ingress.max_backlog", config.ingress.max_backlog),
+        ("facilitator.wait_secs", config.facilitator.wait_secs),
         ("results.recheck_ms", config.results.recheck_ms),
         ("results.max_waiters", wide(config.results.max_waiters)),
         ("risk.concurrency", wide(config.risk.concurrency)),

@@ -71,6 +71,16 @@ pub struct IngressConfig {
     pub unavailable_retry_after_secs: u32,
 }
 
+/// `[facilitator]`: what stock x402 servers ask of the payment API.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FacilitatorConfig {
+    /// The account whose payments those are that come without an API key; empty: every caller needs one.
+    pub open_account: String,
+    /// The longest that a settlement is waited for, in seconds.
+    pub wait_secs: u64,
+}
+
 /// `[results]`: the status, event and operator API.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use domain::Timestamp;
+use domain::{AccountId, Payment, Timestamp};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::{Fate, Fates, Idempotency, Intake};
+use crate::payment::load;
 use crate::row::moment;
 use crate::{Store, StoreError};
 
@@ -25,6 +26,31 @@ pub(super) enum Claim {
     },
     /// The key was there and is forgotten now: to be claimed again.
     Vanished,
+}
+
+impl Store {
+    /// The account's payment that a key stands for, where the key was used for this very request.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn find_by_key(
+        &self,
+        account: AccountId,
+        key: &str,
+        body_digest: &[u8; 32],
+    ) -> Result<Option<Payment>, StoreError> {
+        let payment = sqlx::query_scalar!(
+            "select payment_id from idempotency_keys
+             where account_id = $1 and key = $2 and body_sha256 = $3",
+            account.uuid(),
+            key,
+            body_digest.as_slice(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let Some(payment) = payment else { return Ok(None) };
+        Ok(load(&self.pool, &[payment]).await?.pop())
+    }
 }
 
 type Keyed<'a> = (&'a Intake, &'a Idempotency);

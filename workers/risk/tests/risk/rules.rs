@@ -28,7 +28,7 @@ impl World {
         let at = Timestamp::from_unix_ms(self.clock.now_unix_ms());
         match self.database.store.write_policy(new, at).await.unwrap() {
             Written::Version(version) => version,
-            other => panic!("it was to be written: {other:?}"),
+            Written::Overtaken(by) => panic!("nobody else writes: {by}"),
         }
     }
 

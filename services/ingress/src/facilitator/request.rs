@@ -1,0 +1,98 @@
+//! What stock servers post: the same body to verify and to settle.
+
+use axum::extract::Request;
+use runtime::{Problem, ProblemCode, json};
+use serde_json::{Map, Value};
+use x402::{Checked, Limits, Reason, Refusal, RefusalKind, SettleRequest, check};
+
+use super::answer::Named;
+use crate::App;
+
+/// A request that was read.
+#[derive(Debug)]
+pub(super) struct Posted {
+    pub(super) request: SettleRequest,
+    pub(super) named: Named,
+}
+
+/// Why a body was not read.
+#[derive(Debug)]
+pub(super) enum NotRead {
+    /// It never came: told as everywhere in this API.
+    Problem(Problem),
+    /// It is no request.
+    Refused(Refusal),
+}
+
+/// Reads a request. Where the version is not said around the payment, the payment says it.
+pub(super) async fn read(request: Request) -> Result<Posted, NotRead> {
+    let body = json::read_body(request).await.map_err(unread)?;
+    let mut members: Map<String, Value> = json::parse(&body).map_err(unread)?;
+    let mut take = |name: &'static str| match members.remove(name) {
+        Some(member) if !member.is_null() => Ok(member),
+        Some(_) | None => Err(NotRead::Refused(missing(name))),
+    };
+    let (payment_payload, payment_requirements) =
+        (take("paymentPayload")?, take("paymentRequirements")?);
+    let inside = payment_payload.get("x402Version").cloned();
+    let version = take("x402Version").ok().or(inside);
+    let x402_version = version.as_ref().and_then(Value::as_u64).ok_or_else(|| {
+        let (kind, reason) = (RefusalKind::UnsupportedVersion, Reason::InvalidX402Version);
+        NotRead::Refused(refused(kind, "/x402Version", "must be 1 or 2", reason))
+    })?;
+    let named = named(&payment_payload, &payment_requirements);
+    let request = SettleRequest { x402_version, payment_payload, payment_requirements };
+    Ok(Posted { request, named })
+}
+
+/// What is malformed is told in the words of x402, and everything else as everywhere in this API.
+fn unread(problem: Problem) -> NotRead {
+    match problem.code() {
+        ProblemCode::MalformedJson | ProblemCode::InvalidRequest => {
+            let (kind, reason) = (RefusalKind::MalformedField, Reason::InvalidPayload);
+            NotRead::Refused(refused(kind, "", "The body must be a JSON object", reason))
+        }
+        _ => NotRead::Problem(problem),
+    }
+}
+
+impl Posted {
+    /// What can be known of it without asking the chain.
+    pub(super) fn check(&self, app: &App) -> Result<Checked, Refusal> {
+        let settings = app.settings();
+        self.check_within(app, &settings.limits)
+    }
+
+    /// The same, whatever time is left.
+    pub(super) fn check_at_any_time(&self, app: &App) -> Result<Checked, Refusal> {
+        let limits = Limits { min_validity_secs: i64::MIN / 4, max_validity_secs: i64::MAX / 4 };
+        self.check_within(app, &limits)
+    }
+
+    fn check_within(&self, app: &App, limits: &Limits) -> Result<Checked, Refusal> {
+        let settings = app.settings();
+        let now = app.now().unix_secs();
+        check(&self.request, &settings.assets, limits, &settings.wallets, now)
+    }
+}
+
+/// Whom the request names, whether it is right or not.
+fn named(payload: &Value, requirements: &Value) -> Named {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    Named {
+        network: text(requirements.get("network")).unwrap_or_default(),
+        payer: text(payload.pointer("/payload/authorization/from")),
+    }
+}
+
+fn missing(name: &str) -> Refusal {
+    let reason = match name {
+        "paymentRequirements" => Reason::InvalidPaymentRequirements,
+        _ => Reason::InvalidPayload,
+    };
+    refused(RefusalKind::MissingField, &format!("/{name}"), "is missing", reason)
+}
+
+fn refused(kind: RefusalKind, pointer: &str, detail: &str, reason: Reason) -> Refusal {
+    Refusal { kind, pointer: pointer.to_owned(), detail: detail.to_owned(), reason }
+}

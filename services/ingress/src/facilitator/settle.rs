@@ -1,0 +1,189 @@
+//! `POST /settle`
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use domain::{AccountId, EventId, Finality, Payment, PaymentId, RiskContext};
+use runtime::problem::document::{Crowded, Keyed, Refused};
+use runtime::{Problem, RequestId, TraceContext};
+use store::{Acceptance, Idempotency, Intake};
+use x402::{Checked, Reason, Refusal, RefusalKind, resource_host};
+
+use super::answer::{Named, SettlementAnswer, status};
+use super::request::{NotRead, Posted, read};
+use super::{Facilitator, Unread};
+use crate::{digest, example, refusal, risk_headers};
+
+/// Settles a payment, and waits for it.
+#[utoipa::path(
+    post,
+    path = "/settle",
+    tag = "Facilitator",
+    summary = "Settle a payment, and wait for it",
+    description = "Takes the payment as `POST /v1/payments` does, and answers when it is settled, when \
+        it has failed, or after 20 s: then `settlement_pending` comes with the hash of the transaction \
+        that carries it, and the same request waits for its end again. The same caller with the same \
+        payment and the same requirements gets the same settlement, however often it asks; anything \
+        else is `duplicate_settlement`. What has not been sent after that time is taken back.",
+    request_body(content = Object, example = example::settle_request),
+    responses(
+        (status = 200, body = SettlementAnswer, description = "What became of it.",
+            example = example::settled),
+        (status = 400, body = SettlementAnswer, description = "It is of a kind that is not settled \
+            here, or a part of it is missing or malformed.", example = example::not_settled),
+        Refused<(Keyed, Unread, Crowded)>,
+    ),
+    security((), ("api_key" = ["payments:write"])),
+)]
+pub(crate) async fn settle_payment(
+    State(facilitator): State<Facilitator>,
+    request: Request,
+) -> Response {
+    match settle(&facilitator, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn settle(facilitator: &Facilitator, request: Request) -> Result<Response, Problem> {
+    let app = &facilitator.0.app;
+    let (head, body) = request.into_parts();
+    let mut caller = Caller::read(facilitator, &head).await?;
+    let handed_over = risk_headers::read(&head.headers);
+    let place = app.door().enter().map_err(|full| refusal::no_room(full, app.settings()))?;
+    let posted = match read(Request::from_parts(head, body)).await {
+        Ok(posted) => posted,
+        Err(NotRead::Problem(problem)) => return Err(problem),
+        Err(NotRead::Refused(refusal)) => return Ok(refused(&refusal, Named::default())),
+    };
+    caller.handed_over = match handed_over {
+        Ok(handed_over) => handed_over,
+        Err(problem) => return Ok(unheard(&problem, posted.named)),
+    };
+    let (payment, is_ours) = match posted.check(app) {
+        Ok(checked) => match take(facilitator, &caller, &posted, checked).await? {
+            Ok(taken) => taken,
+            Err(duplicate) => return Ok(duplicate.into_response()),
+        },
+        // Whoever asks again comes late, perhaps too late for another payment.
+        Err(refusal) => match known(facilitator, &caller, &posted, &refusal).await? {
+            Some(payment) => (payment, true),
+            None => return Ok(refused(&refusal, posted.named)),
+        },
+    };
+    // Who waits takes nobody's place.
+    drop(place);
+    let settled = facilitator.settle(payment, is_ours, posted.named).await;
+    settled.map(IntoResponse::into_response).map_err(|error| {
+        tracing::warn!(%error, "how a settlement stands could not be read");
+        refusal::not_accepted(crate::intake::NotAccepted::Unavailable, app.settings())
+    })
+}
+
+fn refused(refusal: &Refusal, named: Named) -> Response {
+    let answer = SettlementAnswer::unpaid(refusal.reason, &refusal.to_string(), named);
+    (status(refusal), Json(answer)).into_response()
+}
+
+/// The answer to what an agent handed over and nobody can read.
+fn unheard(problem: &Problem, named: Named) -> Response {
+    let field = problem.errors().first();
+    let words = field.map_or_else(String::new, |it| format!("{} {}", it.pointer, it.detail));
+    let answer = SettlementAnswer::unpaid(Reason::InvalidPayload, &words, named);
+    (StatusCode::BAD_REQUEST, Json(answer)).into_response()
+}
+
+/// Who asks.
+struct Caller {
+    account: AccountId,
+    request_id: String,
+    trace: TraceContext,
+    handed_over: RiskContext,
+}
+
+impl Caller {
+    async fn read(facilitator: &Facilitator, head: &Parts) -> Result<Self, Problem> {
+        let known = &head.extensions;
+        Ok(Self {
+            account: facilitator.account(&head.headers).await?,
+            request_id: known.get().map_or_else(String::new, |id: &RequestId| id.as_str().into()),
+            trace: known.get().copied().unwrap_or_else(TraceContext::new_root),
+            handed_over: RiskContext::default(),
+        })
+    }
+}
+
+/// Takes the payment, or finds the one that it is; and whether it is this API's to take back.
+async fn take(
+    facilitator: &Facilitator,
+    caller: &Caller,
+    posted: &Posted,
+    checked: Checked,
+) -> Result<Result<(Payment, bool), SettlementAnswer>, Problem> {
+    let app = &facilitator.0.app;
+    let now = app.now();
+    let (key, body_digest) = (key(&checked), digest::of_request(&posted.request));
+    let intake = Intake {
+        id: PaymentId::new(runtime::new_uuid()),
+        event: EventId::new(runtime::new_uuid()),
+        account: caller.account,
+        authorization: checked.authorization,
+        signature: checked.signature,
+        x402_version: checked.version.number(),
+        finality: Finality::default(),
+        reference: None,
+        metadata: None,
+        resource_host: resource_host(&posted.request),
+        risk_context: risk_headers::traced(&caller.handed_over, &caller.trace),
+        request_id: caller.request_id.clone(),
+        idempotency: Some(Idempotency { key, body_digest }),
+        accepted_at: now,
+    };
+    let accepted = app.register().accept(intake).await;
+    let acceptance = accepted.map_err(|outcome| refusal::not_accepted(outcome, app.settings()))?;
+    Ok(match acceptance {
+        Acceptance::New(payment) => {
+            app.ring(payment.id, &caller.trace);
+            Ok((payment, true))
+        }
+        Acceptance::Replayed(payment) => Ok((payment, true)),
+        Acceptance::Existing(payment) => Ok((payment, false)),
+        // Whose it is, and what became of it, is nobody else's business.
+        Acceptance::AnotherAccounts | Acceptance::KeyReused { .. } => {
+            let words = "The payment was submitted before, by another caller or on other terms";
+            let named = posted.named.clone();
+            Err(SettlementAnswer::unpaid(Reason::DuplicateSettlement, words, named))
+        }
+    })
+}
+
+/// The payment that this very request was taken for before, when it would be refused now for nothing
+/// but the time that has passed.
+async fn known(
+    facilitator: &Facilitator,
+    caller: &Caller,
+    posted: &Posted,
+    refusal: &Refusal,
+) -> Result<Option<Payment>, Problem> {
+    let app = &facilitator.0.app;
+    if refusal.kind != RefusalKind::AuthorizationExpired {
+        return Ok(None);
+    }
+    let Ok(checked) = posted.check_at_any_time(app) else { return Ok(None) };
+    let (key, body_digest) = (key(&checked), digest::of_request(&posted.request));
+    let found = facilitator.0.store.find_by_key(caller.account, &key, &body_digest).await;
+    found.map_err(|error| {
+        tracing::warn!(%error, "a settlement could not be looked up");
+        refusal::not_accepted(crate::intake::NotAccepted::Unavailable, app.settings())
+    })
+}
+
+/// What stands for a settlement among the keys of its account. With its spaces it is none that a client
+/// could name in `Idempotency-Key`.
+fn key(checked: &Checked) -> String {
+    let authorization = &checked.authorization;
+    let (chain, asset) = (authorization.chain, authorization.asset);
+    format!("settle {chain} {asset:#x} {:#x} {}", authorization.payer, authorization.nonce)
+}

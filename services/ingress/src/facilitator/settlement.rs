@@ -1,0 +1,122 @@
+//! Waiting for a payment's end, and telling it in the words of x402.
+
+use domain::{Event, Payment, PaymentState, StateName};
+use store::{Advanced, Change, StoreError};
+use tokio::time::Instant;
+use x402::Reason;
+
+use super::Facilitator;
+use super::answer::{Known, Named, SettlementAnswer};
+
+/// What is said of a payment that is over without a reason.
+const NOTHING: &str = "The payment is not settled";
+
+impl Facilitator {
+    /// Waits until the payment is over, at most for as long as callers wait, and says how it stands.
+    ///
+    /// What nobody has sent by then is taken back, where it `is_ours` to take back: a caller who is
+    /// told that it failed must be able to rely on that.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger does not say how it stands.
+    pub(super) async fn settle(
+        &self,
+        payment: Payment,
+        is_ours: bool,
+        named: Named,
+    ) -> Result<SettlementAnswer, StoreError> {
+        let payment = self.wait_for_end(payment).await?;
+        let payment = match is_ours && is_unsent(&payment) {
+            true => self.take_back(payment).await?,
+            false => payment,
+        };
+        let known = self.known(&payment);
+        Ok(self.told(&payment, named).await?.known(known))
+    }
+
+    async fn wait_for_end(&self, payment: Payment) -> Result<Payment, StoreError> {
+        let shared = &self.0;
+        let deadline = Instant::now() + shared.longest_wait;
+        let mut payment = payment;
+        loop {
+            // Before it is read, so that no change in between is missed.
+            let lookout = shared.watchtower.look_out(payment.id);
+            payment = self.reload(payment).await?;
+            if payment.state.is_terminal() || Instant::now() >= deadline {
+                return Ok(payment);
+            }
+            match shared.watchtower.wait(lookout, payment.version, deadline).await {
+                watchtower::Ended::Changed => {}
+                watchtower::Ended::TimeUp | watchtower::Ended::Stopping => {
+                    return self.reload(payment).await;
+                }
+            }
+        }
+    }
+
+    async fn reload(&self, payment: Payment) -> Result<Payment, StoreError> {
+        Ok(self.0.store.load(&[payment.id]).await?.pop().unwrap_or(payment))
+    }
+
+    /// Has the payment never be sent, unless it is sent already.
+    async fn take_back(&self, payment: Payment) -> Result<Payment, StoreError> {
+        let (store, now) = (&self.0.store, self.0.app.now());
+        let change = Change { payment: payment.clone(), event: Event::Canceled, carrier: None };
+        let mut advance = store.advance(vec![change], now).await?;
+        match advance.outcomes.pop() {
+            Some(Advanced::Moved(canceled)) => Ok(*canceled),
+            // It moves on at this moment: then it is told as it stands.
+            Some(Advanced::Overtaken | Advanced::Refused(_)) | None => self.reload(payment).await,
+        }
+    }
+
+    async fn told(&self, payment: &Payment, named: Named) -> Result<SettlementAnswer, StoreError> {
+        let unpaid = |reason, words: &str, named| SettlementAnswer::unpaid(reason, words, named);
+        let pending = Reason::SettlementPending;
+        Ok(match payment.state {
+            PaymentState::Settled { inclusion } => SettlementAnswer::paid(inclusion.tx_hash, named),
+            PaymentState::Confirmed { inclusion, .. } => {
+                let words = "The payment is in a block that is not final yet; ask again";
+                unpaid(pending, words, named).carried(inclusion.tx_hash)
+            }
+            PaymentState::Submitted(submission) => {
+                let hashes = self.0.store.newest_hashes(&[submission.transaction]).await?;
+                let words = "The payment is on its way; ask again";
+                let answer = unpaid(pending, words, named);
+                match hashes.get(&submission.transaction) {
+                    Some(hash) => answer.carried(*hash),
+                    None => answer,
+                }
+            }
+            PaymentState::Accepted | PaymentState::Held { .. } | PaymentState::Approved { .. } => {
+                unpaid(pending, "The payment waits to be sent; ask again", named)
+            }
+            PaymentState::Canceled => {
+                let words =
+                    "The payment was taken back before it was sent, and is not sent any more";
+                unpaid(Reason::UnexpectedSettleError, words, named)
+            }
+            PaymentState::Rejected(_) | PaymentState::Expired | PaymentState::Failed(_) => {
+                let failure = payment.state.failure();
+                let reason = failure.and_then(|failure| failure.x402_reason().parse().ok());
+                let words = failure.map_or(NOTHING, domain::FailureCode::as_str);
+                unpaid(reason.unwrap_or(Reason::UnexpectedSettleError), words, named)
+            }
+        })
+    }
+
+    fn known(&self, payment: &Payment) -> Known {
+        let settings = self.0.app.settings();
+        let base = settings.public_url.as_ref().map_or("", |url| url.as_str());
+        Known {
+            payment_id: payment.id,
+            status: payment.state.name(),
+            status_url: format!("{base}/v1/payments/{}", payment.id),
+        }
+    }
+}
+
+/// Whether no transaction of ours carries it.
+fn is_unsent(payment: &Payment) -> bool {
+    matches!(payment.state.name(), StateName::Accepted | StateName::Held | StateName::Approved)
+}

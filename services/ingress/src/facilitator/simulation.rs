@@ -1,0 +1,119 @@
+//! What the chain would say to a payment: one call for many that are asked about together.
+
+use std::sync::Arc;
+
+use chain::{Call, ChainError, Node, Simulated, Trial, transfer};
+use domain::{Address, Authorization, Signature};
+use runtime::Coalescer;
+use x402::{Checked, Reason};
+
+/// The most payments in one call, and calls under way at once.
+const AT_ONCE: usize = 50;
+const CALLS_AT_ONCE: usize = 4;
+
+/// What one transfer may use of the gas of a call.
+const GAS_EACH: u64 = 200_000;
+
+/// What the chain would say now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// It would be paid.
+    Paid,
+    /// It would not, by this code of x402 and in these words.
+    Unpaid(Reason, String),
+}
+
+type Simulation = Result<Simulated, Arc<ChainError>>;
+
+/// Asks the node of one network.
+#[derive(Clone, Debug)]
+pub(super) struct Simulator {
+    node: Node,
+    simulations: Coalescer<(Authorization, Signature), Simulation>,
+}
+
+impl Simulator {
+    /// Must be called within a tokio runtime.
+    pub(super) fn new(node: Node) -> Self {
+        let asked = node.clone();
+        let simulations =
+            Coalescer::spawn("simulations", AT_ONCE, CALLS_AT_ONCE, move |payments| {
+                let node = asked.clone();
+                async move { simulate(&node, &payments).await }
+            });
+        Self { node, simulations }
+    }
+
+    /// What the chain would say to a payment. `is_proven` says that its payer's key has signed it, as
+    /// far as that can be known here.
+    ///
+    /// # Errors
+    /// When the node did not say.
+    pub(super) async fn outlook(
+        &self,
+        checked: &Checked,
+        is_proven: bool,
+    ) -> Result<Outlook, Arc<ChainError>> {
+        let Checked { authorization, signature, .. } = checked;
+        if is_proven && self.succeeds_among_others(authorization, signature).await? {
+            return Ok(Outlook::Paid);
+        }
+        // By itself, because the code of a wallet can spend the gas of all that share a call.
+        match self.node.try_payment(authorization, signature).await? {
+            Trial::Succeeds => Ok(Outlook::Paid),
+            Trial::SignatureRefused => Ok(Outlook::Unpaid(
+                Reason::InvalidSignature,
+                "The token does not take the signature".to_owned(),
+            )),
+            Trial::Fails(words) => self.diagnose(authorization, words).await,
+        }
+    }
+
+    async fn succeeds_among_others(
+        &self,
+        authorization: &Authorization,
+        signature: &Signature,
+    ) -> Result<bool, Arc<ChainError>> {
+        let asked = (authorization.clone(), signature.clone());
+        match self.simulations.submit(asked).await {
+            Ok(simulated) => Ok(matches!(simulated?, Simulated::Succeeds)),
+            Err(busy) => Err(Arc::new(ChainError::Unreadable(busy.to_string()))),
+        }
+    }
+
+    /// Why a payment that would fail would fail.
+    async fn diagnose(
+        &self,
+        authorization: &Authorization,
+        words: String,
+    ) -> Result<Outlook, Arc<ChainError>> {
+        let views = self.node.views(&[authorization]).await?;
+        Ok(match views.first() {
+            Some(view) if view.used => Outlook::Unpaid(
+                Reason::NonceAlreadyUsed,
+                "The authorization was used or canceled before".to_owned(),
+            ),
+            Some(view) if view.balance < authorization.amount => Outlook::Unpaid(
+                Reason::InsufficientFunds,
+                format!("The payer has {} of the token", view.balance),
+            ),
+            Some(_) | None => Outlook::Unpaid(Reason::SimulationFailed, words),
+        })
+    }
+}
+
+async fn simulate(node: &Node, payments: &[(Authorization, Signature)]) -> Vec<Simulation> {
+    let calls: Vec<Call> = payments
+        .iter()
+        .map(|(authorization, signature)| transfer(authorization, signature))
+        .collect();
+    let gas =
+        GAS_EACH.saturating_mul(u64::try_from(calls.len()).unwrap_or(u64::MAX).saturating_add(1));
+    match node.simulate_batch(Address::ZERO, &calls, gas).await {
+        Ok(simulated) => simulated.into_iter().map(Ok).collect(),
+        Err(error) => {
+            let error = Arc::new(error);
+            payments.iter().map(|_| Err(Arc::clone(&error))).collect()
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `GET /supported`
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use domain::{Address, ChainId};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Facilitator;
+use crate::example;
+
+/// What is settled here.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Supported {
+    /// Every version, scheme and network.
+    kinds: Vec<Kind>,
+    /// The extensions of x402 that are honoured.
+    extensions: Vec<&'static str>,
+    /// Whose transactions carry the payments, by family of networks.
+    #[schema(value_type = BTreeMap<String, Vec<String>>)]
+    signers: BTreeMap<&'static str, Vec<Address>>,
+}
+
+/// One of them.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SupportedKind)]
+struct Kind {
+    x402_version: u8,
+    scheme: &'static str,
+    /// By CAIP-2 in version 2, by name in version 1.
+    network: String,
+}
+
+/// Says what is settled here.
+#[utoipa::path(
+    get,
+    path = "/supported",
+    tag = "Facilitator",
+    summary = "See what is settled",
+    description = "Every version of x402, scheme and network that is settled here, and the addresses \
+        whose transactions carry the payments. Needs no key.",
+    responses(
+        (status = 200, body = Supported, description = "What is settled.",
+            example = example::supported),
+    ),
+)]
+pub(crate) async fn show_supported(State(facilitator): State<Facilitator>) -> Response {
+    let shared = &facilitator.0;
+    let chains: Vec<ChainId> = shared.app.settings().assets.networks();
+    let kinds = chains.iter().flat_map(|chain| {
+        let kind = |x402_version, network| Kind { x402_version, scheme: "exact", network };
+        let v1 = x402::v1_name(*chain).map(|name| kind(1, name.to_owned()));
+        std::iter::once(kind(2, chain.to_string())).chain(v1)
+    });
+    // Who asks wants to know what is settled; which address sends it is said while the ledger is there.
+    let signers = match shared.store.list_signers().await {
+        Ok(signers) => signers.into_iter().map(|signer| signer.address).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "signers could not be read");
+            Vec::new()
+        }
+    };
+    let signers = BTreeMap::from([("eip155:*", signers)]);
+    Json(Supported { kinds: kinds.collect(), extensions: Vec::new(), signers }).into_response()
+}
