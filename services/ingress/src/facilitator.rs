@@ -4,6 +4,7 @@
 //! is different is that whoever asks waits for the end of it.
 
 mod answer;
+mod example;
 mod request;
 mod settle;
 mod settlement;

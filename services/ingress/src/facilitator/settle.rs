@@ -13,8 +13,8 @@ use x402::{Checked, Reason, Refusal, RefusalKind, resource_host};
 
 use super::answer::{Named, SettlementAnswer, status};
 use super::request::{NotRead, Posted, read};
-use super::{Facilitator, Unread};
-use crate::{digest, example, refusal, risk_headers};
+use super::{Facilitator, Unread, example};
+use crate::{digest, refusal, risk_headers};
 
 /// Settles a payment, and waits for it.
 #[utoipa::path(

@@ -9,8 +9,7 @@ use domain::{Address, ChainId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Facilitator;
-use crate::example;
+use super::{Facilitator, example};
 
 /// What is settled here.
 #[derive(Serialize, ToSchema)]

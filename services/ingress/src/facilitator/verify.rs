@@ -12,8 +12,8 @@ use x402::{Checked, PayerSignature, Reason, Refusal};
 use super::answer::{Named, Verification, status};
 use super::request::{NotRead, Posted, read};
 use super::simulation::Outlook;
-use super::{Facilitator, Unread};
-use crate::{example, refusal};
+use super::{Facilitator, Unread, example};
+use crate::refusal;
 
 /// Says whether a payment would be settled, and changes nothing.
 #[utoipa::path(
