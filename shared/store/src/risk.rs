@@ -284,7 +284,7 @@ async fn read(
         },
         taken: Taken::default(),
     };
-    known.taken.purses = exposure::lock(tx, candidates).await?;
+    known.taken.purses = exposure::lock(tx, candidates, &known.unmoved).await?;
     let wanted: Vec<_> = candidates
         .iter()
         .flat_map(|candidate| known.case(candidate, terms).budgets(terms.now))
