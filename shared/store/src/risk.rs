@@ -288,7 +288,7 @@ async fn read(
         budgets: HashMap::new(),
         taken: Taken::default(),
     };
-    known.taken.purses = exposure::lock(tx, candidates).await?;
+    known.taken.purses = exposure::lock(tx, candidates, &known.unmoved).await?;
     let wanted: Vec<_> = candidates
         .iter()
         .flat_map(|candidate| known.case(candidate, terms).budgets(terms.now))

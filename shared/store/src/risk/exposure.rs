@@ -41,10 +41,12 @@ impl Store {
 /// Locks the candidates' purses until the transaction ends, and says what open payments beside the
 /// candidates want of each.
 ///
-/// What was in a block by the time of the balance has left it, and is not counted.
+/// What was in a block by the time of the balance has left it, and is not counted. A candidate that
+/// somebody else has moved is decided on no more, and counts as every other payment does.
 pub(super) async fn lock(
     tx: &mut PgTransaction<'_>,
     candidates: &[Candidate],
+    unmoved: &HashSet<Uuid>,
 ) -> Result<HashMap<Purse, Amount>, StoreError> {
     let purses: HashSet<Purse> =
         candidates.iter().map(|candidate| Purse::of(&candidate.payment.authorization)).collect();
@@ -57,7 +59,7 @@ pub(super) async fn lock(
     )
     .fetch_one(&mut **tx)
     .await?;
-    let ids: Vec<Uuid> = candidates.iter().map(|candidate| candidate.payment.id.uuid()).collect();
+    let ids: Vec<Uuid> = unmoved.iter().copied().collect();
     let purses: Vec<Purse> = purses.into_iter().collect();
     let as_of = candidates.iter().map(|candidate| candidate.as_of).min();
     let rows = sqlx::query!(

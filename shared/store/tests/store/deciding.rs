@@ -122,6 +122,16 @@ async fn at_the_same_instant_two_processes_do_not_approve_what_does_not_fit_toge
     assert_eq!(decided.iter().map(|decisions| states(decisions).len()).sum::<usize>(), 1);
 }
 
+#[tokio::test]
+async fn what_another_process_has_approved_meanwhile_counts_for_the_rest_of_the_batch() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments_of(1, 60, 2).await;
+    assert_eq!(states(&ledger.decide(&payments[..1], 100).await), [StateName::Approved]);
+    // The first is in this batch too, as it was loaded before.
+    let decisions = ledger.decide(&payments, 100).await;
+    assert_eq!((states(&decisions).len(), decisions.waiting), (0, 1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_hundred_payments_at_once_a_budget_for_ten_approves_ten() {
     let ledger = Ledger::open().await;

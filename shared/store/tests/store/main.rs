@@ -5,6 +5,7 @@
 mod advance;
 mod announcements;
 mod audits;
+mod budgets;
 mod constraints;
 mod consulting;
 mod crowd;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use domain::{StateName, U256};
-use testkit::{Anvil, Fate, FaultyNode};
+use domain::{Amount, Payment, StateName, U256};
+use store::{Candidate, DecisionTerms, Decisions};
+use testkit::{Anvil, Buyer, Fate, FaultyNode};
 
-use crate::world::{DEADLINE, World, ids};
+use crate::world::{DEADLINE, World, ids, now};
 
 #[tokio::test]
 async fn a_reorganisation_sends_the_same_bytes_again() {
@@ -204,5 +205,50 @@ async fn what_the_chain_forgot_while_nobody_looked_is_sent_again() {
 
     world.wait_for(StateName::Settled, &[second.id]).await;
     world.assert_ledger_is_chain(&[first.id, second.id]).await;
+    settlement.stop().await;
+}
+
+/// A candidate for risk to decide on: what its payer has, by a block of now.
+async fn candidate(world: &World, payment: Payment) -> Candidate {
+    let balance = world.anvil.balance_of(payment.authorization.payer).await;
+    Candidate { payment, balance, as_of: now(), decide_by: now().plus(DEADLINE * 5) }
+}
+
+/// What risk says of these.
+async fn decide(world: &World, candidates: Vec<Candidate>) -> Decisions {
+    let terms = DecisionTerms { validity: DEADLINE * 10, engine: None, now: now() };
+    world.store().decide(candidates, Vec::new(), &terms).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_reorganisation_brings_back_counts_against_its_payers_balance_again() {
+    let mut world = World::on(Anvil::builder().mined_by_hand()).await;
+    world.policy.confirmations = 5;
+    let buyer = Buyer::new();
+    world.anvil.mint(buyer.address(), 100u64).await;
+    let paid = world.seller.accept(world.store(), &world.sign(&buyer, 60)).await;
+    let other = world.seller.accept(world.store(), &world.sign(&buyer, 60)).await;
+    let decided = decide(&world, vec![candidate(&world, paid.clone()).await]).await;
+    assert_eq!(decided.advance.moved().count(), 1);
+    let settlement = world.settle();
+    world.wait_for(StateName::Submitted, &[paid.id]).await;
+    world.wait_for_mempool(1).await;
+    world.anvil.mine(1).await;
+    world.wait_for(StateName::Confirmed, &[paid.id]).await;
+    // Long enough ago that the balance alone tells of it, and nobody keeps a note.
+    let long_after = now().plus(Duration::from_secs(3_600));
+    assert_eq!(world.store().sweep_approvals(10, long_after).await.unwrap(), 1);
+    world.anvil.reorg(1).await;
+    world.wait_for(StateName::Submitted, &[paid.id]).await;
+
+    // The payer has everything again, and one of the two payments is on its way.
+    let again = candidate(&world, other).await;
+    assert_eq!(again.balance, Amount::from(100));
+    let decided = decide(&world, vec![again]).await;
+
+    assert_eq!((decided.advance.moved().count(), decided.waiting), (0, 1));
+    world.anvil.set_interval(Some(Duration::from_secs(1))).await;
+    world.wait_for(StateName::Settled, &[paid.id]).await;
+    world.assert_ledger_is_chain(&[paid.id]).await;
     settlement.stop().await;
 }
