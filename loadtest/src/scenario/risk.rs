@@ -21,6 +21,11 @@ const ROUNDS: usize = 3;
 const RATE: u64 = 8_000;
 const TIME: Duration = Duration::from_secs(3);
 
+/// Payments a second that are settled beside everything else, and for how long they come: what waits
+/// for an engine must not pile up.
+const STEADY: u64 = 500;
+const STEADY_TIME: Duration = Duration::from_secs(20);
+
 /// So much of what is settled without rules must be settled with them.
 const LEAST: f64 = 0.90;
 
@@ -40,6 +45,7 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
         rule(&world, &rules()).await;
         ruled.push(round(&world, plan, &mut accepted, &mut broken).await);
     }
+    let plainly = steadily(&world, plan, &mut accepted, &mut broken).await;
     broken.extend(violations(&world, &accepted).await);
     world.end().await;
 
@@ -50,9 +56,32 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
     for _ in 0..ROUNDS {
         asked.push(round(&world, &plan, &mut accepted, &mut broken).await);
     }
+    let asking = steadily(&world, &plan, &mut accepted, &mut broken).await;
     broken.extend(violations(&world, &accepted).await);
     world.end().await;
-    Answer { figures: figures(&plain, &ruled, &asked), violations: broken }
+    let mut figures = figures(&plain, &ruled, &asked);
+    figures["at_a_steady_rate"] =
+        json!({ "rate_per_s": STEADY, "plain": plainly, "engine_50_ms": asking });
+    Answer { figures, violations: broken }
+}
+
+/// How long payments take that come as fast as they are settled.
+async fn steadily(
+    world: &World,
+    plan: &Plan,
+    accepted: &mut HashSet<PaymentId>,
+    broken: &mut Vec<String>,
+) -> Value {
+    rule(world, &json!({})).await;
+    world.drain().await;
+    let since = world.mark().await;
+    let offered = offer_at(world, plan, STEADY, STEADY_TIME).await;
+    let waiting = world.backlog().await;
+    world.drain().await;
+    accepted.extend(offered.payments.iter().copied());
+    broken.extend(failures(&offered));
+    let took = world.times(&since, "payment.settled").await;
+    json!({ "settle_p50_ms": took.p50_ms, "settle_p99_ms": took.p99_ms, "backlog_at_the_end": waiting })
 }
 
 /// What one burst came to.

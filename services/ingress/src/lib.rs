@@ -70,8 +70,9 @@ pub async fn run(
     let app = App::new(Settings::from_config(config)?, store.clone(), queue.bell(), clock);
     let facilitator = {
         let settings = FacilitatorSettings::from_config(config)?;
-        let watchtower =
-            Watchtower::new(queue.subscribe(), store.clone(), RECHECK, shutdown.clone());
+        // Whoever waits for a settlement is answered with the other requests under way.
+        let never = CancellationToken::new();
+        let watchtower = Watchtower::new(queue.subscribe(), store.clone(), RECHECK, never);
         Facilitator::new(app.clone(), store, nodes, watchtower, settings)
     };
     let heeding = {

@@ -69,7 +69,7 @@ async fn settle(facilitator: &Facilitator, request: Request) -> Result<Response,
         },
         // Whoever asks again comes late, perhaps too late for another payment.
         Err(refusal) => match known(facilitator, &caller, &posted, &refusal).await? {
-            Some(payment) => (payment, true),
+            Some(payment) => (payment, false),
             None => return Ok(refused(&refusal, posted.named)),
         },
     };
@@ -115,7 +115,7 @@ impl Caller {
     }
 }
 
-/// Takes the payment, or finds the one that it is; and whether it is this API's to take back.
+/// Takes the payment, or finds the one that it is; and whether it is this request's to take back.
 async fn take(
     facilitator: &Facilitator,
     caller: &Caller,
@@ -148,8 +148,8 @@ async fn take(
             app.ring(payment.id, &caller.trace);
             Ok((payment, true))
         }
-        Acceptance::Replayed(payment) => Ok((payment, true)),
-        Acceptance::Existing(payment) => Ok((payment, false)),
+        // It may have been posted to be settled whenever that is; whoever made it takes it back.
+        Acceptance::Replayed(payment) | Acceptance::Existing(payment) => Ok((payment, false)),
         // Whose it is, and what became of it, is nobody else's business.
         Acceptance::AnotherAccounts | Acceptance::KeyReused { .. } => {
             let words = "The payment was submitted before, by another caller or on other terms";

@@ -180,3 +180,15 @@ async fn what_nobody_sends_in_time_is_taken_back_and_never_another_callers_or_on
         assert_eq!((&told.body["transaction"], told.body.get("extra")), (&json!(""), None));
     }
 }
+
+#[tokio::test]
+async fn what_was_posted_to_be_settled_later_is_not_taken_back_by_who_cannot_wait() {
+    let shop = Shop::open().await;
+    let body = Buyer::new().authorize().sign().body(Version::V2);
+    assert_eq!(Told::by(shop.post(&body)).await.status, 202);
+    for _ in 0..2 {
+        let told = ask(&shop, "/settle", &body).await;
+        assert_eq!(told.body["errorReason"], "settlement_pending");
+        assert_eq!(told.body["extra"]["quittance"]["status"], "accepted");
+    }
+}
