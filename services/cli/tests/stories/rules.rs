@@ -201,3 +201,28 @@ async fn while_the_ledger_is_away_nothing_new_is_paid_and_afterwards_everything_
     let (late, denied) = pipeline.decided(&pipeline.pay_many(&buyer, 1).await).await;
     assert_eq!((late.len(), denied.len()), (0, 1));
 }
+
+#[tokio::test]
+async fn before_the_first_payment_everything_that_risk_measures_is_there_and_zero() {
+    let pipeline = Pipeline::start().await;
+    for (role, lines) in [
+        (
+            "worker risk",
+            &[
+                "risk_evaluation_seconds_count 0",
+                r#"risk_decisions_total{decision="approved",reason="none"} 0"#,
+                r#"risk_decisions_total{decision="rejected",reason="DAILY_BUDGET_EXCEEDED"} 0"#,
+                "payer_exposure_rejections_total 0",
+            ][..],
+        ),
+        ("worker reconciler", &["risk_holds 0"]),
+    ] {
+        let url = format!("{}/metrics", pipeline.operator(role).await);
+        eventually(DEADLINE, || async {
+            let text = pipeline.text(&url).await?;
+            let shown: Vec<&str> = text.lines().collect();
+            lines.iter().all(|line| shown.contains(line)).then_some(())
+        })
+        .await;
+    }
+}
