@@ -1,29 +1,41 @@
 //! What risk counts and measures.
 
+use domain::{FailureCode, PolicyReason};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
 use crate::engine::Told;
 
+const DECISIONS: &str = "risk_decisions_total";
+const EVALUATION: &str = "risk_evaluation_seconds";
 const WAITING: &str = "payer_exposure_rejections_total";
 const RECEIPTS: &str = "risk_receipts_total";
 const RECEIPTS_PENDING: &str = "risk_receipts_pending";
 
 /// Describes every metric of this worker.
 pub fn describe_metrics() {
-    describe_counter!("risk_decisions_total", "Decisions, by decision and reason");
+    describe_counter!(DECISIONS, "Decisions, by decision and reason");
     describe_counter!(
         WAITING,
         "Looks at payments that have to wait because other open payments of their payers want what \
          these have"
     );
-    describe_histogram!(
-        "risk_evaluation_seconds",
-        Unit::Seconds,
-        "Time to decide a batch of payments"
-    );
+    describe_histogram!(EVALUATION, Unit::Seconds, "Time to decide a batch of payments");
     describe_counter!(RECEIPTS, "Attempts to tell the risk engine how a payment ended, by outcome");
     describe_gauge!(RECEIPTS_PENDING, "Payments whose end the risk engine is still to be told");
     crate::engine::describe_metrics();
+    register_decisions();
+}
+
+/// Every series of decisions from the start: the first denial by a rule is an increase too.
+fn register_decisions() {
+    let rules = PolicyReason::ALL.iter().map(|reason| reason.as_str());
+    let failures = FailureCode::ALL.iter().map(|failure| failure.as_str());
+    for reason in rules.chain(failures) {
+        metrics::counter!(DECISIONS, "decision" => "rejected", "reason" => reason).increment(0);
+    }
+    metrics::counter!(DECISIONS, "decision" => "approved", "reason" => "none").increment(0);
+    waiting(0);
+    drop(metrics::histogram!(EVALUATION));
 }
 
 /// Every series of receipts from the start.
@@ -50,6 +62,5 @@ pub(crate) fn waiting(payments: usize) {
 }
 
 pub(crate) fn decision(decision: &'static str, reason: &'static str) {
-    metrics::counter!("risk_decisions_total", "decision" => decision, "reason" => reason)
-        .increment(1);
+    metrics::counter!(DECISIONS, "decision" => decision, "reason" => reason).increment(1);
 }

@@ -12,5 +12,6 @@ mod pipeline;
 mod process;
 mod receipts;
 mod risk_engine;
+mod rules;
 mod signers;
 mod signing_keys;

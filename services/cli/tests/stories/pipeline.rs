@@ -38,8 +38,8 @@ pub(crate) struct Pipeline {
     pub(crate) receiver: Receiver,
     pub(crate) secret: String,
     pub(crate) processes: BTreeMap<String, Process>,
-    /// Where the risk engine is, if there is one.
-    engine: Option<String>,
+    /// Settings of every process besides the usual ones.
+    more: Vec<(&'static str, String)>,
     folder: tempfile::TempDir,
     http: reqwest::Client,
 }
@@ -47,7 +47,13 @@ pub(crate) struct Pipeline {
 impl Pipeline {
     /// Every role in a process of its own, and a seller with a webhook endpoint.
     pub(crate) async fn start() -> Self {
+        Self::with(Vec::new()).await
+    }
+
+    /// The same with these settings besides the usual ones.
+    pub(crate) async fn with(more: Vec<(&'static str, String)>) -> Self {
         let mut pipeline = Self::prepare(Anvil::builder()).await;
+        pipeline.more = more;
         for role in ROLES {
             pipeline.start_role(role);
         }
@@ -55,14 +61,10 @@ impl Pipeline {
         pipeline
     }
 
-    /// Every role in a process of its own, and a risk engine here, which has a second to answer.
+    /// The same with a risk engine here, which has a second to answer.
     pub(crate) async fn with_engine(url: &str) -> Self {
-        let mut pipeline = Self::prepare(Anvil::builder()).await;
-        pipeline.engine = Some(url.to_owned());
-        for role in ROLES {
-            pipeline.start_role(role);
-        }
-        pipeline
+        let timeout = ("QUITTANCE_RISK__ENGINE__TIMEOUT_MS", "1000".to_owned());
+        Self::with(vec![("RISK_ENGINE_URL", url.to_owned()), timeout]).await
     }
 
     /// Every role in one process.
@@ -97,7 +99,7 @@ impl Pipeline {
             receiver,
             secret: String::new(),
             processes: BTreeMap::new(),
-            engine: None,
+            more: Vec::new(),
             folder: tempfile::TempDir::new().unwrap(),
             http: http::client(),
         };
@@ -118,10 +120,7 @@ impl Pipeline {
         if role.contains(&"settlement") || role.contains(&"all") {
             settings.push(("QUITTANCE_SIGNER_KEYS", format!("eip155:84532={SIGNER_KEY}")));
         }
-        if let Some(engine) = &self.engine {
-            settings.push(("RISK_ENGINE_URL", engine.clone()));
-            settings.push(("QUITTANCE_RISK__ENGINE__TIMEOUT_MS", "1000".to_owned()));
-        }
+        settings.extend(self.more.iter().cloned());
         settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
@@ -148,8 +147,13 @@ impl Pipeline {
     }
 
     pub(crate) fn start_role(&mut self, role: &[&str]) {
+        self.start_beside(role, &role.join(" "));
+    }
+
+    /// Starts another process of a role, which has this name here.
+    pub(crate) fn start_beside(&mut self, role: &[&str], name: &str) {
         let process = Process::start(role, &self.settings(role));
-        self.processes.insert(role.join(" "), process);
+        self.processes.insert(name.to_owned(), process);
     }
 
     /// Runs a command to its end; gives its exit status and what it printed.
@@ -209,6 +213,16 @@ impl Pipeline {
         let request = self.http.post(url).bearer_auth(&self.seller.key).json(body);
         let answer = request.send().await.ok()?;
         Some((answer.status().as_u16(), answer.json().await.ok()?))
+    }
+
+    /// Writes the seller's rules, and gives their version.
+    pub(crate) async fn rule(&self, policy: &Value) -> u64 {
+        let url = format!("{}/v1/risk/policy", self.results().await);
+        let request = self.http.put(url).bearer_auth(&self.seller.key).json(policy);
+        let answer = request.send().await.unwrap();
+        let (status, body): (_, Value) = (answer.status(), answer.json().await.unwrap());
+        assert_eq!(status, 200, "{body}");
+        body["version"].as_u64().unwrap()
     }
 
     pub(crate) async fn get(&self, url: &str) -> Option<(u16, Value)> {

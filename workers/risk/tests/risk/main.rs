@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
 mod decisions;
+mod doubts;
 mod engines;
 mod receipts;
 mod rules;
