@@ -57,8 +57,8 @@ struct Args {
     /// For how many seconds the highest rate is held.
     #[arg(long)]
     hold: Option<u64>,
-    /// Accept or settle so many payments a second, instead of looking for the most; in webhooks, isolation and recover,
-    /// the payments whose ends are told.
+    /// Accept or settle so many payments a second, instead of looking for the most; in risk, those that come for three
+    /// seconds; in webhooks, isolation and recover, the payments whose ends are told.
     #[arg(long)]
     rate: Option<u64>,
     /// So many of 100 requests repeat an earlier one.

@@ -32,11 +32,13 @@ const LEAST: f64 = 0.90;
 /// How long the engine takes.
 const ENGINE: Duration = Duration::from_millis(50);
 
-/// Without rules, with rules, without, with; then the same payments with an engine beside.
+/// Without rules, with rules, without, with; with rules and all payments one seller's; steadily without;
+/// then the same payments with an engine beside.
 pub(crate) async fn run(plan: &Plan) -> Answer {
     let (mut plain, mut ruled, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+    let mut lone = Vec::new();
     let mut broken = Vec::new();
-    let world = World::start(&ALL, plan, plan.signers).await;
+    let mut world = World::start(&ALL, plan, plan.signers).await;
     let mut accepted = HashSet::new();
     warm_up(&world, plan, &mut accepted).await;
     for _ in 0..ROUNDS {
@@ -45,6 +47,12 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
         rule(&world, &rules()).await;
         ruled.push(round(&world, plan, &mut accepted, &mut broken).await);
     }
+    // All of a seller's payments wait for one row of its budget.
+    let others = world.market.pay_to.split_off(1);
+    for _ in 0..ROUNDS {
+        lone.push(round(&world, plan, &mut accepted, &mut broken).await);
+    }
+    world.market.pay_to.extend(others);
     let plainly = steadily(&world, plan, &mut accepted, &mut broken).await;
     broken.extend(violations(&world, &accepted).await);
     world.end().await;
@@ -59,9 +67,10 @@ pub(crate) async fn run(plan: &Plan) -> Answer {
     let asking = steadily(&world, &plan, &mut accepted, &mut broken).await;
     broken.extend(violations(&world, &accepted).await);
     world.end().await;
-    let mut figures = figures(&plain, &ruled, &asked);
+    let mut figures = figures(&[&plain, &ruled, &lone, &asked]);
+    let rate = plan.rate.unwrap_or(STEADY);
     figures["at_a_steady_rate"] =
-        json!({ "rate_per_s": STEADY, "plain": plainly, "engine_50_ms": asking });
+        json!({ "rate_per_s": rate, "plain": plainly, "engine_50_ms": asking });
     Answer { figures, violations: broken }
 }
 
@@ -75,7 +84,7 @@ async fn steadily(
     rule(world, &json!({})).await;
     world.drain().await;
     let since = world.mark().await;
-    let offered = offer_at(world, plan, STEADY, STEADY_TIME).await;
+    let offered = offer_at(world, plan, plan.rate.unwrap_or(STEADY), STEADY_TIME).await;
     let waiting = world.backlog().await;
     world.drain().await;
     accepted.extend(offered.payments.iter().copied());
@@ -101,13 +110,14 @@ async fn round(
 ) -> Round {
     world.drain().await;
     let (before, began) = (world.computed(), Instant::now());
-    let offered = offer_at(world, plan, RATE, TIME).await;
+    let rate = plan.rate.unwrap_or(RATE);
+    let offered = offer_at(world, plan, rate, TIME).await;
     world.drain().await;
     let took = began.elapsed().as_secs_f64();
     let computed = between(&before, &world.computed());
     accepted.extend(offered.payments.iter().copied());
     broken.extend(failures(&offered));
-    progress(RATE, &offered, true);
+    progress(rate, &offered, true);
     Round {
         settled_per_s: offered.payments.len() as f64 / took,
         risk_ms: computed.get("risk").copied().unwrap_or_default(),
@@ -116,7 +126,7 @@ async fn round(
 }
 
 #[expect(clippy::float_arithmetic, reason = "figures for people; no amount is among them")]
-fn figures(plain: &[Round], ruled: &[Round], asked: &[Round]) -> Value {
+fn figures([plain, ruled, lone, asked]: &[&[Round]; 4]) -> Value {
     let median = |rounds: &[Round]| {
         let mut rates: Vec<f64> = rounds.iter().map(|round| round.settled_per_s).collect();
         rates.sort_by(f64::total_cmp);
@@ -135,13 +145,18 @@ fn figures(plain: &[Round], ruled: &[Round], asked: &[Round]) -> Value {
     let ratio = median(ruled) / median(plain);
     json!({
         "settled_per_s": {
-            "plain": median(plain), "rules": median(ruled), "engine_50_ms": median(asked),
+            "plain": median(plain), "rules": median(ruled), "rules_one_seller": median(lone),
+            "engine_50_ms": median(asked),
         },
         "ratio_rules": ratio,
+        "ratio_rules_one_seller": median(lone) / median(plain),
         "ratio_engine": median(asked) / median(plain),
         "target_ratio": LEAST,
         "target_met": ratio >= LEAST,
-        "rounds": { "plain": told(plain), "rules": told(ruled), "engine": told(asked) },
+        "rounds": {
+            "plain": told(plain), "rules": told(ruled), "rules_one_seller": told(lone),
+            "engine": told(asked),
+        },
     })
 }
 
