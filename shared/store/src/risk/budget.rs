@@ -87,7 +87,7 @@ pub(super) async fn lock(
         return Ok(HashMap::new());
     }
     let wanted = Wanted::of(by_columns.keys());
-    make_missing(tx, &by_columns, &wanted).await?;
+    lock_accounts(tx, &wanted.accounts).await?;
     let rows = sqlx::query!(
         // Locked in the order of their ids, as when they are given back.
         r#"select b.id, b.account_id, b.chain_id, b.asset, b.payer, b.period,
@@ -106,36 +106,61 @@ pub(super) async fn lock(
     )
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter()
-        .filter_map(|row| {
-            let columns = Columns {
-                account: row.account_id,
-                chain: row.chain_id,
-                asset: row.asset,
-                payer: row.payer,
-                period: row.period,
-            };
-            let key = by_columns.get(&columns)?;
-            let used = parse(&row.used, "amount of a budget");
-            Some(used.map(|used| (*key, Locked { id: row.id, used })))
-        })
-        .collect()
+    let mut locked = HashMap::with_capacity(by_columns.len());
+    for row in rows {
+        let columns = Columns {
+            account: row.account_id,
+            chain: row.chain_id,
+            asset: row.asset,
+            payer: row.payer,
+            period: row.period,
+        };
+        if let Some(key) = by_columns.get(&columns) {
+            let used = parse(&row.used, "amount of a budget")?;
+            locked.insert(*key, Locked { id: row.id, used });
+        }
+    }
+    let missing: Vec<(&Columns, &BudgetKey)> =
+        by_columns.iter().filter(|(_, key)| !locked.contains_key(key)).collect();
+    locked.extend(make(tx, &missing).await?);
+    Ok(locked)
 }
 
-/// Makes those that are not there. In the order of their columns, before any is locked, so that two
-/// who make the same ones wait for each other and never in a circle.
-async fn make_missing(
+/// Has whoever decides for one of these accounts wait for this transaction: then nobody else makes
+/// budgets of theirs.
+async fn lock_accounts(tx: &mut PgTransaction<'_>, accounts: &[Uuid]) -> Result<(), StoreError> {
+    let mut keys: Vec<i64> = accounts
+        .iter()
+        .map(|account| {
+            let (high, low) = account.as_u64_pair();
+            i64::from_ne_bytes((high.rotate_left(32) ^ low).to_ne_bytes())
+        })
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    sqlx::query!(
+        r#"select count(pg_advisory_xact_lock(key)) as "locked!" from unnest($1::bigint[]) as u (key)"#,
+        &keys,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Makes budgets that are not there.
+async fn make(
     tx: &mut PgTransaction<'_>,
-    by_columns: &BTreeMap<Columns, BudgetKey>,
-    wanted: &Wanted,
-) -> Result<(), StoreError> {
-    let there = sqlx::query!(
-        "select b.account_id, b.chain_id, b.asset, b.payer, b.period
-         from budgets b
-         join unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[])
-             as wanted (account_id, chain_id, asset, payer, period)
-             on wanted.account_id = b.account_id and wanted.chain_id = b.chain_id
-             and wanted.asset = b.asset and wanted.payer = b.payer and wanted.period = b.period",
+    missing: &[(&Columns, &BudgetKey)],
+) -> Result<Vec<(BudgetKey, Locked)>, StoreError> {
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wanted = Wanted::of(missing.iter().map(|(columns, _)| *columns));
+    let rows = sqlx::query!(
+        "insert into budgets (account_id, chain_id, asset, payer, period)
+         select * from unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[])
+             as new (account_id, chain_id, asset, payer, period)
+         returning id, account_id, chain_id, asset, payer, period",
         &wanted.accounts,
         &wanted.chains,
         &wanted.assets,
@@ -144,35 +169,19 @@ async fn make_missing(
     )
     .fetch_all(&mut **tx)
     .await?;
-    let there: HashSet<Columns> = there
-        .into_iter()
-        .map(|row| Columns {
+    let keys: HashMap<&Columns, &BudgetKey> = missing.iter().copied().collect();
+    let made = rows.into_iter().filter_map(|row| {
+        let columns = Columns {
             account: row.account_id,
             chain: row.chain_id,
             asset: row.asset,
             payer: row.payer,
             period: row.period,
-        })
-        .collect();
-    let missing = Wanted::of(by_columns.keys().filter(|columns| !there.contains(*columns)));
-    if missing.accounts.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "insert into budgets (account_id, chain_id, asset, payer, period)
-         select * from unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[])
-             as new (account_id, chain_id, asset, payer, period)
-         order by account_id, chain_id, asset, payer, period
-         on conflict on constraint budgets_once do nothing",
-        &missing.accounts,
-        &missing.chains,
-        &missing.assets,
-        &missing.payers,
-        &missing.periods,
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+        };
+        let key = keys.get(&columns)?;
+        Some((**key, Locked { id: row.id, used: Amount::ZERO }))
+    });
+    Ok(made.collect())
 }
 
 /// Writes what these payments take up.

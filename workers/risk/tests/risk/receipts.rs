@@ -36,6 +36,14 @@ impl World {
         self.happens(payment, Event::Finalized).await;
     }
 
+    async fn until_all_is_told(&self) {
+        testkit::eventually(DEADLINE, || async {
+            let backlog = self.database.store.receipt_backlog(10).await.ok()?;
+            (backlog.pending == 0).then_some(())
+        })
+        .await;
+    }
+
     /// A payment that this engine has allowed, with nobody left who would tell it more.
     async fn allowed(&mut self, engine: &Receiver) -> Payment {
         engine.answer(decision("allow"));
@@ -74,11 +82,7 @@ async fn an_engine_is_told_what_paid_the_payment_that_it_allowed() {
     assert_eq!((&body["decisionId"], &body["idempotencyKey"]), (&json!("d-1"), &json!(payment.id)));
     assert_eq!(body["payment"]["settlementStatus"], "success");
     assert_eq!(body["payment"]["transaction"], json!(B256::repeat_byte(0x6b)));
-    testkit::eventually(DEADLINE, || async {
-        let backlog = world.database.store.receipt_backlog(10).await.ok()?;
-        (backlog.pending == 0).then_some(())
-    })
-    .await;
+    world.until_all_is_told().await;
 }
 
 #[tokio::test]
@@ -103,11 +107,7 @@ async fn whoever_was_killed_before_it_wrote_that_down_is_followed_by_one_who_tel
     // The one who was thought dead comes back, and changes nothing.
     let late = (ReceiptNext::Again(world.now()), "timeout");
     world.database.store.settle_receipt(payment.id, 1, late, world.now()).await.unwrap();
-    testkit::eventually(DEADLINE, || async {
-        let backlog = world.database.store.receipt_backlog(10).await.ok()?;
-        (backlog.pending == 0).then_some(())
-    })
-    .await;
+    world.until_all_is_told().await;
 }
 
 #[tokio::test]
