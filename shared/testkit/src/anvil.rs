@@ -40,8 +40,8 @@ const CONTRACTS: [(Address, &str); 2] = [
 
 /// A private anvil with the test USDC and Multicall3. It ends with this value.
 ///
-/// The chain is [`Anvil::CHAIN`] (Base Sepolia's id, so that version 1 of x402 has a name for it),
-/// the token stands at [`Anvil::TOKEN`], and anybody may mint it.
+/// The chain is [`Anvil::CHAIN`] (Base Sepolia's id, so that version 1 of x402 has a name for it)
+/// unless the test wants another, the token stands at [`Anvil::TOKEN`], and anybody may mint it.
 #[derive(Debug)]
 pub struct Anvil {
     folder: TempDir,
@@ -52,9 +52,16 @@ pub struct Anvil {
 }
 
 /// How a chain is to be.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct AnvilBuilder {
+    chain: ChainId,
     mining: Mining,
+}
+
+impl Default for AnvilBuilder {
+    fn default() -> Self {
+        Self { chain: Anvil::CHAIN, mining: Mining::default() }
+    }
 }
 
 /// When blocks are made.
@@ -70,6 +77,13 @@ enum Mining {
 }
 
 impl AnvilBuilder {
+    /// Has another id than [`Anvil::CHAIN`].
+    #[must_use]
+    pub fn chain(mut self, chain: ChainId) -> Self {
+        self.chain = chain;
+        self
+    }
+
     /// Makes a block every so often, empty ones too; in whole seconds, at least one. `None` makes
     /// one for each transaction, at once.
     #[must_use]
@@ -152,11 +166,16 @@ impl Anvil {
     /// The network as it stands in a settings file: behind this URL, with these lines of the
     /// `[[networks]]` table besides.
     pub fn settings(url: &str, more: &str) -> String {
+        Self::settings_on(Self::CHAIN, url, more)
+    }
+
+    /// The same for a chain of this id.
+    pub fn settings_on(chain: ChainId, url: &str, more: &str) -> String {
         format!(
             r#"
             [[networks]]
             chain_id = {chain}
-            name = "base-sepolia"
+            name = "{name}"
             rpc_urls = ["{url}"]
             {more}
             [[networks.assets]]
@@ -166,9 +185,15 @@ impl Anvil {
             decimals = 6
             symbol = "USDC"
             "#,
-            chain = Self::CHAIN.get(),
+            chain = chain.get(),
+            name = x402::v1_name(chain).unwrap_or("local"),
             token = Self::TOKEN,
         )
+    }
+
+    /// Its id.
+    pub fn chain(&self) -> ChainId {
+        self.options.chain
     }
 
     /// Where it listens.
@@ -231,7 +256,8 @@ impl Anvil {
 
     fn command(&self) -> Command {
         let mut command = Command::new(anvil_program());
-        command.args(["--port", &self.port.to_string(), "--chain-id", "84532"]);
+        command.args(["--port", &self.port.to_string(), "--chain-id"]);
+        command.arg(self.options.chain.get().to_string());
         command.args(["--gas-limit", &BLOCK_GAS_LIMIT.to_string()]);
         command.args(["--preserve-historical-states", "--state"]);
         command.arg(self.folder.path().join("chain.json"));

@@ -51,6 +51,11 @@ impl Buyer {
         self.signer.address()
     }
 
+    /// The key, for wallets that are not ours.
+    pub fn key(&self) -> String {
+        format!("0x{}", hex::encode(self.signer.to_bytes()))
+    }
+
     /// An authorization to be signed: a cent of [`Anvil::token`] to some seller, valid for five
     /// minutes, with a nonce of its own, unless the test says otherwise.
     pub fn authorize(&self) -> AuthorizationBuilder<'_> {

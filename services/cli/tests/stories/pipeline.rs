@@ -24,6 +24,9 @@ pub(crate) const ROLES: [&[&str]; 6] = [
     &["worker", "reconciler"],
 ];
 
+/// After how many blocks payments are final, unless a test says otherwise.
+const CONFIRMATIONS: u32 = 4;
+
 /// Whose money pays for gas; a well-known key of development chains.
 pub(crate) const SIGNER_KEY: &str =
     "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
@@ -40,8 +43,14 @@ pub(crate) struct Pipeline {
     pub(crate) processes: BTreeMap<String, Process>,
     /// Settings of every process besides the usual ones.
     more: Vec<(&'static str, String)>,
+    confirmations: u32,
     folder: tempfile::TempDir,
     http: reqwest::Client,
+}
+
+/// A chain as they are in the world: a block every so often.
+pub(crate) fn ticking() -> AnvilBuilder {
+    Anvil::builder().block_time(Some(Duration::from_secs(1)))
 }
 
 impl Pipeline {
@@ -52,7 +61,7 @@ impl Pipeline {
 
     /// The same with these settings besides the usual ones.
     pub(crate) async fn with(more: Vec<(&'static str, String)>) -> Self {
-        let mut pipeline = Self::prepare(Anvil::builder()).await;
+        let mut pipeline = Self::prepare(ticking()).await;
         pipeline.more = more;
         for role in ROLES {
             pipeline.start_role(role);
@@ -69,19 +78,31 @@ impl Pipeline {
 
     /// Every role in one process.
     pub(crate) async fn in_one_process() -> Self {
-        let mut pipeline = Self::prepare(Anvil::builder()).await;
-        pipeline.start_role(&["all"]);
+        let mut pipeline = Self::on(ticking(), CONFIRMATIONS, Vec::new()).await;
         pipeline.subscribe().await;
+        pipeline
+    }
+
+    /// Every role in one process, on a chain of this kind whose payments are final after so many blocks,
+    /// with these settings besides the usual ones, and without an endpoint.
+    pub(crate) async fn on(
+        anvil: AnvilBuilder,
+        confirmations: u32,
+        more: Vec<(&'static str, String)>,
+    ) -> Self {
+        let mut pipeline = Self::prepare(anvil).await;
+        (pipeline.more, pipeline.confirmations) = (more, confirmations);
+        std::fs::write(pipeline.config_file(), pipeline.config()).unwrap();
+        pipeline.start_role(&["all"]);
         pipeline
     }
 
     /// No process at all.
     pub(crate) async fn idle() -> Self {
-        Self::prepare(Anvil::builder()).await
+        Self::prepare(ticking()).await
     }
 
     async fn prepare(anvil: AnvilBuilder) -> Self {
-        let anvil = anvil.block_time(Some(Duration::from_secs(1)));
         let (database, redis, anvil, receiver) = tokio::join!(
             Database::create(),
             RedisServer::start(),
@@ -100,6 +121,7 @@ impl Pipeline {
             secret: String::new(),
             processes: BTreeMap::new(),
             more: Vec::new(),
+            confirmations: CONFIRMATIONS,
             folder: tempfile::TempDir::new().unwrap(),
             http: http::client(),
         };
@@ -118,13 +140,15 @@ impl Pipeline {
             ("REDIS_URL", self.redis.url()),
         ];
         if role.contains(&"settlement") || role.contains(&"all") {
-            settings.push(("QUITTANCE_SIGNER_KEYS", format!("eip155:84532={SIGNER_KEY}")));
+            settings
+                .push(("QUITTANCE_SIGNER_KEYS", format!("{}={SIGNER_KEY}", self.anvil.chain())));
         }
         settings.extend(self.more.iter().cloned());
         settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     fn config(&self) -> String {
+        let finality = format!("confirmations = {}\nblock_time_ms = 1000", self.confirmations);
         format!(
             r#"
             [ingress]
@@ -142,7 +166,7 @@ impl Pipeline {
             audit_interval_secs = 1
             {network}
             "#,
-            network = Anvil::settings(&self.anvil.url(), "confirmations = 4\nblock_time_ms = 1000"),
+            network = Anvil::settings_on(self.anvil.chain(), &self.anvil.url(), &finality),
         )
     }
 
