@@ -11,7 +11,7 @@ use crate::stock::{Bought, Client, PRICE, Shop, assert_paid};
 /// A pipeline whose chain makes blocks only when it is told to, and which waits long enough to send a
 /// payment, and no longer.
 async fn with_a_slow_chain() -> Pipeline {
-    let wait = ("QUITTANCE_FACILITATOR__WAIT_SECS", "4".to_owned());
+    let wait = ("QUITTANCE_FACILITATOR__WAIT_SECS", "8".to_owned());
     Pipeline::on(Anvil::builder().mined_by_hand(), 1, vec![wait]).await
 }
 
