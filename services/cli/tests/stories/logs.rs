@@ -2,10 +2,10 @@
 
 use domain::Address;
 use serde_json::{Value, json};
-use testkit::{Answer, Receiver, SignedAuthorization};
+use testkit::{Answer, Receiver, SignedAuthorization, eventually};
 use x402::Version;
 
-use crate::pipeline::{Pipeline, SIGNER_KEY};
+use crate::pipeline::{DEADLINE, Pipeline, SIGNER_KEY};
 
 /// The keys that a log line may have, and no others.
 const KEYS: [&str; 9] = [
@@ -63,10 +63,14 @@ fn debugging(more: [(&'static str, String); 1]) -> Vec<(&'static str, String)> {
     [[level], more].concat()
 }
 
-fn assert_was_debugging(pipeline: &Pipeline) {
-    for (role, process) in &pipeline.processes {
-        let mut lines = process.lines().into_iter();
-        assert!(lines.any(|line| line.contains(r#""level":"debug""#)), "{role} printed little");
+/// Waits until every process has printed more than it usually does.
+async fn all_are_debugging(pipeline: &Pipeline) {
+    for process in pipeline.processes.values() {
+        eventually(DEADLINE, || async {
+            let lines = process.lines();
+            lines.iter().any(|line| line.contains(r#""level":"debug""#)).then_some(())
+        })
+        .await;
     }
 }
 
@@ -150,7 +154,7 @@ async fn what_agents_tell_and_buyers_sign_is_in_no_line_at_debug_level() {
 
     let told = pipeline.wait_until_over(std::slice::from_ref(&payment)).await;
     assert_eq!(told[&payment]["status"], "settled");
-    assert_was_debugging(&pipeline);
+    all_are_debugging(&pipeline).await;
     let ([digits, header], [other, another]) = (carriers(&signed), carriers(&refused));
     assert_keeps(&pipeline, &[&digits, &header, &other, &another, CONFIDENTIAL, hash]);
 }
@@ -172,7 +176,7 @@ async fn what_an_engine_is_shown_is_in_no_line_at_debug_level() {
 
     pipeline.assert_settled_and_told(&[payment]).await;
     assert_eq!(engine.requests()[0].header("authorization"), format!("Bearer {token}"));
-    assert_was_debugging(&pipeline);
+    all_are_debugging(&pipeline).await;
     let [digits, header] = carriers(&signed);
     assert_keeps(&pipeline, &[&digits, &header, token]);
 }
