@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::{
     Amount, Authorization, B256, Event, EventId, Finality, Inclusion, Payment, PaymentId,
-    RiskContext, Signature, Timestamp,
+    RiskContext, Signature, Timestamp, TransferMethod,
 };
 use futures::{StreamExt, stream};
 use queue::Herald;
@@ -165,6 +165,7 @@ impl<'a> Till<'a> {
         let [first, second, ..] = runtime::random_bytes::<4>();
         let token = Anvil::token();
         let authorization = Authorization {
+            method: TransferMethod::Eip3009,
             chain: token.chain,
             asset: token.address,
             payer: buyers[usize::from(u16::from_be_bytes([first, second])) % buyers.len()]

@@ -12,7 +12,7 @@ use runtime::config::{KeySource, NetworkConfig};
 use runtime::{Clock, Config};
 use secrecy::SecretString;
 use settlement::{Policy, SettlementNetwork};
-use x402::{Asset, TokenDomain};
+use x402::{Asset, Methods, TokenDomain};
 
 use crate::failure::Failure;
 
@@ -106,7 +106,10 @@ fn tokens(network: &NetworkConfig) -> Result<HashMap<Address, TokenDomain>, Fail
             .parse()
             .map_err(|_| Failure::Said(format!("network {chain}: an asset is no address")))?;
         let (name, version) = (asset.name.clone(), asset.version.clone());
-        Ok((address, TokenDomain::new(&Asset { chain, address, name, version })))
+        Ok((
+            address,
+            TokenDomain::new(&Asset { chain, address, name, version, methods: Methods::EIP3009 }),
+        ))
     });
     domains.collect()
 }

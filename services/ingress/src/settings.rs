@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use domain::{Address, ChainId};
 use runtime::Config;
-use runtime::config::{AssetConfig, IngressConfig, NetworkConfig, PublicUrl};
-use x402::{Asset, Assets, Limits, Wallets};
+use runtime::config::{AssetConfig, IngressConfig, NetworkConfig, PublicUrl, TransferMethod};
+use x402::{Asset, Assets, Limits, Methods, Wallets};
 
 /// What an operator decides about the payment API.
 #[derive(Clone, Debug)]
@@ -39,7 +39,7 @@ pub enum SettingsError {
     #[error("networks: chain_id {0} is not between 1 and 2^63 - 1")]
     ChainId(u64),
     /// Not an address.
-    #[error("networks.assets: {0:?} is not an address")]
+    #[error("networks: {0:?} is not an address")]
     Address(String),
     /// Not an account.
     #[error("facilitator.open_account: {0:?} is not an account, which begins with acct_")]
@@ -97,7 +97,7 @@ fn seconds(count: u64) -> i64 {
 fn listed(networks: &[NetworkConfig]) -> Result<Assets, SettingsError> {
     let assets = networks
         .iter()
-        .flat_map(|network| network.assets.iter().map(|asset| listing(network.chain_id, asset)))
+        .flat_map(|network| network.assets.iter().map(|asset| listing(network, asset)))
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Assets::new(assets))
 }
@@ -115,14 +115,22 @@ fn factories(networks: &[NetworkConfig]) -> Result<HashSet<(ChainId, Address)>, 
         .collect()
 }
 
-fn listing(chain_id: u64, asset: &AssetConfig) -> Result<Asset, SettingsError> {
-    let address = asset.address.as_str();
+fn listing(network: &NetworkConfig, asset: &AssetConfig) -> Result<Asset, SettingsError> {
+    let chain_id = network.chain_id;
+    let takes = |method| asset.transfer_methods.contains(&method);
+    let permit2 = match takes(TransferMethod::Permit2) {
+        true => Some(address(network.exact_permit2_proxy.as_str())?),
+        false => None,
+    };
     Ok(Asset {
         chain: ChainId::new(chain_id).ok_or(SettingsError::ChainId(chain_id))?,
-        address: address
-            .parse::<Address>()
-            .map_err(|_| SettingsError::Address(address.to_owned()))?,
+        address: address(asset.address.as_str())?,
         name: asset.name.clone(),
         version: asset.version.clone(),
+        methods: Methods { eip3009: takes(TransferMethod::Eip3009), permit2 },
     })
+}
+
+fn address(text: &str) -> Result<Address, SettingsError> {
+    text.parse().map_err(|_| SettingsError::Address(text.to_owned()))
 }

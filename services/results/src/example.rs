@@ -5,7 +5,7 @@
 use domain::{
     AccountId, Address, Amount, Authorization, B256, ChainId, DeliveryId, EndpointId, EventId,
     EventType, Finality, Inclusion, JobId, Payment, PaymentId, PaymentResource, PaymentState,
-    Policy, Standing, Timestamp, WebhookBody, WebhookEvent,
+    Policy, Standing, Timestamp, TransferMethod, WebhookBody, WebhookEvent,
 };
 use receipt::{KeyDocument, SigningKey, Statement, endpoint_key, public_key_text};
 use serde_json::{Value, json};
@@ -29,6 +29,7 @@ fn settled() -> Payment {
         id: PaymentId::new(uuid(1)),
         account: AccountId::new(uuid(2)),
         authorization: Authorization {
+            method: TransferMethod::Eip3009,
             chain: ChainId::new(84_532).expect("it is not 0"),
             asset: Address::repeat_byte(0x03),
             payer: Address::repeat_byte(0x85),

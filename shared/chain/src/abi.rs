@@ -3,13 +3,14 @@
 use alloy_sol_types::sol;
 
 sol! {
-    /// An ERC-20 token with EIP-3009, as USDC (FiatToken v2.2).
+    /// An ERC-20 token, with EIP-3009 as USDC has it (FiatToken v2.2).
     interface Token {
         event Transfer(address indexed from, address indexed to, uint256 value);
         event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
         event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
 
         function balanceOf(address account) external view returns (uint256);
+        function allowance(address owner, address spender) external view returns (uint256);
         function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
     }
 
@@ -26,6 +27,40 @@ sol! {
         function transferWithAuthorization(
             address from, address to, uint256 value, uint256 validAfter, uint256 validBefore,
             bytes32 nonce, bytes memory signature
+        ) external;
+    }
+
+    /// Uniswap's Permit2, as far as signature transfers go.
+    interface Permit2 {
+        struct TokenPermissions {
+            address token;
+            uint256 amount;
+        }
+
+        struct PermitTransferFrom {
+            TokenPermissions permitted;
+            uint256 nonce;
+            uint256 deadline;
+        }
+
+        error InvalidSigner();
+        error InvalidSignature();
+        error InvalidSignatureLength();
+        error InvalidContractSignature();
+
+        function nonceBitmap(address owner, uint256 word) external view returns (uint256);
+    }
+
+    /// x402's proxy for Permit2, for the scheme `exact`.
+    interface ExactProxy {
+        struct Witness {
+            address to;
+            uint256 validAfter;
+        }
+
+        function settle(
+            Permit2.PermitTransferFrom calldata permit, address owner, Witness calldata witness,
+            bytes calldata signature
         ) external;
     }
 

@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use alloy_sol_types::SolEvent;
-use domain::{Authorization, Inclusion};
+use domain::{Authorization, Inclusion, TransferMethod};
 use serde_json::json;
 
 use crate::abi::Token;
@@ -10,7 +10,7 @@ use crate::absence::Absence;
 use crate::endpoint::Endpoint;
 use crate::outcome::find_payment;
 use crate::receipt::{RawLog, RawReceipt};
-use crate::{ChainError, Node, Receipt};
+use crate::{ChainError, Node, Receipt, permit2};
 
 /// What became of an authorization that the token calls used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,8 @@ pub enum AuthorizationUse {
 
 impl Node {
     /// Searches the newest blocks for the log that used this authorization up, and reads what it
-    /// did. Both events have the authorizer and the nonce as indexed topics (EIP-3009).
+    /// did. Both events have the authorizer and the nonce as indexed topics (EIP-3009). For Permit2,
+    /// which has no such log, the block is searched in which the nonce was used.
     ///
     /// Everything is read from one endpoint as of its own newest block. That there is no log takes
     /// the word of every endpoint that can be asked and keeps up.
@@ -62,6 +63,9 @@ impl Node {
             return Err(ChainError::Behind);
         }
         let from = head.number.saturating_sub(self.log_lookback_blocks());
+        if let TransferMethod::Permit2 { .. } = authorization.method {
+            return permit2::find_use(endpoint, authorization, from, head).await;
+        }
         let filter = json!({
             "address": authorization.asset,
             "fromBlock": format!("{from:#x}"),

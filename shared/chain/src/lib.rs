@@ -23,6 +23,7 @@ mod mined_block;
 mod node;
 mod order;
 mod outcome;
+mod permit2;
 mod receipt;
 mod signer;
 mod transfer;

@@ -2,7 +2,7 @@
 
 use alloy_primitives::{B256, U256};
 use alloy_sol_types::SolEvent;
-use domain::{Authorization, Inclusion};
+use domain::{Authorization, Inclusion, TransferMethod};
 
 use crate::abi::Token;
 use crate::{LogEntry, Receipt};
@@ -10,8 +10,14 @@ use crate::{LogEntry, Receipt};
 /// Where in this transaction the authorization's money moved, if it did.
 ///
 /// The outer transaction's success is not looked at: in a batch it proves nothing about an item.
+///
+/// Permit2 logs nothing, so that of two payments by it which are alike in token, parties and amount
+/// a transaction does not say which it made: they must not share one.
 pub fn find_payment(receipt: &Receipt, authorization: &Authorization) -> Option<Inclusion> {
-    let log_index = transfer_after_use(&receipt.logs, authorization)?;
+    let log_index = match authorization.method {
+        TransferMethod::Eip3009 => transfer_after_use(&receipt.logs, authorization),
+        TransferMethod::Permit2 { .. } => transfer_by_another(&receipt.logs, authorization),
+    }?;
     Some(Inclusion {
         tx_hash: receipt.tx_hash,
         log_index,
@@ -32,6 +38,22 @@ pub fn transfer_after_use(logs: &[LogEntry], authorization: &Authorization) -> O
             && log.topics.first() == Some(&Token::Transfer::SIGNATURE_HASH)
     })?;
     pays(transfer, authorization).then_some(transfer.index)
+}
+
+/// The index of the `Transfer` that pays the right amount to the right address, and is not the one of
+/// an authorization of EIP-3009.
+fn transfer_by_another(logs: &[LogEntry], authorization: &Authorization) -> Option<u64> {
+    let mut of_the_token = None;
+    for log in logs.iter().filter(|log| log.address == authorization.asset) {
+        let before = of_the_token.replace(log);
+        let is_of_use = before.is_some_and(|before: &LogEntry| {
+            before.topics.first() == Some(&Token::AuthorizationUsed::SIGNATURE_HASH)
+        });
+        if !is_of_use && pays(log, authorization) {
+            return Some(log.index);
+        }
+    }
+    None
 }
 
 fn is_use(log: &LogEntry, authorization: &Authorization) -> bool {
@@ -64,6 +86,7 @@ mod tests {
 
     fn authorization() -> Authorization {
         Authorization {
+            method: TransferMethod::Eip3009,
             chain: ChainId::new(1).unwrap(),
             asset: Address::repeat_byte(1),
             payer: Address::repeat_byte(2),
@@ -105,6 +128,25 @@ mod tests {
     fn a_use_followed_by_its_transfer_is_a_payment() {
         let auth = authorization();
         assert_eq!(transfer_after_use(&[used(&auth, 6), transfer(&auth, 7)], &auth), Some(7));
+    }
+
+    #[test]
+    fn by_permit2_the_first_transfer_like_it_pays_that_no_authorization_made() {
+        let signed = authorization();
+        let spender = Address::repeat_byte(8);
+        let permit =
+            Authorization { method: TransferMethod::Permit2 { spender }, ..signed.clone() };
+        let dearer = Authorization { amount: Amount::from(101), ..permit.clone() };
+        for (logs, expected) in [
+            (vec![transfer(&permit, 4)], Some(4)),
+            (vec![used(&signed, 0), transfer(&signed, 1), transfer(&permit, 2)], Some(2)),
+            (vec![transfer(&permit, 2), used(&signed, 3), transfer(&signed, 4)], Some(2)),
+            (vec![used(&signed, 0), transfer(&signed, 1)], None),
+            (vec![transfer(&dearer, 0)], None),
+            (vec![], None),
+        ] {
+            assert_eq!(transfer_by_another(&logs, &permit), expected, "{logs:?}");
+        }
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
-use domain::{Authorization, Signature};
+use domain::{Authorization, Signature, TransferMethod};
 use x402::WrappedSignature;
 
 use crate::abi::{Multicall3, TransferByBytes, TransferByParts};
 use crate::call::CallRequest;
-use crate::{ChainError, Node};
+use crate::{ChainError, Node, permit2};
 
 /// A call of a contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,17 +30,24 @@ pub enum Simulated {
 /// The most of a contract's words that is kept.
 const REASON_LIMIT: usize = 200;
 
-/// The call that redeems this authorization.
+/// The call that redeems this authorization: the token's own, or the one of x402's proxy for Permit2.
 ///
 /// A signature of 65 bytes goes by its parts, which every version of the token takes; others go
-/// as they are (FiatToken v2.2). Of one that is wrapped (ERC-6492), the token is given what is inside.
+/// as they are (FiatToken v2.2), and Permit2 takes all as they are. Of one that is wrapped (ERC-6492),
+/// what is inside is given.
 pub fn transfer(authorization: &Authorization, signature: &Signature) -> Call {
-    let Authorization { payer: from, pay_to: to, nonce, .. } = *authorization;
-    let value = authorization.amount.units();
-    let seconds = |moment: i64| U256::from(u64::try_from(moment).unwrap_or_default());
-    let (after, before) = (seconds(authorization.valid_after), seconds(authorization.valid_before));
     let wrapped = WrappedSignature::parse(signature.reveal()).unwrap_or_default();
     let signature = wrapped.as_ref().map_or(signature, |wrapped| &wrapped.inner);
+    match authorization.method {
+        TransferMethod::Eip3009 => transfer_with_authorization(authorization, signature),
+        TransferMethod::Permit2 { spender } => permit2::settle(authorization, spender, signature),
+    }
+}
+
+fn transfer_with_authorization(authorization: &Authorization, signature: &Signature) -> Call {
+    let Authorization { payer: from, pay_to: to, nonce, .. } = *authorization;
+    let value = authorization.amount.units();
+    let (after, before) = (seconds(authorization.valid_after), seconds(authorization.valid_before));
     let input = match signature.reveal() {
         [parts @ .., v] if parts.len() == 64 => TransferByParts::transferWithAuthorizationCall {
             from,
@@ -66,6 +73,11 @@ pub fn transfer(authorization: &Authorization, signature: &Signature) -> Call {
         .abi_encode(),
     };
     Call { target: authorization.asset, input: input.into() }
+}
+
+/// A moment as contracts take it.
+pub(crate) fn seconds(moment: i64) -> U256 {
+    U256::from(u64::try_from(moment).unwrap_or_default())
 }
 
 /// One call that makes all of these, each of which may fail alone (Multicall3 `aggregate3`).
@@ -151,6 +163,7 @@ mod tests {
 
     fn call(signature: Vec<u8>) -> Call {
         let authorization = Authorization {
+            method: TransferMethod::Eip3009,
             chain: ChainId::new(1).unwrap(),
             asset: Address::repeat_byte(1),
             payer: Address::repeat_byte(2),

@@ -5,7 +5,7 @@ use alloy_sol_types::{Revert, SolCall, SolError};
 use domain::{Authorization, Signature};
 use x402::WrappedSignature;
 
-use crate::abi::{Multicall3, Refusal};
+use crate::abi::{Multicall3, Permit2, Refusal};
 use crate::call::CallRequest;
 use crate::transfer::{Call, batch, reason, transfer};
 use crate::{ChainError, Node};
@@ -18,12 +18,16 @@ pub const PAYMENT_GAS: u64 = 1_000_000;
 /// `OpenZeppelin`'s older libraries.
 const INVALID_SIGNATURE: &str = "invalid signature";
 
-/// How newer tokens say it.
-const REFUSALS: [[u8; 4]; 4] = [
+/// How newer tokens say it, and Permit2.
+const REFUSALS: [[u8; 4]; 8] = [
     Refusal::InvalidSignature::SELECTOR,
     Refusal::ECDSAInvalidSignature::SELECTOR,
     Refusal::ECDSAInvalidSignatureLength::SELECTOR,
     Refusal::ECDSAInvalidSignatureS::SELECTOR,
+    Permit2::InvalidSigner::SELECTOR,
+    Permit2::InvalidSignature::SELECTOR,
+    Permit2::InvalidSignatureLength::SELECTOR,
+    Permit2::InvalidContractSignature::SELECTOR,
 ];
 
 /// What the token says to a payment that is tried.

@@ -1,14 +1,34 @@
-//! The buyer's signed permission to move one amount once (EIP-3009).
+//! The buyer's signed permission to move one amount once.
 
 use std::fmt;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, address};
 
 use crate::{Amount, ChainId};
 
-/// What the buyer signed: `TransferWithAuthorization` of EIP-3009 on one token of one network.
+/// Uniswap's Permit2, which has the same address on every network
+/// (<https://docs.uniswap.org/contracts/permit2/overview>).
+pub const PERMIT2: Address = address!("0x000000000022D473030F116dDEE9F6B43aC78BA3");
+
+/// By what an authorization moves the money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum TransferMethod {
+    /// The token takes it: `TransferWithAuthorization` (EIP-3009).
+    #[default]
+    Eip3009,
+    /// [`PERMIT2`] takes it and moves the token, which the payer has let it do before:
+    /// `PermitWitnessTransferFrom`, whose witness says who is paid.
+    Permit2 {
+        /// The contract that the payer lets redeem it.
+        spender: Address,
+    },
+}
+
+/// What the buyer signed, about one token of one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorization {
+    /// By what it moves the money.
+    pub method: TransferMethod,
     /// The network the token lives on.
     pub chain: ChainId,
     /// The token contract.
@@ -19,21 +39,22 @@ pub struct Authorization {
     pub pay_to: Address,
     /// How much, exactly (`value`).
     pub amount: Amount,
-    /// The token takes it only in blocks later than this Unix second.
+    /// It is taken only in blocks later than this Unix second; with Permit2, not earlier.
     pub valid_after: i64,
-    /// The token takes it only in blocks earlier than this Unix second.
+    /// It is taken only in blocks earlier than this Unix second, which is one more than the deadline
+    /// that was signed for Permit2.
     pub valid_before: i64,
-    /// Chosen by the buyer; the token takes each once.
+    /// Chosen by the buyer; each is taken once.
     pub nonce: B256,
 }
 
-/// What makes an authorization the one it is: the token takes each of these once, for ever.
+/// What makes an authorization the one it is: each of these is taken once, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AuthorizationKey {
     /// The network the token lives on.
     pub chain: ChainId,
-    /// The token contract.
-    pub asset: Address,
+    /// The contract that takes it: the token, or [`PERMIT2`] for whichever token.
+    pub taker: Address,
     /// Who pays.
     pub payer: Address,
     /// Chosen by the buyer.
@@ -41,13 +62,31 @@ pub struct AuthorizationKey {
 }
 
 impl Authorization {
-    /// The identity under which the token and the ledger know it.
+    /// The identity under which the chain and the ledger know it.
     pub fn key(&self) -> AuthorizationKey {
         AuthorizationKey {
             chain: self.chain,
-            asset: self.asset,
+            taker: self.method.taker(self.asset),
             payer: self.payer,
             nonce: self.nonce,
+        }
+    }
+}
+
+impl TransferMethod {
+    /// The contract that takes authorizations about this token, each once.
+    pub const fn taker(self, asset: Address) -> Address {
+        match self {
+            Self::Eip3009 => asset,
+            Self::Permit2 { .. } => PERMIT2,
+        }
+    }
+
+    /// What x402 calls it: `extra.assetTransferMethod`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Eip3009 => "eip3009",
+            Self::Permit2 { .. } => "permit2",
         }
     }
 }

@@ -215,12 +215,13 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{B256, Per, TokenLimit, Velocity};
+    use crate::{B256, Per, TokenLimit, TransferMethod, Velocity};
 
     const NOW: Timestamp = Timestamp::from_unix_secs(1_772_366_400);
 
     fn authorization(payer: u8, amount: u64) -> Authorization {
         Authorization {
+            method: TransferMethod::Eip3009,
             chain: ChainId::new(1).unwrap(),
             asset: Address::repeat_byte(7),
             payer: Address::repeat_byte(payer),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     AccountId, Amount, Authorization, ChainId, EndpointEvent, EndpointId, EndpointNews, EventId,
     EventType, FailureCode, Finality, Inclusion, Payment, PaymentId, PaymentState, Standing,
-    Submission, Timestamp, TransactionId, WebhookBody, WebhookEvent,
+    Submission, Timestamp, TransactionId, TransferMethod, WebhookBody, WebhookEvent,
 };
 
 /// Base, and the USDC on it.
@@ -85,6 +85,7 @@ fn after(kind: EventType, at: Timestamp) -> (PaymentState, u32) {
 
 fn payment(state: PaymentState, version: u32, account: AccountId, at: Timestamp) -> Payment {
     let authorization = Authorization {
+        method: TransferMethod::Eip3009,
         chain: ChainId::new(CHAIN).expect("8453 is a chain's id"),
         asset: ASSET,
         payer: Address::repeat_byte(0x85),

@@ -6,12 +6,16 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::TransferMethod;
+
 /// Why a payment ended unpaid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureCode {
     /// The payer's balance does not cover the amount.
     InsufficientFunds,
+    /// The payer has not let Permit2 move as much of the token.
+    AllowanceRequired,
     /// The authorization was used or canceled before we could settle it.
     AuthorizationUsed,
     /// The token refuses the signature.
@@ -44,8 +48,9 @@ pub struct UnknownFailure;
 
 impl FailureCode {
     /// Every code there is.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::InsufficientFunds,
+        Self::AllowanceRequired,
         Self::AuthorizationUsed,
         Self::InvalidSignature,
         Self::TransferRefused,
@@ -59,6 +64,7 @@ impl FailureCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InsufficientFunds => "insufficient_funds",
+            Self::AllowanceRequired => "allowance_required",
             Self::AuthorizationUsed => "authorization_used",
             Self::InvalidSignature => "invalid_signature",
             Self::TransferRefused => "transfer_refused",
@@ -70,15 +76,23 @@ impl FailureCode {
     }
 
     /// The reason code that x402 clients match on (x402 specification, section 9, and the codes
-    /// of its reference implementation).
-    pub const fn x402_reason(self) -> &'static str {
-        match self {
-            Self::InsufficientFunds => "insufficient_funds",
-            Self::AuthorizationUsed => "invalid_exact_evm_nonce_already_used",
-            Self::InvalidSignature => "invalid_exact_evm_signature",
-            Self::TransferRefused => "invalid_exact_evm_transaction_failed",
-            Self::AuthorizationExpired => "invalid_exact_evm_payload_authorization_valid_before",
-            Self::Canceled | Self::HoldExpired | Self::Denied => "unexpected_settle_error",
+    /// of its reference implementation), for an authorization of this method.
+    pub const fn x402_reason(self, method: TransferMethod) -> &'static str {
+        use TransferMethod::{Eip3009, Permit2};
+        match (self, method) {
+            (Self::InsufficientFunds, Eip3009) => "insufficient_funds",
+            (Self::InsufficientFunds, Permit2 { .. }) => "permit2_insufficient_balance",
+            (Self::AllowanceRequired, _) => "permit2_allowance_required",
+            (Self::AuthorizationUsed, Eip3009) => "invalid_exact_evm_nonce_already_used",
+            (Self::AuthorizationUsed, Permit2 { .. }) => "permit2_invalid_nonce",
+            (Self::InvalidSignature, Eip3009) => "invalid_exact_evm_signature",
+            (Self::InvalidSignature, Permit2 { .. }) => "invalid_permit2_signature",
+            (Self::TransferRefused, _) => "invalid_exact_evm_transaction_failed",
+            (Self::AuthorizationExpired, Eip3009) => {
+                "invalid_exact_evm_payload_authorization_valid_before"
+            }
+            (Self::AuthorizationExpired, Permit2 { .. }) => "permit2_deadline_expired",
+            (Self::Canceled | Self::HoldExpired | Self::Denied, _) => "unexpected_settle_error",
         }
     }
 
@@ -86,6 +100,7 @@ impl FailureCode {
     pub const fn fault(self) -> Option<Fault> {
         match self {
             Self::InsufficientFunds
+            | Self::AllowanceRequired
             | Self::AuthorizationUsed
             | Self::InvalidSignature
             | Self::TransferRefused => Some(Fault::Payer),
@@ -100,6 +115,7 @@ impl FailureCode {
         match self {
             Self::AuthorizationUsed | Self::AuthorizationExpired => true,
             Self::InsufficientFunds
+            | Self::AllowanceRequired
             | Self::InvalidSignature
             | Self::TransferRefused
             | Self::Canceled

@@ -60,11 +60,14 @@ pub struct PaymentResource<'a> {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Authorization)]
 struct AuthorizationResource {
+    /// By what it moves the money, as x402 calls it.
+    #[schema(schema_with = schema::transfer_method)]
+    method: &'static str,
     #[schema(value_type = schema::Hash)]
     nonce: B256,
-    /// The token takes it only in blocks later than this Unix second.
+    /// It is taken only in blocks later than this Unix second; with `permit2`, not earlier.
     valid_after: i64,
-    /// The token takes it only in blocks earlier than this Unix second.
+    /// It is taken only in blocks earlier than this Unix second.
     valid_before: i64,
 }
 
@@ -160,6 +163,7 @@ impl<'a> PaymentResource<'a> {
             payer: authorization.payer,
             pay_to: authorization.pay_to,
             authorization: AuthorizationResource {
+                method: authorization.method.as_str(),
                 nonce: authorization.nonce,
                 valid_after: authorization.valid_after,
                 valid_before: authorization.valid_before,
@@ -170,7 +174,7 @@ impl<'a> PaymentResource<'a> {
             finality_requested: payment.finality,
             failure: failure.map(|code| FailureResource {
                 code,
-                reason: code.x402_reason(),
+                reason: code.x402_reason(authorization.method),
                 retryable: false,
                 safe_to_resign: code.safe_to_resign(),
             }),

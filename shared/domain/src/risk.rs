@@ -5,10 +5,12 @@ use crate::{Amount, Authorization, FailureCode, Timestamp};
 /// What the chain said about one payment, at one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainView {
-    /// `authorizationState(payer, nonce)` of the token.
+    /// `authorizationState(payer, nonce)` of the token, or the nonce's bit in Permit2.
     pub authorization_used: bool,
     /// `balanceOf(payer)` of the token.
     pub balance: Amount,
+    /// What the payer lets Permit2 move of the token, where it is Permit2 that is to move it.
+    pub allowance: Option<Amount>,
     /// The timestamp, in Unix seconds, of the newest block that counts as final: what is unused
     /// now and out of time there can never be used any more.
     pub final_block_time: i64,
@@ -50,6 +52,9 @@ pub fn judge(
     if view.balance < authorization.amount {
         return Verdict::Reject(FailureCode::InsufficientFunds);
     }
+    if view.allowance.is_some_and(|allowance| allowance < authorization.amount) {
+        return Verdict::Reject(FailureCode::AllowanceRequired);
+    }
     Verdict::Approve
 }
 
@@ -58,12 +63,13 @@ mod tests {
     use alloy_primitives::{Address, B256};
 
     use super::*;
-    use crate::ChainId;
+    use crate::{ChainId, TransferMethod};
 
     const VALID_BEFORE: i64 = 1_000;
 
     fn authorization() -> Authorization {
         Authorization {
+            method: TransferMethod::Eip3009,
             chain: ChainId::new(1).unwrap(),
             asset: Address::repeat_byte(1),
             payer: Address::repeat_byte(2),
@@ -77,8 +83,27 @@ mod tests {
 
     fn verdict(used: bool, balance: u64, final_block_time: i64, now: i64) -> Verdict {
         let balance = Amount::from(balance);
-        let view = ChainView { authorization_used: used, balance, final_block_time };
+        let view =
+            ChainView { authorization_used: used, balance, allowance: None, final_block_time };
         judge(&authorization(), &view, Timestamp::from_unix_secs(now), 6)
+    }
+
+    #[test]
+    fn permit2_must_be_let_move_the_amount() {
+        for (balance, allowance, expected) in [
+            (100, 100, Verdict::Approve),
+            (100, 99, Verdict::Reject(FailureCode::AllowanceRequired)),
+            (99, 99, Verdict::Reject(FailureCode::InsufficientFunds)),
+        ] {
+            let view = ChainView {
+                authorization_used: false,
+                balance: Amount::from(balance),
+                allowance: Some(Amount::from(allowance)),
+                final_block_time: 500,
+            };
+            let now = Timestamp::from_unix_secs(500);
+            assert_eq!(judge(&authorization(), &view, now, 6), expected, "{balance} {allowance}");
+        }
     }
 
     #[test]

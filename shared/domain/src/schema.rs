@@ -58,6 +58,11 @@ pub(crate) fn exact() -> RefOr<Schema> {
     constant("exact")
 }
 
+/// The `method` of an authorization.
+pub(crate) fn transfer_method() -> RefOr<Schema> {
+    one_of("By what it moves the money, as x402 calls it.", ["eip3009", "permit2"])
+}
+
 /// An object of anybody's members, or null.
 pub(crate) fn any_object() -> RefOr<Schema> {
     ObjectBuilder::new()

@@ -3,6 +3,7 @@
 use domain::schema;
 use domain::{
     Address, Amount, B256, ChainId, Finality, Payment, PaymentId, PaymentState, Timestamp,
+    TransferMethod,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -34,7 +35,12 @@ pub struct Statement {
     pub pay_to: Address,
     /// How much, in atomic units.
     pub amount: Amount,
-    /// The nonce of the payer's authorization, which the token takes once.
+    /// The contract that the payer let redeem the authorization by Permit2; absent where the token
+    /// took it itself (EIP-3009).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = schema::Address, nullable = false)]
+    pub permit2_spender: Option<Address>,
+    /// The nonce of the payer's authorization, which the token, or Permit2, takes once.
     #[schema(value_type = schema::Hash)]
     pub nonce: B256,
     /// Where the money moved.
@@ -77,6 +83,10 @@ impl Statement {
             payer: authorization.payer,
             pay_to: authorization.pay_to,
             amount: authorization.amount,
+            permit2_spender: match authorization.method {
+                TransferMethod::Eip3009 => None,
+                TransferMethod::Permit2 { spender } => Some(spender),
+            },
             nonce: authorization.nonce,
             transaction: Transaction {
                 hash: inclusion.tx_hash,
@@ -104,6 +114,7 @@ pub(crate) mod tests {
             id: PaymentId::new(Uuid::from_u128(1)),
             account: AccountId::new(Uuid::from_u128(2)),
             authorization: Authorization {
+                method: TransferMethod::Eip3009,
                 chain: ChainId::new(84_532).unwrap(),
                 asset: Address::repeat_byte(1),
                 payer: Address::repeat_byte(2),

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 pub use self::environment::PASSED_BY;
 pub use self::error::{ConfigError, Issue};
-pub use self::network::{AssetConfig, NetworkConfig};
+pub use self::network::{AssetConfig, NetworkConfig, TransferMethod};
 pub use self::risk_engine::{Dialect, RiskEngineConfig};
 pub use self::sections::{
     DatabaseConfig, FacilitatorConfig, HttpClientConfig, IngressConfig, LogConfig, MetricsConfig,

@@ -196,7 +196,7 @@ impl Store {
         rows.iter().map(|bytes| hash(bytes)).collect()
     }
 
-    /// The payments of these authorizations that there are, in no particular order.
+    /// The payments of these authorizations of EIP-3009 that there are, in no particular order.
     ///
     /// # Errors
     /// [`StoreError`] when the ledger cannot answer.
@@ -211,7 +211,8 @@ impl Store {
         let ids = sqlx::query_scalar!(
             "select p.id from unnest($2::bytea[], $3::bytea[], $4::bytea[]) as u (asset, payer, nonce)
              join payments p
-               on p.chain_id = $1 and p.asset = u.asset and p.payer = u.payer and p.nonce = u.nonce",
+               on p.chain_id = $1 and p.asset = u.asset and p.payer = u.payer and p.nonce = u.nonce
+             where p.permit2_spender is null",
             chain.as_i64(),
             &column(|(asset, _, _)| asset.to_vec()),
             &column(|(_, payer, _)| payer.to_vec()),

@@ -162,9 +162,8 @@ impl Fate {
         if written.contains(&intake.id.uuid()) {
             return Ok(Self::New);
         }
-        let (payment, account) = owners
-            .get(&intake.authorization.key())
-            .ok_or_else(|| unreadable("owner of an authorization"))?;
+        let (payment, account) =
+            owners.get(&intake.id.uuid()).ok_or_else(|| unreadable("owner of an authorization"))?;
         let own = *account == intake.account.uuid();
         Ok(if own { Self::Existing(*payment) } else { Self::AnotherAccounts })
     }

@@ -4,7 +4,7 @@ mod listing;
 
 use domain::{
     AccountId, Amount, Authorization, FailureCode, Inclusion, Payment, PaymentId, PaymentState,
-    Signature, StateName, Submission, TransactionId,
+    Signature, StateName, Submission, TransactionId, TransferMethod,
 };
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
@@ -51,6 +51,7 @@ pub(crate) struct PaymentRow {
     block_number: Option<i64>,
     block_hash: Option<Vec<u8>>,
     failure_code: Option<String>,
+    permit2_spender: Option<Vec<u8>>,
 }
 
 impl PaymentRow {
@@ -59,6 +60,7 @@ impl PaymentRow {
             id: PaymentId::new(self.id),
             account: AccountId::new(self.account_id),
             authorization: Authorization {
+                method: self.method()?,
                 chain: chain(self.chain_id)?,
                 asset: address(&self.asset)?,
                 payer: address(&self.payer)?,
@@ -77,6 +79,11 @@ impl PaymentRow {
             metadata: self.metadata,
             request_id: self.request_id,
         })
+    }
+
+    fn method(&self) -> Result<TransferMethod, StoreError> {
+        let Some(spender) = &self.permit2_spender else { return Ok(TransferMethod::Eip3009) };
+        Ok(TransferMethod::Permit2 { spender: address(spender)? })
     }
 
     fn state(&self) -> Result<PaymentState, StoreError> {
@@ -136,7 +143,8 @@ pub(crate) async fn load(
         r#"select id, account_id, chain_id, asset, payer, nonce, pay_to, amount::text as "amount!",
                   valid_after, valid_before, finality, reference, metadata, request_id,
                   created_at, updated_at, version, state, held_until, approved_until,
-                  transaction_id, tx_hash, log_index, block_number, block_hash, failure_code
+                  transaction_id, tx_hash, log_index, block_number, block_hash, failure_code,
+                  permit2_spender
            from payments where id = any($1)"#,
         ids,
     )

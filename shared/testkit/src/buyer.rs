@@ -5,7 +5,7 @@ use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolStruct, sol};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use domain::{Address, Amount, Authorization, B256, Signature};
+use domain::{Address, Amount, Authorization, B256, Signature, TransferMethod, U256};
 use runtime::Clock;
 use serde_json::{Value, json};
 use x402::{Asset, TokenDomain, Version, v1_name};
@@ -61,6 +61,7 @@ impl Buyer {
     pub fn authorize(&self) -> AuthorizationBuilder<'_> {
         let token = Anvil::token();
         let authorization = Authorization {
+            method: TransferMethod::Eip3009,
             chain: token.chain,
             asset: token.address,
             payer: self.address(),
@@ -140,6 +141,12 @@ impl AuthorizationBuilder<'_> {
         self
     }
 
+    /// By Permit2, for x402's proxy to redeem.
+    pub fn by_permit2(mut self) -> Self {
+        self.authorization.method = TransferMethod::Permit2 { spender: Anvil::EXACT_PROXY };
+        self
+    }
+
     /// In which token.
     pub fn token(mut self, token: Asset) -> Self {
         self.authorization.chain = token.chain;
@@ -208,18 +215,7 @@ impl SignedAuthorization {
 
     /// What the buyer sends to the seller.
     pub fn payment_payload(&self, version: Version) -> Value {
-        let authorization = &self.authorization;
-        let payload = json!({
-            "signature": format!("0x{}", hex::encode(self.signature.reveal())),
-            "authorization": {
-                "from": authorization.payer,
-                "to": authorization.pay_to,
-                "value": authorization.amount,
-                "validAfter": authorization.valid_after.to_string(),
-                "validBefore": authorization.valid_before.to_string(),
-                "nonce": authorization.nonce,
-            },
-        });
+        let payload = self.payload();
         match version {
             Version::V1 => json!({
                 "x402Version": 1,
@@ -236,6 +232,38 @@ impl SignedAuthorization {
         }
     }
 
+    fn payload(&self) -> Value {
+        let authorization = &self.authorization;
+        let signature = format!("0x{}", hex::encode(self.signature.reveal()));
+        match authorization.method {
+            TransferMethod::Eip3009 => json!({
+                "signature": signature,
+                "authorization": {
+                    "from": authorization.payer,
+                    "to": authorization.pay_to,
+                    "value": authorization.amount,
+                    "validAfter": authorization.valid_after.to_string(),
+                    "validBefore": authorization.valid_before.to_string(),
+                    "nonce": authorization.nonce,
+                },
+            }),
+            TransferMethod::Permit2 { spender } => json!({
+                "signature": signature,
+                "permit2Authorization": {
+                    "from": authorization.payer,
+                    "permitted": {"token": authorization.asset, "amount": authorization.amount},
+                    "spender": spender,
+                    "nonce": U256::from_be_bytes(authorization.nonce.0).to_string(),
+                    "deadline": (authorization.valid_before - 1).to_string(),
+                    "witness": {
+                        "to": authorization.pay_to,
+                        "validAfter": authorization.valid_after.to_string(),
+                    },
+                },
+            }),
+        }
+    }
+
     /// What the seller asks: exactly this payment.
     pub fn requirements(&self, version: Version) -> Value {
         let authorization = &self.authorization;
@@ -247,6 +275,9 @@ impl SignedAuthorization {
             "maxTimeoutSeconds": 60,
             "extra": {"name": self.token.name, "version": self.token.version},
         });
+        if authorization.method != TransferMethod::Eip3009 {
+            requirements["extra"]["assetTransferMethod"] = json!(authorization.method.as_str());
+        }
         match version {
             Version::V1 => {
                 requirements["maxAmountRequired"] = json!(authorization.amount);
@@ -288,5 +319,17 @@ mod tests {
                 assert_eq!(checked.signature, signed.signature);
             }
         }
+    }
+
+    #[test]
+    fn an_authorization_for_permit2_is_what_the_protocol_expects() {
+        let signed = Buyer::new().authorize().by_permit2().sign();
+        let assets = Assets::new([Anvil::token()]);
+        let limits = Limits { min_validity_secs: 10, max_validity_secs: 3_600 };
+        let request: SettleRequest = serde_json::from_value(signed.body(Version::V2)).unwrap();
+        let now = Clock::system().now_unix_secs();
+        let checked = check(&request, &assets, &limits, &Wallets::Refused, now).unwrap();
+        assert_eq!(checked.authorization, signed.authorization);
+        assert_eq!(checked.signature, signed.signature);
     }
 }

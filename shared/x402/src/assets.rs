@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use domain::{Address, ChainId};
 
-use crate::TokenDomain;
+use crate::{Methods, TokenDomain};
 
-/// A token with EIP-3009, as the operator lists it.
+/// A token, as the operator lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asset {
     /// The network it lives on.
@@ -17,6 +17,8 @@ pub struct Asset {
     pub name: String,
     /// `version` of its EIP-712 domain.
     pub version: String,
+    /// By what payments in it may be authorized.
+    pub methods: Methods,
 }
 
 /// A listed token with what is computed from it once.
@@ -24,6 +26,7 @@ pub struct Asset {
 pub(crate) struct Listed {
     pub(crate) name: String,
     pub(crate) version: String,
+    pub(crate) methods: Methods,
     pub(crate) domain: TokenDomain,
 }
 
@@ -40,9 +43,9 @@ impl Assets {
         let mut all = Self::default();
         for asset in assets {
             let domain = TokenDomain::new(&asset);
-            let listed = Listed { name: asset.name, version: asset.version, domain };
-            all.chains.insert(asset.chain);
-            all.listed.insert((asset.chain, asset.address), listed);
+            let Asset { chain, address, name, version, methods } = asset;
+            all.chains.insert(chain);
+            all.listed.insert((chain, address), Listed { name, version, methods, domain });
         }
         all
     }

@@ -4,6 +4,7 @@ use domain::{Authorization, ChainId, Signature};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::method::Asked;
 use crate::part::Part;
 use crate::terms::Terms;
 use crate::transfer::Transfer;
@@ -86,11 +87,14 @@ pub fn check(
         requirements.refuse(RefusalKind::UnsupportedAsset, "/asset", detail, reason)
     })?;
     terms.name_token(token, &requirements)?;
+    let method = token.methods.find(terms.method).ok_or_else(|| {
+        Asked::unsupported(&requirements, "is not a method by which this token is transferred here")
+    })?;
     match version {
         Version::V1 => {}
         Version::V2 => Terms::read(version, &accepted)?.accept(&terms, &accepted)?,
     }
-    let transfer = Transfer::read(&payment, wallets)?;
+    let transfer = Transfer::read(&payment, method, wallets)?;
     transfer.meets(&terms, version)?;
     let window = transfer.window(limits, now)?;
     let authorization = transfer.authorization(chain, terms.asset, window);

@@ -1,10 +1,10 @@
-//! What a buyer's wallet signs: EIP-712 over the authorization of EIP-3009.
+//! What a buyer's wallet signs: EIP-712 over the authorization, of EIP-3009 or for Permit2.
 
 use alloy_primitives::{Keccak256, U256};
 use alloy_sol_types::{Eip712Domain, SolStruct, sol};
-use domain::{Authorization, B256};
+use domain::{Authorization, B256, TransferMethod};
 
-use crate::Asset;
+use crate::{Asset, permit2};
 
 sol! {
     struct TransferWithAuthorization {
@@ -41,9 +41,16 @@ impl TokenDomain {
         self.separator
     }
 
-    /// The digest that the payer signs to give this authorization, which must be one of this
-    /// token. Times below zero, which no token takes, count as zero.
+    /// The digest that the payer signs to give this authorization, which must be one about this
+    /// token. Times below zero, which nobody takes, count as zero.
     pub fn digest(&self, authorization: &Authorization) -> B256 {
+        match authorization.method {
+            TransferMethod::Eip3009 => self.eip3009_digest(authorization),
+            TransferMethod::Permit2 { spender } => permit2::digest(authorization, spender),
+        }
+    }
+
+    fn eip3009_digest(&self, authorization: &Authorization) -> B256 {
         let seconds = |at: i64| U256::from(u64::try_from(at).unwrap_or_default());
         let message = TransferWithAuthorization {
             from: authorization.payer,
@@ -67,7 +74,7 @@ mod tests {
     use domain::{Amount, ChainId};
 
     use super::*;
-    use crate::PayerSignature;
+    use crate::{Methods, PayerSignature};
 
     /// One row of what `eth_account` 0.14 (Python) computed for the key `0x4242…42`.
     struct Vector {
@@ -84,14 +91,17 @@ mod tests {
             address: address!("0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"),
             name: "USD Coin".to_owned(),
             version: "2".to_owned(),
+            methods: Methods::EIP3009,
         };
         let tether = Asset {
             chain: ChainId::new(14).unwrap(),
             address: address!("0xe7cd86e13AC4309349F30B3435a9d337750fC82D"),
             name: "USD₮0".to_owned(),
             version: "1".to_owned(),
+            methods: Methods::EIP3009,
         };
         let authorization = |asset: &Asset| Authorization {
+            method: TransferMethod::Eip3009,
             chain: asset.chain,
             asset: asset.address,
             payer: address!("0x17c5185167401eD00cF5F5b2fc97D9BBfDb7D025"),

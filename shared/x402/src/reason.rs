@@ -45,7 +45,7 @@ reasons! {
     UnsupportedScheme = "unsupported_scheme",
     /// Payload and requirements name different schemes.
     SchemeMismatch = "invalid_exact_evm_scheme",
-    /// `exact`, but not by EIP-3009.
+    /// `exact`, but by a method of transfer that is not settled here.
     UnsupportedPayloadType = "unsupported_payload_type",
     /// A network that we do not settle on.
     InvalidNetwork = "invalid_network",
@@ -79,6 +79,28 @@ reasons! {
     SimulationFailed = "invalid_exact_evm_transaction_simulation_failed",
     /// The token refused the transfer.
     TransactionFailed = "invalid_exact_evm_transaction_failed",
+    /// Permit2: the authorization lets somebody else redeem it than x402's proxy.
+    InvalidPermit2Spender = "invalid_permit2_spender",
+    /// Permit2: the authorization pays somebody else.
+    Permit2RecipientMismatch = "invalid_permit2_recipient_mismatch",
+    /// Permit2: valid for too short or too long a time, or no more.
+    Permit2DeadlineExpired = "permit2_deadline_expired",
+    /// Permit2: not valid yet.
+    Permit2NotYetValid = "permit2_not_yet_valid",
+    /// Permit2: the authorized amount is not the required one.
+    Permit2AmountMismatch = "permit2_amount_mismatch",
+    /// Permit2: the authorization is about another token.
+    Permit2TokenMismatch = "permit2_token_mismatch",
+    /// Permit2: the signature is not the payer's.
+    InvalidPermit2Signature = "invalid_permit2_signature",
+    /// Permit2: the payer has not let it move as much of the token. Stock servers answer 412.
+    Permit2AllowanceRequired = "permit2_allowance_required",
+    /// Permit2: the payer has too little of the token.
+    Permit2InsufficientBalance = "permit2_insufficient_balance",
+    /// Permit2: the authorization was used before, or made unusable.
+    Permit2InvalidNonce = "permit2_invalid_nonce",
+    /// Permit2: the transfer is refused when asked beforehand.
+    Permit2SimulationFailed = "permit2_simulation_failed",
     /// The payment is in a state in which this cannot be done.
     InvalidTransactionState = "invalid_transaction_state",
     /// Broadcast, not final: ask again. Comes with the transaction's hash.
@@ -113,7 +135,7 @@ impl Serialize for Reason {
 
 #[cfg(test)]
 mod tests {
-    use domain::FailureCode;
+    use domain::{Address, FailureCode, TransferMethod};
 
     use super::*;
 
@@ -127,7 +149,12 @@ mod tests {
     #[test]
     fn every_way_to_fail_has_a_reason_of_x402() {
         for code in FailureCode::ALL {
-            assert!(code.x402_reason().parse::<Reason>().is_ok(), "{code}");
+            for method in [
+                TransferMethod::Eip3009,
+                TransferMethod::Permit2 { spender: Address::repeat_byte(1) },
+            ] {
+                assert!(code.x402_reason(method).parse::<Reason>().is_ok(), "{code}");
+            }
         }
     }
 }

@@ -3,11 +3,9 @@
 use domain::{Address, Amount};
 
 use crate::assets::Listed;
+use crate::method::Asked;
 use crate::part::Part;
 use crate::{Reason, Refusal, RefusalKind, Version};
-
-/// The one way to transfer that we settle, and what an absent `assetTransferMethod` means.
-const EIP3009: &str = "eip3009";
 
 /// The part of `PaymentRequirements` that decides what is settled. Version 2 has it twice: as the
 /// seller's `paymentRequirements` and as what the buyer `accepted`.
@@ -15,6 +13,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) asset: Address,
     pub(crate) amount: Amount,
     pub(crate) pay_to: Address,
+    pub(crate) method: Asked,
     token_name: Option<&'a str>,
     token_version: Option<&'a str>,
 }
@@ -22,16 +21,11 @@ pub(crate) struct Terms<'a> {
 impl<'a> Terms<'a> {
     /// Reads the terms; scheme and network have been read before.
     pub(crate) fn read(version: Version, part: &Part<'a>) -> Result<Self, Refusal> {
-        let method = part.optional_text("/extra/assetTransferMethod")?;
-        if method.is_some_and(|method| method != EIP3009) {
-            return Err(part.refuse(
-                RefusalKind::UnsupportedScheme,
-                "/extra/assetTransferMethod",
-                "must be eip3009 or absent",
-                Reason::UnsupportedPayloadType,
-            ));
-        }
         let terms = Self {
+            method: match version {
+                Version::V1 => Asked::Eip3009,
+                Version::V2 => Asked::read(part)?,
+            },
             asset: part.address("/asset")?,
             amount: part.amount(amount_path(version))?,
             pay_to: part.address("/payTo")?,
@@ -71,6 +65,10 @@ impl<'a> Terms<'a> {
         if self.asset != required.asset {
             let detail = required.asset.to_string();
             return differs(RefusalKind::AssetMismatch, "/asset", detail, Reason::InvalidPayload);
+        }
+        if self.method != required.method {
+            let (kind, reason) = (RefusalKind::SchemeMismatch, Reason::UnsupportedPayloadType);
+            return differs(kind, Asked::POINTER, "the method of transfer".to_owned(), reason);
         }
         if self.amount != required.amount {
             let (detail, reason) = (required.amount.to_string(), Reason::AmountMismatchV2);

@@ -1,82 +1,134 @@
-//! What the buyer signed: the `exact` payload for EIP-3009.
+//! What the buyer signed: the `exact` payload, for EIP-3009 or for Permit2.
 
-use domain::{Address, Amount, Authorization, B256, ChainId, Signature, U256};
+use domain::{Address, Amount, Authorization, B256, ChainId, Signature, TransferMethod, U256};
 
 use crate::check::Limits;
+use crate::form::{self, Form};
 use crate::given::Given;
 use crate::part::Part;
 use crate::terms::Terms;
 use crate::{Reason, Refusal, RefusalKind, Version, Wallets};
 
 const SIGNATURE: &str = "/payload/signature";
-const FROM: &str = "/payload/authorization/from";
-const TO: &str = "/payload/authorization/to";
-const VALUE: &str = "/payload/authorization/value";
-const VALID_AFTER: &str = "/payload/authorization/validAfter";
-const VALID_BEFORE: &str = "/payload/authorization/validBefore";
-const NONCE: &str = "/payload/authorization/nonce";
+const PERMIT2_SPENDER: &str = "/payload/permit2Authorization/spender";
+const PERMIT2_TOKEN: &str = "/payload/permit2Authorization/permitted/token";
 
-/// Payloads of `exact` that are not EIP-3009: Permit2 and ERC-7710, by the field that marks them.
-const OTHER_METHODS: [&str; 2] = ["/payload/permit2Authorization", "/payload/delegationManager"];
+/// What marks a payload as one of Permit2, and one of ERC-7710, which is not settled here.
+const PERMIT2_MARK: &str = "/payload/permit2Authorization";
+const ERC7710_MARK: &str = "/payload/delegationManager";
 
 /// `paymentPayload.payload`, read but not yet believed.
 pub(crate) struct Transfer<'a> {
     part: &'a Part<'a>,
+    form: &'static Form,
+    method: TransferMethod,
+    /// The token, where the payload names it.
+    token: Option<Address>,
     from: Address,
     to: Address,
     value: Amount,
     valid_after: U256,
+    /// Exclusive, whatever the method.
     valid_before: U256,
     nonce: B256,
     signature: Given,
 }
 
 impl<'a> Transfer<'a> {
-    /// Reads the payload that stands in `part`, the payment.
-    pub(crate) fn read(part: &'a Part<'a>, wallets: &Wallets) -> Result<Self, Refusal> {
-        if let Some(marker) = OTHER_METHODS.into_iter().find(|marker| part.has(marker)) {
-            return Err(part.refuse(
-                RefusalKind::UnsupportedScheme,
-                marker,
-                "is not supported: the transfer must be authorized by EIP-3009",
-                Reason::UnsupportedPayloadType,
-            ));
+    /// Reads the payload that stands in `part`, the payment, which must be one of this method.
+    pub(crate) fn read(
+        part: &'a Part<'a>,
+        method: TransferMethod,
+        wallets: &Wallets,
+    ) -> Result<Self, Refusal> {
+        let other = |mark: &str, detail: &str| {
+            let (kind, reason) = (RefusalKind::UnsupportedScheme, Reason::UnsupportedPayloadType);
+            Err(part.refuse(kind, mark, detail, reason))
+        };
+        if part.has(ERC7710_MARK) {
+            return other(ERC7710_MARK, "is not supported");
         }
+        match (method, part.has(PERMIT2_MARK)) {
+            (TransferMethod::Eip3009, true) => other(
+                PERMIT2_MARK,
+                "is not asked for: the transfer is to be authorized by EIP-3009",
+            ),
+            (TransferMethod::Permit2 { .. }, false) => {
+                other("/payload", "must have a permit2Authorization, as is asked for")
+            }
+            (TransferMethod::Eip3009, false) => {
+                let valid_before = part.amount(form::EIP3009.valid_before)?.units();
+                let nonce = part.word(form::EIP3009.nonce)?;
+                let form = &form::EIP3009;
+                Self::of_form(part, form, method, (valid_before, nonce), wallets)
+            }
+            (TransferMethod::Permit2 { spender }, true) => {
+                if part.address(PERMIT2_SPENDER)? != spender {
+                    let detail = format!("is not {spender}, through which x402 is settled");
+                    let (kind, reason) =
+                        (RefusalKind::SchemeMismatch, Reason::InvalidPermit2Spender);
+                    return Err(part.refuse(kind, PERMIT2_SPENDER, detail, reason));
+                }
+                let form = &form::PERMIT2;
+                // Permit2 takes it at the deadline itself.
+                let deadline = part.amount(form.valid_before)?.units();
+                let valid_before = deadline.saturating_add(U256::from(1));
+                let nonce = part.amount(form.nonce)?.units().into();
+                let token = Some(part.address(PERMIT2_TOKEN)?);
+                let read = Self::of_form(part, form, method, (valid_before, nonce), wallets)?;
+                Ok(Self { token, ..read })
+            }
+        }
+    }
+
+    fn of_form(
+        part: &'a Part<'a>,
+        form: &'static Form,
+        method: TransferMethod,
+        (valid_before, nonce): (U256, B256),
+        wallets: &Wallets,
+    ) -> Result<Self, Refusal> {
         Ok(Self {
             part,
-            from: part.address(FROM)?,
-            to: part.address(TO)?,
-            value: part.amount(VALUE)?,
-            valid_after: part.amount(VALID_AFTER)?.units(),
-            valid_before: part.amount(VALID_BEFORE)?.units(),
-            nonce: part.word(NONCE)?,
+            form,
+            method,
+            token: None,
+            from: part.address(form.from)?,
+            to: part.address(form.to)?,
+            value: part.amount(form.value)?,
+            valid_after: part.amount(form.valid_after)?.units(),
+            valid_before,
+            nonce,
             signature: Given::read(part, SIGNATURE, wallets)?,
         })
     }
 
-    /// Refuses a transfer of another amount or to somebody else than the terms say.
+    /// Refuses a transfer of another amount, in another token, or to somebody else than the terms say.
     pub(crate) fn meets(&self, terms: &Terms<'_>, version: Version) -> Result<(), Refusal> {
+        let form = self.form;
+        let refuse = |kind, path, detail, reason| Err(self.part.refuse(kind, path, detail, reason));
         if self.to != terms.pay_to {
             let detail = format!("is not {}, who is to be paid", terms.pay_to);
-            let reason = Reason::RecipientMismatch;
-            return Err(self.part.refuse(RefusalKind::RecipientMismatch, TO, detail, reason));
+            return refuse(RefusalKind::RecipientMismatch, form.to, detail, form.other_recipient);
         }
         if self.value != terms.amount {
             let detail = format!("is {}, but {} is required", self.value, terms.amount);
-            let reason = match version {
-                Version::V1 => Reason::AmountMismatchV1,
-                Version::V2 => Reason::AmountMismatchV2,
-            };
-            return Err(self.part.refuse(RefusalKind::AmountMismatch, VALUE, detail, reason));
+            let reason = form.other_amount(version);
+            return refuse(RefusalKind::AmountMismatch, form.value, detail, reason);
+        }
+        if self.token.is_some_and(|token| token != terms.asset) {
+            let detail = format!("is not {}, in which is to be paid", terms.asset);
+            let reason = Reason::Permit2TokenMismatch;
+            return refuse(RefusalKind::AssetMismatch, PERMIT2_TOKEN, detail, reason);
         }
         Ok(())
     }
 
     /// The validity in Unix seconds, where it is open now and closes neither too soon nor too
-    /// late. On chain, both bounds are exclusive (EIP-3009).
+    /// late.
     pub(crate) fn window(&self, limits: &Limits, now: i64) -> Result<(i64, i64), Refusal> {
         let closes = |kind, detail: String| {
-            Err(self.part.refuse(kind, VALID_BEFORE, detail, Reason::ValidBefore))
+            Err(self.part.refuse(kind, self.form.valid_before, detail, self.form.too_late))
         };
         // What does not fit is later than any time that is allowed.
         let seconds = |at: U256| i64::try_from(at).unwrap_or(i64::MAX);
@@ -90,8 +142,9 @@ impl<'a> Transfer<'a> {
             return closes(RefusalKind::AuthorizationWindowTooLong, detail);
         }
         if after > now {
-            let (kind, reason) = (RefusalKind::AuthorizationNotYetValid, Reason::ValidAfter);
-            return Err(self.part.refuse(kind, VALID_AFTER, "must not be in the future", reason));
+            let (kind, reason) = (RefusalKind::AuthorizationNotYetValid, self.form.not_yet);
+            let detail = "must not be in the future";
+            return Err(self.part.refuse(kind, self.form.valid_after, detail, reason));
         }
         Ok((after, before))
     }
@@ -104,6 +157,7 @@ impl<'a> Transfer<'a> {
         (valid_after, valid_before): (i64, i64),
     ) -> Authorization {
         Authorization {
+            method: self.method,
             chain,
             asset,
             payer: self.from,
@@ -131,7 +185,7 @@ impl<'a> Transfer<'a> {
             Given::KeyPair(_) => refuse(
                 RefusalKind::InvalidSignature,
                 "is not the payer's over this authorization on this network and token",
-                Reason::InvalidSignature,
+                self.form.signature,
             ),
             Given::Either(signature, _) if signature.signer(digest) == Some(self.from) => {
                 Ok(signature.normalized())

@@ -137,8 +137,8 @@ impl Decider {
         let (mut candidates, mut unproven, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         for (signed, view) in payments.into_iter().zip(views) {
             let payment = &signed.payment;
-            let AuthorizationView { used, balance, as_of } = view;
-            let view = ChainView { authorization_used: used, balance, final_block_time };
+            let AuthorizationView { used, balance, allowance, as_of } = view;
+            let view = ChainView { authorization_used: used, balance, allowance, final_block_time };
             let event = match judge(&payment.authorization, &view, now, network.min_remaining_secs)
             {
                 Verdict::Approve => match standing(payment, &decided, now) {

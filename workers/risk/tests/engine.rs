@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::risk_engine::RiskDecision;
 use domain::{
     AccountId, Address, Amount, Authorization, B256, ChainId, Finality, Payment, PaymentId,
-    PaymentState, RequestTrace, RiskContext, Timestamp,
+    PaymentState, RequestTrace, RiskContext, Timestamp, TransferMethod,
 };
 use risk::engine::{Asked, Case, Engine, NoDecision, Outcome};
 use runtime::config::{Dialect, HttpClientConfig, PublicUrl, RiskEngineConfig};
@@ -54,6 +54,7 @@ fn payment() -> Payment {
         id: PaymentId::new(Uuid::from_u128(1)),
         account: AccountId::new(Uuid::from_u128(2)),
         authorization: Authorization {
+            method: TransferMethod::Eip3009,
             chain: ChainId::new(84_532).unwrap(),
             asset: Address::repeat_byte(1),
             payer: Address::repeat_byte(2),

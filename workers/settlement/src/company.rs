@@ -2,11 +2,12 @@
 //!
 //! In a batch every call runs on the gas of all. A contract wallet's code is asked while its
 //! payment is made (EIP-1271; EIP-7702 gives code to any account), and could spend what the calls
-//! after it need. So payments of such accounts travel alone, on gas of their own.
+//! after it need. So payments of such accounts travel alone, on gas of their own. So do payments by
+//! Permit2 that a transaction's logs would not tell apart.
 
 use std::collections::HashSet;
 
-use domain::{Address, Event, FailureCode};
+use domain::{Address, Amount, Authorization, Event, FailureCode, TransferMethod};
 use store::SignedPayment;
 
 use crate::error::SettleError;
@@ -19,6 +20,9 @@ const ECDSA_BYTES: usize = 65;
 /// The first version that a payment which came back from a transaction can have: accepted,
 /// approved, submitted, returned.
 const RETURNED_VERSION: u32 = 4;
+
+/// What a token logs of a transfer: itself, who paid, who was paid, and how much.
+type Transfer = (Address, Address, Address, Amount);
 
 /// Payments, by the company that they travel in.
 #[derive(Debug, Default)]
@@ -44,12 +48,24 @@ impl Company {
         }
         let payers: Vec<Address> = ready.iter().map(payer).collect();
         let with_code = network.node.with_code(&payers).await?;
+        let mut transfers = HashSet::new();
         let (alone, together) = ready.into_iter().partition(|payment| {
             payment.signature.reveal().len() != ECDSA_BYTES
                 || with_code.contains(&payer(payment))
                 || came_back.contains(&payment.payment.id)
+                || is_mistakable(&payment.payment.authorization, &mut transfers)
         });
         Ok(Self { together, alone })
+    }
+}
+
+/// Whether the payment is made by Permit2, and one that is alike has been seen among `transfers`: of
+/// the two, a transaction that carries both does not say which it paid.
+fn is_mistakable(authorization: &Authorization, transfers: &mut HashSet<Transfer>) -> bool {
+    let Authorization { asset, payer, pay_to, amount, .. } = *authorization;
+    match authorization.method {
+        TransferMethod::Eip3009 => false,
+        TransferMethod::Permit2 { .. } => !transfers.insert((asset, payer, pay_to, amount)),
     }
 }
 

@@ -41,8 +41,8 @@ async fn verdict(
     view: AuthorizationView,
     final_block_time: i64,
 ) -> Result<Option<Event>, SettleError> {
-    let AuthorizationView { used, balance, as_of } = view;
-    let view = ChainView { authorization_used: used, balance, final_block_time };
+    let AuthorizationView { used, balance, allowance, as_of } = view;
+    let view = ChainView { authorization_used: used, balance, allowance, final_block_time };
     let needed = network.policy.min_remaining_secs;
     Ok(match judge(&payment.authorization, &view, network.now(), needed) {
         // The token refuses for a reason of its own, which may pass: a pause, for example.

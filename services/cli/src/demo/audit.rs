@@ -177,7 +177,7 @@ fn read_uses(logs: &[TokenLog]) -> Vec<Use> {
 mod tests {
     use alloy_primitives::U64;
     use domain::ChainId;
-    use x402::Asset;
+    use x402::{Asset, Methods};
 
     use super::super::buyer::Buyer;
     use super::super::payment::{Payment, Transaction};
@@ -192,7 +192,8 @@ mod tests {
     fn settled() -> (Track, Books, Parties) {
         let chain = ChainId::new(84_532).unwrap();
         let (name, version) = ("USDC".to_owned(), "2".to_owned());
-        let token = Asset { chain, address: Address::repeat_byte(1), name, version };
+        let (address, methods) = (Address::repeat_byte(1), Methods::EIP3009);
+        let token = Asset { chain, address, name, version, methods };
         let (buyers, pauper, pay_to) = ([Buyer::new()], Buyer::new(), Address::repeat_byte(2));
         let cast = Cast { token: &token, pay_to, buyers: &buyers, pauper: &pauper, now: 0 };
         let planned = cast.payment(0, Kind::Good(Posting::Once)).unwrap();

@@ -1,6 +1,6 @@
 //! The two hundred payments: the same ones, in the same order, each time.
 
-use domain::{Address, Amount, Authorization, B256, FailureCode};
+use domain::{Address, Amount, Authorization, B256, FailureCode, TransferMethod};
 use runtime::{ProblemCode, random_bytes};
 use x402::Asset;
 
@@ -173,6 +173,7 @@ impl Cast<'_> {
         let richer = &self.buyers[number % self.buyers.len()];
         let (mut payer, mut signer) = (richer, richer);
         let mut authorization = Authorization {
+            method: TransferMethod::Eip3009,
             chain: self.token.chain,
             asset: self.token.address,
             payer: payer.address(),
@@ -209,7 +210,7 @@ mod tests {
 
     use domain::ChainId;
     use serde::Deserialize;
-    use x402::{Assets, Limits, SettleRequest, Wallets, check};
+    use x402::{Assets, Limits, Methods, SettleRequest, Wallets, check};
 
     use super::*;
 
@@ -221,6 +222,7 @@ mod tests {
             address: Address::repeat_byte(1),
             name: "USDC".to_owned(),
             version: "2".to_owned(),
+            methods: Methods::EIP3009,
         };
         let buyers = [Buyer::new(), Buyer::new()];
         let pauper = Buyer::new();

@@ -8,7 +8,7 @@ use runtime::config::NetworkConfig;
 use runtime::{Clock, Config};
 use secrecy::SecretString;
 use store::NewApiKey;
-use x402::Asset;
+use x402::{Asset, Methods};
 
 use super::api::{Api, Endpoint};
 use super::audit::Parties;
@@ -122,7 +122,7 @@ fn first_token(config: &Config) -> Result<(&NetworkConfig, Asset), Failure> {
     let address = asset.address.as_str().parse().map_err(|_| lacks("a token's address"))?;
     let chain = ChainId::new(network.chain_id).ok_or_else(|| lacks("a chain id"))?;
     let (name, version) = (asset.name.clone(), asset.version.clone());
-    Ok((network, Asset { chain, address, name, version }))
+    Ok((network, Asset { chain, address, name, version, methods: Methods::EIP3009 }))
 }
 
 fn chain_view(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chain::{
     BlockTag, BreakerPolicy, ChainError, HttpClient, Node, NodeConfig, Receipt, find_payment,
 };
-use domain::{Address, Authorization, B256, ChainId};
+use domain::{Address, Authorization, B256, ChainId, TransferMethod};
 use receipt::Statement;
 use runtime::Clock;
 use secrecy::SecretString;
@@ -106,6 +106,9 @@ fn compare(statement: &Statement, mined: &Receipt) -> Result<(), Doubt> {
 /// What the payer signed, as far as logs tell of it: its window is not in them.
 fn authorization(statement: &Statement) -> Authorization {
     Authorization {
+        method: statement
+            .permit2_spender
+            .map_or(TransferMethod::Eip3009, |spender| TransferMethod::Permit2 { spender }),
         chain: statement.network,
         asset: statement.asset,
         payer: statement.payer,
@@ -138,6 +141,7 @@ mod tests {
             payer: Address::repeat_byte(2),
             pay_to: Address::repeat_byte(3),
             amount: Amount::from(100),
+            permit2_spender: None,
             nonce: B256::repeat_byte(4),
             transaction: Transaction {
                 hash: B256::repeat_byte(5),

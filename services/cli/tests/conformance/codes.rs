@@ -71,7 +71,7 @@ const VERSION_2: &[Row] = &[
     (
         "/paymentRequirements/extra",
         "{\"assetTransferMethod\": \"permit2\"}",
-        KIND,
+        WRONG,
         "unsupported_payload_type",
     ),
     ("/paymentPayload/payload", "{\"permit2Authorization\": {}}", KIND, "unsupported_payload_type"),

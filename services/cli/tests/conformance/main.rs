@@ -6,6 +6,7 @@
 mod codes;
 mod examples;
 mod packages;
+mod permit2;
 #[path = "../stories/pipeline.rs"]
 #[expect(dead_code, reason = "the stories use the rest")]
 mod pipeline;

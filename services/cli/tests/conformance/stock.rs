@@ -63,6 +63,18 @@ impl Shop {
         Self::with_price(Version::V2, pipeline, price).await
     }
 
+    /// Opens one of version 2 that wants to be paid by Permit2.
+    pub(crate) async fn by_permit2(pipeline: &Pipeline) -> Self {
+        let token = Anvil::token();
+        let extra = json!({
+            "name": token.name,
+            "version": token.version,
+            "assetTransferMethod": "permit2",
+        });
+        let price = json!({"amount": PRICE.to_string(), "asset": token.address, "extra": extra});
+        Self::with_price(Version::V2, pipeline, price).await
+    }
+
     async fn with_price(version: Version, pipeline: &Pipeline, price: Value) -> Self {
         let chain = pipeline.anvil.chain();
         let (packages, script, network) = match version {

@@ -1,4 +1,4 @@
-use domain::{Authorization, RequestTrace, Signature};
+use domain::{Authorization, RequestTrace, Signature, TransferMethod};
 use serde_json::json;
 use uuid::Uuid;
 use x402::Version;
@@ -9,6 +9,7 @@ fn checked() -> Checked {
     Checked {
         version: Version::V2,
         authorization: Authorization {
+            method: TransferMethod::Eip3009,
             chain: ChainId::new(84_532).unwrap(),
             asset: Address::repeat_byte(1),
             payer: Address::repeat_byte(2),

@@ -79,9 +79,10 @@ impl Posted {
 /// Whom the request names, whether it is right or not.
 fn named(payload: &Value, requirements: &Value) -> Named {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let payer = ["/payload/authorization/from", "/payload/permit2Authorization/from"];
     Named {
         network: text(requirements.get("network")).unwrap_or_default(),
-        payer: text(payload.pointer("/payload/authorization/from")),
+        payer: payer.into_iter().find_map(|pointer| text(payload.pointer(pointer))),
     }
 }
 

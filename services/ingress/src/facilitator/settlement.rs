@@ -98,7 +98,8 @@ impl Facilitator {
             }
             PaymentState::Rejected(_) | PaymentState::Expired | PaymentState::Failed(_) => {
                 let failure = payment.state.failure();
-                let reason = failure.and_then(|failure| failure.x402_reason().parse().ok());
+                let method = payment.authorization.method;
+                let reason = failure.and_then(|failure| failure.x402_reason(method).parse().ok());
                 let words = failure.map_or(NOTHING, domain::FailureCode::as_str);
                 unpaid(reason.unwrap_or(Reason::UnexpectedSettleError), words, named)
             }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use chain::{Call, ChainError, Node, Simulated, Trial, transfer};
-use domain::{Address, Authorization, Signature};
+use chain::{AuthorizationView, Call, ChainError, Node, Simulated, Trial, transfer};
+use domain::{Address, Authorization, FailureCode, Signature, TransferMethod};
 use runtime::Coalescer;
 use x402::{Checked, Reason};
 
@@ -62,8 +62,8 @@ impl Simulator {
         match self.node.try_payment(authorization, signature).await? {
             Trial::Succeeds => Ok(Outlook::Paid),
             Trial::SignatureRefused => Ok(Outlook::Unpaid(
-                Reason::InvalidSignature,
-                "The token does not take the signature".to_owned(),
+                reason(FailureCode::InvalidSignature, authorization),
+                "The signature is not taken".to_owned(),
             )),
             Trial::Fails(words) => self.diagnose(authorization, words).await,
         }
@@ -87,18 +87,38 @@ impl Simulator {
         authorization: &Authorization,
         words: String,
     ) -> Result<Outlook, Arc<ChainError>> {
-        let views = self.node.views(&[authorization]).await?;
-        Ok(match views.first() {
-            Some(view) if view.used => Outlook::Unpaid(
-                Reason::NonceAlreadyUsed,
-                "The authorization was used or canceled before".to_owned(),
-            ),
-            Some(view) if view.balance < authorization.amount => Outlook::Unpaid(
-                Reason::InsufficientFunds,
-                format!("The payer has {} of the token", view.balance),
-            ),
-            Some(_) | None => Outlook::Unpaid(Reason::SimulationFailed, words),
+        let refused = |words| Outlook::Unpaid(refused(authorization.method), words);
+        let Some(view) = self.node.views(&[authorization]).await?.pop() else {
+            return Ok(refused(words));
+        };
+        let AuthorizationView { used, balance, allowance, .. } = view;
+        let allowance = allowance.unwrap_or(authorization.amount);
+        let unpaid = |code, words| Outlook::Unpaid(reason(code, authorization), words);
+        Ok(if used {
+            let words = "The authorization was used or canceled before".to_owned();
+            unpaid(FailureCode::AuthorizationUsed, words)
+        } else if balance < authorization.amount {
+            let words = format!("The payer has {balance} of the token");
+            unpaid(FailureCode::InsufficientFunds, words)
+        } else if allowance < authorization.amount {
+            let words = format!("The payer lets Permit2 move {allowance} of the token");
+            unpaid(FailureCode::AllowanceRequired, words)
+        } else {
+            refused(words)
         })
+    }
+}
+
+/// What x402 calls a failure of this authorization's method.
+fn reason(code: FailureCode, authorization: &Authorization) -> Reason {
+    code.x402_reason(authorization.method).parse().unwrap_or(Reason::UnexpectedVerifyError)
+}
+
+/// What x402 calls a transfer that would fail for no reason of the payer's.
+const fn refused(method: TransferMethod) -> Reason {
+    match method {
+        TransferMethod::Eip3009 => Reason::SimulationFailed,
+        TransferMethod::Permit2 { .. } => Reason::Permit2SimulationFailed,
     }
 }
 

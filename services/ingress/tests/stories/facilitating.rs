@@ -62,6 +62,35 @@ async fn what_the_chain_would_not_make_is_told_with_the_reason() {
 }
 
 #[tokio::test]
+async fn what_permit2_would_make_is_valid_and_what_it_would_not_is_told_with_the_reason() {
+    let (shop, anvil, buyer) = beside_a_chain(1_000).await;
+    let signed = |amount: u64| buyer.authorize().by_permit2().amount(amount).sign();
+    let verified =
+        async |signed: &SignedAuthorization| ask(&shop, "/verify", &signed.body(Version::V2)).await;
+    let early = verified(&signed(10)).await;
+    assert_eq!(early.body["invalidReason"], "permit2_allowance_required");
+    anvil.let_permit2_move(buyer.address(), 5_000u64).await;
+    assert_eq!(verified(&signed(1_000)).await.body["isValid"], json!(true));
+
+    let used = signed(10);
+    let call = chain::transfer(&used.authorization, &used.signature);
+    anvil.transact(call.target, &call.input).await;
+    let unusable = signed(10);
+    let nonce = unusable.authorization.nonce;
+    anvil.invalidate_permit2_nonce(buyer.address(), nonce).await;
+    for (signed, reason) in [
+        (&used, "permit2_invalid_nonce"),
+        (&unusable, "permit2_invalid_nonce"),
+        (&signed(2_000), "permit2_insufficient_balance"),
+        (&signed(5_001), "permit2_insufficient_balance"),
+    ] {
+        let told = verified(signed).await;
+        assert_eq!((told.status, &told.body["isValid"]), (200, &json!(false)));
+        assert_eq!(told.body["invalidReason"], reason);
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_valid_while_the_node_does_not_answer() {
     let (shop, mut anvil, buyer) = beside_a_chain(1_000).await;
     anvil.kill().await;

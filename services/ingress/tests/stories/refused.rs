@@ -126,7 +126,7 @@ async fn a_payment_that_breaks_a_rule_is_refused_by_its_name() {
         (required, "/network", json!("eip155:1"), "unsupported_network"),
         (required, "/network", json!("base-sepolia"), "unsupported_network"),
         (accepted, "/network", json!("eip155:8453"), "network_mismatch"),
-        (required, "/extra/assetTransferMethod", json!("permit2"), "unsupported_scheme"),
+        (required, "/extra/assetTransferMethod", json!("erc7710"), "unsupported_scheme"),
         (required, "/asset", somebody.clone(), "unsupported_asset"),
         (required, "/asset", json!("USDC"), "malformed_field"),
         (required, "/amount", json!(10_000), "malformed_field"),

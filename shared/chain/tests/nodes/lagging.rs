@@ -1,7 +1,7 @@
 //! What a node that lags says, or does not know, is no evidence.
 
 use chain::{AuthorizationUse, ChainError};
-use domain::{Address, Amount, Authorization, B256, ChainId};
+use domain::{Address, Amount, Authorization, B256, ChainId, TransferMethod};
 use serde_json::{Value, json};
 use testkit::Fate;
 
@@ -12,6 +12,7 @@ const RECEIPT: &str = "eth_getTransactionReceipt";
 
 fn authorization() -> Authorization {
     Authorization {
+        method: TransferMethod::Eip3009,
         chain: ChainId::new(CHAIN).unwrap(),
         asset: Address::repeat_byte(1),
         payer: Address::repeat_byte(2),

@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use super::*;
-use crate::{Amount, B256, Timestamp};
+use crate::{Amount, B256, Timestamp, TransferMethod};
 
 const ASSET: &str = "0x833589fcd6edb6e08f4c7c32d4f71b54bda02913";
 
 fn authorization(amount: u64) -> Authorization {
     Authorization {
+        method: TransferMethod::Eip3009,
         chain: ChainId::new(8_453).unwrap(),
         asset: ASSET.parse().unwrap(),
         payer: Address::repeat_byte(1),

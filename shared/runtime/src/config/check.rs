@@ -11,7 +11,7 @@ const DATABASE_SCHEMES: &[&str] = &["postgres://", "postgresql://"];
 const REDIS_SCHEMES: &[&str] =
     &["redis://", "rediss://", "valkey://", "valkeys://", "redis+unix://", "unix://"];
 
-/// EIP-3009 tokens have at most this many decimals; more would be a slip.
+/// Tokens have at most this many decimals; more would be a slip.
 const MAX_DECIMALS: u8 = 36;
 
 /// Decisions that hold for less than this are often stale before their payment's turn comes, in seconds.
@@ -155,6 +155,13 @@ fn network_errors(network: &NetworkConfig) -> Vec<Issue> {
     }
     let addresses = network.assets.iter().map(|asset| asset.address.as_str().to_ascii_lowercase());
     issues.extend(duplicates(&format!("{prefix}assets"), "address", addresses));
+    let mute = network.assets.iter().filter(|asset| asset.transfer_methods.is_empty());
+    issues.extend(mute.map(|asset| {
+        Issue::new(
+            format!("{prefix}asset {}", asset.address),
+            "has no transfer_methods, so that nothing can be paid in it",
+        )
+    }));
     let endless = network.assets.iter().filter(|asset| asset.decimals > MAX_DECIMALS);
     issues.extend(endless.map(|asset| {
         Issue::new(format!("{prefix}asset {}", asset.address), "has more decimals than any token")

@@ -7,6 +7,9 @@ use super::value::{self, EvmAddress, PublicUrl, RpcUrl};
 /// Multicall3's address on nearly every chain (<https://www.multicall3.com>).
 const MULTICALL3: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
 
+/// x402's proxy for Permit2 and the scheme `exact`, at the address that its reference publishes.
+const EXACT_PERMIT2_PROXY: &str = "0x402085c248EeA27D92E8b30b2C58ed07f9E20001";
+
 /// One chain.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +30,9 @@ pub struct NetworkConfig {
     /// Multicall3.
     #[serde(default = "default_multicall")]
     pub multicall: EvmAddress,
+    /// x402's proxy through which Permit2 pays by the scheme `exact`.
+    #[serde(default = "default_exact_permit2_proxy")]
+    pub exact_permit2_proxy: EvmAddress,
     /// A block explorer's base URL.
     #[serde(default, deserialize_with = "value::unset_if_empty")]
     pub explorer_url: Option<PublicUrl>,
@@ -60,7 +66,7 @@ impl NetworkConfig {
     }
 }
 
-/// `[[networks.assets]]`: one token with EIP-3009.
+/// `[[networks.assets]]`: one token.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AssetConfig {
@@ -74,6 +80,19 @@ pub struct AssetConfig {
     pub decimals: u8,
     /// The ticker, for people.
     pub symbol: String,
+    /// By what payments in it may be authorized; by EIP-3009 alone when it is not said.
+    #[serde(default = "default_transfer_methods")]
+    pub transfer_methods: Vec<TransferMethod>,
+}
+
+/// By what payments in a token may be authorized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransferMethod {
+    /// By the token's own authorizations.
+    Eip3009,
+    /// By Permit2, through x402's proxy.
+    Permit2,
 }
 
 const fn default_confirmations() -> u64 {
@@ -86,6 +105,14 @@ const fn default_block_time_ms() -> u64 {
 
 fn default_multicall() -> EvmAddress {
     EvmAddress::parse(MULTICALL3).expect("the constant is an address")
+}
+
+fn default_exact_permit2_proxy() -> EvmAddress {
+    EvmAddress::parse(EXACT_PERMIT2_PROXY).expect("the constant is an address")
+}
+
+fn default_transfer_methods() -> Vec<TransferMethod> {
+    vec![TransferMethod::Eip3009]
 }
 
 const fn default_max_fee_per_gas_gwei() -> u64 {

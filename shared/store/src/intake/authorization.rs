@@ -2,16 +2,16 @@
 
 use std::collections::{HashMap, HashSet};
 
-use domain::{Authorization, AuthorizationKey, PaymentState, Timestamp, schedule};
+use domain::{Authorization, PaymentState, Timestamp, TransferMethod, schedule};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use super::Intake;
 use crate::StoreError;
-use crate::row::{address, chain, hash};
 
-/// Who has each authorization that was there before: by its key, the payment and its account.
-pub(super) type Owners = HashMap<AuthorizationKey, (Uuid, Uuid)>;
+/// Who has each authorization that was there before: by the name of the payment that was not written,
+/// the payment that was and its account.
+pub(super) type Owners = HashMap<Uuid, (Uuid, Uuid)>;
 
 /// Writes the payments whose authorization is new, and says which those are.
 pub(super) async fn write_payments(
@@ -28,24 +28,24 @@ pub(super) async fn write_payments(
         r#"insert into payments (
              id, account_id, chain_id, asset, payer, nonce, pay_to, amount, valid_after,
              valid_before, signature, x402_version, finality, reference, metadata, request_id,
-             created_at, updated_at, due_at, version, state, resource_host
+             created_at, updated_at, due_at, version, state, resource_host, permit2_spender
            )
            select id, account_id, chain_id, asset, payer, nonce, pay_to, amount::numeric,
                   valid_after, valid_before, signature, x402_version, finality, reference,
                   metadata::json, request_id, accepted_at, accepted_at, due_at, 1, 'accepted',
-                  resource_host
+                  resource_host, permit2_spender
            from unnest(
              $1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[],
              $7::bytea[], $8::text[], $9::bigint[], $10::bigint[], $11::bytea[], $12::smallint[],
              $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[],
-             $18::timestamptz[], $19::text[]
+             $18::timestamptz[], $19::text[], $20::bytea[]
            ) with ordinality as new (
              id, account_id, chain_id, asset, payer, nonce, pay_to, amount, valid_after,
              valid_before, signature, x402_version, finality, reference, metadata, request_id,
-             accepted_at, due_at, resource_host, place
+             accepted_at, due_at, resource_host, permit2_spender, place
            )
-           order by chain_id, asset, payer, nonce, place
-           on conflict on constraint payments_one_authorization do nothing
+           order by chain_id, payer, nonce, asset, place
+           on conflict do nothing
            returning id"#,
         &column(open, |i| i.id.uuid()),
         &column(open, |i| i.account.uuid()),
@@ -66,54 +66,65 @@ pub(super) async fn write_payments(
         &column(open, |i| i.accepted_at.to_datetime()),
         &column(open, due) as _,
         &column(open, |i| i.resource_host.clone()) as _,
+        &column(open, |i| spender(&i.authorization)) as _,
     )
     .fetch_all(&mut **tx)
     .await?;
     Ok(written.into_iter().collect())
 }
 
-/// Looks up whose the authorizations are that were not written.
+/// Whom the payer lets redeem it by Permit2.
+fn spender(authorization: &Authorization) -> Option<Vec<u8>> {
+    match authorization.method {
+        TransferMethod::Eip3009 => None,
+        TransferMethod::Permit2 { spender } => Some(spender.to_vec()),
+    }
+}
+
+/// Looks up whose the authorizations are that were not written. Permit2 takes a nonce once for
+/// whichever token, and the token and Permit2 are not told apart where asset, payer and nonce are
+/// the same: no wallet does that but to deceive.
 pub(super) async fn find_owners(
     tx: &mut PgTransaction<'_>,
     open: &[&Intake],
     written: &HashSet<Uuid>,
 ) -> Result<Owners, StoreError> {
-    let taken: Vec<&Authorization> = open
-        .iter()
-        .filter(|intake| !written.contains(&intake.id.uuid()))
-        .map(|intake| &intake.authorization)
-        .collect();
+    let taken: Vec<&Intake> =
+        open.iter().copied().filter(|intake| !written.contains(&intake.id.uuid())).collect();
     if taken.is_empty() {
         return Ok(Owners::new());
     }
-    let chains: Vec<i64> = taken.iter().map(|a| a.chain.as_i64()).collect();
-    let assets: Vec<Vec<u8>> = taken.iter().map(|a| a.asset.to_vec()).collect();
-    let payers: Vec<Vec<u8>> = taken.iter().map(|a| a.payer.to_vec()).collect();
-    let nonces: Vec<Vec<u8>> = taken.iter().map(|a| a.nonce.to_vec()).collect();
+    let column = |value: fn(&Authorization) -> Vec<u8>| -> Vec<Vec<u8>> {
+        taken.iter().map(|intake| value(&intake.authorization)).collect()
+    };
+    let names: Vec<Uuid> = taken.iter().map(|intake| intake.id.uuid()).collect();
+    let chains: Vec<i64> = taken.iter().map(|intake| intake.authorization.chain.as_i64()).collect();
+    let by_permit2: Vec<bool> =
+        taken.iter().map(|intake| spender(&intake.authorization).is_some()).collect();
     let rows = sqlx::query!(
-        "select p.id, p.account_id, p.chain_id, p.asset, p.payer, p.nonce
-         from payments p
-         join (
-             select distinct * from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[])
-                 as u (chain_id, asset, payer, nonce)
-         ) wanted on wanted.chain_id = p.chain_id and wanted.asset = p.asset
-             and wanted.payer = p.payer and wanted.nonce = p.nonce",
+        r#"with wanted as (
+             select * from unnest(
+               $1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::boolean[]
+             ) as u (name, chain_id, asset, payer, nonce, by_permit2)
+           )
+           select wanted.name as "name!", p.id as "id!", p.account_id as "account_id!"
+           from wanted
+           join payments p on p.chain_id = wanted.chain_id and p.asset = wanted.asset
+             and p.payer = wanted.payer and p.nonce = wanted.nonce
+           union all
+           select wanted.name, p.id, p.account_id
+           from wanted
+           join payments p on p.chain_id = wanted.chain_id and p.payer = wanted.payer
+             and p.nonce = wanted.nonce and p.permit2_spender is not null
+           where wanted.by_permit2"#,
+        &names,
         &chains,
-        &assets,
-        &payers,
-        &nonces,
+        &column(|a| a.asset.to_vec()),
+        &column(|a| a.payer.to_vec()),
+        &column(|a| a.nonce.to_vec()),
+        &by_permit2,
     )
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let key = AuthorizationKey {
-                chain: chain(row.chain_id)?,
-                asset: address(&row.asset)?,
-                payer: address(&row.payer)?,
-                nonce: hash(&row.nonce)?,
-            };
-            Ok((key, (row.id, row.account_id)))
-        })
-        .collect()
+    Ok(rows.into_iter().map(|row| (row.name, (row.id, row.account_id))).collect())
 }

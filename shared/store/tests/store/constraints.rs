@@ -223,6 +223,30 @@ async fn an_authorization_is_one_payments_alone() {
 }
 
 #[tokio::test]
+async fn permit2_takes_a_nonce_once_and_its_transfers_pay_one_payment_each() {
+    let scene = Scene::open().await;
+    let by_permit2 = [("permit2_spender", hex([7; 20]))];
+    let by_permit2 = by_permit2.each_ref().map(|(column, value)| (*column, value.as_str()));
+    let first = with(&scene.payment(StateName::Settled, &BLOCK), &by_permit2);
+    assert_eq!(scene.payment_refused_by(&first).await, None);
+
+    let (id, asset, nonce) = (uuid(), hex([8; 20]), hex([8; 32]));
+    let in_another_token = with(&first, &[("id", &id), ("asset", &asset)]);
+    let refused = scene.payment_refused_by(&in_another_token).await;
+    assert_eq!(refused.as_deref(), Some("payments_one_permit"));
+
+    let of_another_nonce = with(&first, &[("id", &id), ("nonce", &nonce)]);
+    let refused = scene.payment_refused_by(&of_another_nonce).await;
+    assert_eq!(refused.as_deref(), Some("payments_one_transfer_by_permit2"));
+
+    let elsewhere = with(&of_another_nonce, &[("log_index", "99")]);
+    assert_eq!(scene.payment_refused_by(&elsewhere).await, None);
+    let no_address = with(&elsewhere, &[("id", &uuid()), ("permit2_spender", "'\\x01'")]);
+    let refused = scene.payment_refused_by(&no_address).await;
+    assert_eq!(refused.as_deref(), Some("payments_permit2_spender"));
+}
+
+#[tokio::test]
 async fn a_payment_is_carried_by_one_open_transaction_at_a_time() {
     let scene = Scene::open().await;
     let payment = scene.payment(StateName::Accepted, &["due_at"]);

@@ -1,5 +1,6 @@
 //! Submissions, one after the other and in batches.
 
+use domain::{Address, Authorization, TransferMethod};
 use store::{Acceptance, StoreError};
 
 use crate::ledger::{Ledger, NOW, authorization, intake, keyed, later, new, unique_hash};
@@ -79,6 +80,28 @@ async fn another_accounts_authorization_reveals_nothing_and_leaves_no_key() {
     assert_eq!(ledger.count("idempotency_keys", "true").await, 0);
     let next = keyed(intake(ledger.seller, &authorization()), "order-1", 2);
     assert!(matches!(ledger.accept(next).await, Acceptance::New(_)), "the key is still free");
+}
+
+#[tokio::test]
+async fn a_nonce_of_permit2_is_one_payments_whichever_token_it_is_about() {
+    let ledger = Ledger::open().await;
+    let method = TransferMethod::Permit2 { spender: Address::repeat_byte(7) };
+    let first = Authorization { method, ..authorization() };
+    let second = Authorization { asset: Address::repeat_byte(0xff), ..first.clone() };
+    let stranger = ledger.account().await;
+    let batch = vec![
+        intake(ledger.seller, &first),
+        intake(ledger.seller, &second),
+        intake(stranger, &second),
+    ];
+
+    let answers = ledger.store().accept(batch).await.unwrap();
+
+    let Acceptance::New(payment) = &answers[0] else { panic!("{answers:?}") };
+    assert_eq!(payment.authorization, first);
+    assert_eq!(ledger.reload(payment.id).await.authorization, first);
+    assert!(matches!(&answers[1], Acceptance::Existing(same) if same.id == payment.id));
+    assert!(matches!(&answers[2], Acceptance::AnotherAccounts));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::{
     AccountId, Address, Amount, Authorization, B256, ChainId, EndpointId, EndpointTerms, Event,
     EventId, EventType, Finality, Payment, PaymentId, RiskContext, Signature, Timestamp,
+    TransferMethod,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -43,6 +44,7 @@ pub(crate) fn unique_address() -> Address {
 /// An authorization that nobody has submitted yet.
 pub(crate) fn authorization() -> Authorization {
     Authorization {
+        method: TransferMethod::Eip3009,
         chain: chain(),
         asset: Address::repeat_byte(0xA5),
         payer: Address::repeat_byte(0xBB),

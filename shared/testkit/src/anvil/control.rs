@@ -68,8 +68,22 @@ impl Anvil {
     /// # Panics
     /// When the call reverts.
     pub async fn transact(&self, to: Address, input: &[u8]) -> B256 {
+        self.transact_as(ARRANGER, to, input).await
+    }
+
+    /// The same as if this account had signed it, which gets money for gas.
+    ///
+    /// # Panics
+    /// When the call reverts.
+    pub async fn transact_by(&self, sender: Address, to: Address, input: &[u8]) -> B256 {
+        self.rpc("anvil_impersonateAccount", json!([sender])).await;
+        self.set_balance(sender, U256::MAX >> 128).await;
+        self.transact_as(sender, to, input).await
+    }
+
+    async fn transact_as(&self, sender: Address, to: Address, input: &[u8]) -> B256 {
         let call = json!([{
-            "from": ARRANGER,
+            "from": sender,
             "to": to,
             "gas": format!("{CALL_GAS:#x}"),
             "input": format!("0x{}", hex::encode(input)),

@@ -2,7 +2,7 @@
 
 use alloy::signers::SignerSync;
 use alloy_primitives::{B256, U256, hex};
-use domain::{Amount, Authorization, ChainId};
+use domain::{Amount, Authorization, ChainId, TransferMethod};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use x402::{Asset, Reason, RefusalKind, TokenDomain, Version};
@@ -117,6 +117,7 @@ proptest! {
     ) {
         let amount = Amount::new(U256::from_limbs(amount).max(U256::ONE));
         let signed = Authorization {
+            method: TransferMethod::Eip3009,
             amount, valid_after, valid_before: NOW + left, nonce: B256::new(nonce), ..authorization()
         };
         let request = edited(

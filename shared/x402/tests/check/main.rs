@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
 mod authorizations;
+mod permit2;
 mod refusals;
 mod wallets;
 
@@ -10,11 +11,11 @@ use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy_primitives::{B256, address, hex};
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine};
-use domain::{Address, Amount, Authorization, ChainId};
+use domain::{Address, Amount, Authorization, ChainId, TransferMethod};
 use serde_json::{Value, json};
 use x402::{
-    Asset, Assets, Checked, Limits, Reason, Refusal, RefusalKind, SettleRequest, TokenDomain,
-    Version, Wallets, check,
+    Asset, Assets, Checked, Limits, Methods, Reason, Refusal, RefusalKind, SettleRequest,
+    TokenDomain, Version, Wallets, check,
 };
 
 const NOW: i64 = 1_772_366_400;
@@ -27,6 +28,7 @@ fn usdc() -> Asset {
         address: address!("0x036CbD53842c5426634e7929541eC2318f3dCF7e"),
         name: "USDC".to_owned(),
         version: "2".to_owned(),
+        methods: Methods::EIP3009,
     }
 }
 
@@ -36,6 +38,7 @@ fn buyer() -> PrivateKeySigner {
 
 fn authorization() -> Authorization {
     Authorization {
+        method: TransferMethod::Eip3009,
         chain: usdc().chain,
         asset: usdc().address,
         payer: buyer().address(),

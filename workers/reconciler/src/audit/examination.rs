@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use chain::{ChainError, MinedBlock, UseLog};
-use domain::{B256, Payment};
+use domain::{B256, Payment, TransferMethod};
 use store::{AuthorizationKey, BlockRange, Recorded, RecordedFact, Store};
 
 use super::compare::{UseVerdict, ended, mined, settled, used};
@@ -209,7 +209,8 @@ impl<T: FnMut(&Difference) + Send> Examination<'_, T> {
         let authorization = &payment.authorization;
         let key = (authorization.asset, authorization.payer, authorization.nonce);
         // A node that leaves logs out would hide uses that nobody recorded as well.
-        let asked_for = self.network.assets.contains(&authorization.asset);
+        let asked_for = authorization.method == TransferMethod::Eip3009
+            && self.network.assets.contains(&authorization.asset);
         if difference.is_none() && asked_for && !uses.contains(&key) {
             return Err(Unfinished::Contradiction { block_number: block.number });
         }

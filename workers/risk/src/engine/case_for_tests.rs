@@ -2,7 +2,7 @@
 
 use domain::{
     AccountId, Address, Amount, Authorization, B256, ChainId, Finality, Payment, PaymentId,
-    PaymentState, RequestTrace, RiskContext, Timestamp,
+    PaymentState, RequestTrace, RiskContext, Timestamp, TransferMethod,
 };
 use uuid::Uuid;
 
@@ -17,6 +17,7 @@ pub(crate) fn payment() -> Payment {
         id: PaymentId::new(Uuid::from_u128(1)),
         account: AccountId::new(Uuid::from_u128(2)),
         authorization: Authorization {
+            method: TransferMethod::Eip3009,
             chain: ChainId::new(84_532).unwrap(),
             asset: Address::repeat_byte(0xa5),
             payer: Address::repeat_byte(0x0f),

@@ -9,6 +9,7 @@ mod gaps;
 mod interference;
 mod node_faults;
 mod nodes;
+mod permit2;
 mod rounds;
 mod signers;
 mod wallets;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chain::LogEntry;
 use domain::{
     AccountId, Address, Amount, Authorization, B256, ChainId, FailureCode, Finality, PaymentId,
-    StateName, Submission, Timestamp, TransactionId, U256,
+    StateName, Submission, Timestamp, TransactionId, TransferMethod, U256,
 };
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ const HEIGHT: u64 = 20;
 
 fn authorization() -> Authorization {
     Authorization {
+        method: TransferMethod::Eip3009,
         chain: ChainId::new(1).unwrap(),
         asset: Address::repeat_byte(1),
         payer: Address::repeat_byte(2),

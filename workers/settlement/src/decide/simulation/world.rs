@@ -7,7 +7,7 @@ use alloy_primitives::Address;
 use chain::AuthorizationUse;
 use domain::{
     AccountId, Amount, Authorization, B256, ChainId, Event, Finality, Payment, PaymentId,
-    PaymentState, Timestamp, U256,
+    PaymentState, Timestamp, TransferMethod, U256,
 };
 use store::{Change, TransactionState};
 use testkit::Dice;
@@ -250,6 +250,7 @@ impl World {
 fn authorization(at: usize, dice: &mut Dice) -> Authorization {
     let word = U256::from(at + 1);
     Authorization {
+        method: TransferMethod::Eip3009,
         chain: ChainId::new(1).unwrap(),
         asset: Address::repeat_byte(0xaa),
         payer: Address::from_word(B256::from(word)),

@@ -167,7 +167,12 @@ pub(in super::super) fn decide(world: &mut World, payment: Payment, approve: boo
     let index = world.index(payment.id);
     let view = world.ask(|world, _| world.chain.view(index))?;
     let is_news = approve || is_news(view.as_of, &payment);
-    let view = ChainView { authorization_used: view.used, balance: view.balance, final_block_time };
+    let view = ChainView {
+        authorization_used: view.used,
+        balance: view.balance,
+        allowance: None,
+        final_block_time,
+    };
     let needed = world.policy.min_remaining_secs;
     let event = match judge(&payment.authorization, &view, world.now, needed) {
         Verdict::Approve if approve => {
