@@ -137,7 +137,7 @@ fn same_network(
     assets: &Assets,
 ) -> Result<ChainId, Refusal> {
     let required = requirements.text("/network")?;
-    let chain = network::parse(version, required)
+    let chain = network::parse(version, required, assets)
         .filter(|chain| assets.serves(*chain))
         .ok_or_else(|| {
             let detail = "is not a network that is settled on, as this version writes it";
