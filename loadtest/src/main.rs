@@ -9,6 +9,7 @@ mod course;
 mod follow;
 mod latency;
 mod ledger;
+mod node_times;
 mod offer;
 mod order;
 mod page;
@@ -33,8 +34,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::order::{Market, Mix, sign};
 use crate::scenario::{
-    Answer, Plan, accept, burst, duplicates, full_ledger, idle, isolation, lone, recover, risk,
-    scale, settle, waiting, webhooks,
+    Answer, Plan, accept, burst, duplicates, facade, full_ledger, idle, isolation, lone, recover,
+    risk, scale, settle, waiting, webhooks,
 };
 use crate::schedule::Arrivals;
 
@@ -58,7 +59,7 @@ struct Args {
     #[arg(long)]
     hold: Option<u64>,
     /// Accept or settle so many payments a second, instead of looking for the most; in risk, those that come for three
-    /// seconds; in webhooks, isolation and recover, the payments whose ends are told.
+    /// seconds; in facade, those that are settled at once; in webhooks, isolation and recover, the payments whose ends are told.
     #[arg(long)]
     rate: Option<u64>,
     /// So many of 100 requests repeat an earlier one.
@@ -120,11 +121,12 @@ enum Name {
     Isolation,
     Recover,
     Risk,
+    Facade,
 }
 
 impl Name {
     const QUICK: [Self; 3] = [Self::Accept, Self::Settle, Self::Lone];
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Accept,
         Self::Settle,
         Self::Lone,
@@ -138,6 +140,7 @@ impl Name {
         Self::Isolation,
         Self::Recover,
         Self::Risk,
+        Self::Facade,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -155,6 +158,7 @@ impl Name {
             Self::Isolation => "isolation",
             Self::Recover => "recover",
             Self::Risk => "risk",
+            Self::Facade => "facade",
         }
     }
 
@@ -163,6 +167,8 @@ impl Name {
             Self::Settle => 60,
             // After three quarters of a minute breakers leave alone what hangs.
             Self::Isolation => 50,
+            // As many payments are signed beforehand as can be verified in this time.
+            Self::Facade => 10,
             _ => 20,
         };
         let (probe, hold) = if args.quick { (2, 10) } else { (4, long) };
@@ -193,6 +199,7 @@ impl Name {
             Self::Isolation => isolation::run(&plan).await,
             Self::Recover => recover::run(&plan).await,
             Self::Risk => risk::run(&plan).await,
+            Self::Facade => facade::run(&plan).await,
         }
     }
 }

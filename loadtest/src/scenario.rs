@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 pub(crate) mod burst;
 pub(crate) mod duplicates;
+pub(crate) mod facade;
 pub(crate) mod full_ledger;
 pub(crate) mod idle;
 pub(crate) mod isolation;

@@ -12,6 +12,7 @@ use sqlx::{Executor, Row};
 use testkit::{Anvil, Database, RedisServer, Seller, http};
 
 use crate::computing::{computed_by, computed_by_family, parent_of};
+use crate::node_times::NodeTimes;
 use crate::offer::Target;
 use crate::order::Market;
 use crate::receiver::Receiver;
@@ -228,6 +229,15 @@ impl World {
             }
         }
         calls
+    }
+
+    /// How long nodes have taken for this method, as the processes of a role have measured it so far.
+    pub(crate) async fn node_times(&self, role: &str, method: &str) -> NodeTimes {
+        let mut times = NodeTimes::default();
+        for role in self.roles.iter().filter(|it| it.name == role) {
+            times.add(&self.scrape(role).await, method);
+        }
+        times
     }
 
     /// Stops a role, or lets it go on.

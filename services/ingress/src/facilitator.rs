@@ -4,6 +4,7 @@
 //! is different is that whoever asks waits for the end of it.
 
 mod answer;
+mod desk;
 mod example;
 mod request;
 mod settle;
@@ -29,6 +30,7 @@ use utoipa_axum::routes;
 use watchtower::Watchtower;
 
 use crate::{App, SettingsError, refusal};
+use desk::Desk;
 use simulation::Simulator;
 
 /// What the facilitator's handlers share. Cheap to clone.
@@ -39,6 +41,7 @@ pub struct Facilitator(Arc<Shared>);
 struct Shared {
     app: App,
     store: Store,
+    desk: Desk,
     simulators: HashMap<ChainId, Simulator>,
     watchtower: Watchtower,
     open_account: Option<AccountId>,
@@ -81,7 +84,16 @@ impl Facilitator {
         let simulators = nodes.into_iter().map(|node| (node.chain(), Simulator::new(node)));
         let FacilitatorSettings { open_account, longest_wait } = settings;
         let simulators = simulators.collect();
-        Self(Arc::new(Shared { app, store, simulators, watchtower, open_account, longest_wait }))
+        let desk = Desk::new(store.clone());
+        Self(Arc::new(Shared {
+            app,
+            store,
+            desk,
+            simulators,
+            watchtower,
+            open_account,
+            longest_wait,
+        }))
     }
 
     /// For whom the caller settles.

@@ -41,6 +41,16 @@ pub enum SettingsError {
     /// Not an address.
     #[error("networks: {0:?} is not an address")]
     Address(String),
+    /// A name that stands for another network wherever version 1 is spoken.
+    #[error("network {chain}: name: version 1 of x402 calls {other} {name:?}")]
+    Name {
+        /// Whose it was to be.
+        chain: ChainId,
+        /// The name.
+        name: String,
+        /// Whose it is.
+        other: ChainId,
+    },
     /// Not an account.
     #[error("facilitator.open_account: {0:?} is not an account, which begins with acct_")]
     Account(String),
@@ -99,7 +109,18 @@ fn listed(networks: &[NetworkConfig]) -> Result<Assets, SettingsError> {
         .iter()
         .flat_map(|network| network.assets.iter().map(|asset| listing(network, asset)))
         .collect::<Result<Vec<_>, _>>()?;
-    Ok(Assets::new(assets))
+    let named = networks.iter().filter_map(|network| Some((network, network.name.clone()?)));
+    let names = named.map(|(network, name)| own_name(network.chain_id, name));
+    Ok(Assets::new(assets).called(names.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// A buyer's client signs for the network that everybody calls so: it can be no other.
+fn own_name(chain_id: u64, name: String) -> Result<(ChainId, String), SettingsError> {
+    let chain = ChainId::new(chain_id).ok_or(SettingsError::ChainId(chain_id))?;
+    match x402::from_v1_name(&name).filter(|known| *known != chain) {
+        Some(other) => Err(SettingsError::Name { chain, name, other }),
+        None => Ok((chain, name)),
+    }
 }
 
 fn factories(networks: &[NetworkConfig]) -> Result<HashSet<(ChainId, Address)>, SettingsError> {

@@ -3,6 +3,7 @@
 mod check;
 mod environment;
 mod error;
+mod known_networks;
 mod layers;
 mod network;
 mod risk_engine;

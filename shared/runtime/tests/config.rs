@@ -210,6 +210,69 @@ fn a_network_needs_little_and_has_sensible_defaults() {
     assert_eq!(network.multicall.as_str(), "0xcA11bde05977b3631167028862bE2a173976CA11");
 }
 
+/// A network of which nothing is said but where its nodes are.
+fn bare(chain_id: u64) -> String {
+    format!("[[networks]]\nchain_id = {chain_id}\nrpc_urls = [\"https://rpc.example\"]\n")
+}
+
+const OTHER_TOKEN: &str = r#"
+[[networks.assets]]
+address = "0x1111111111111111111111111111111111111111"
+name = "Other"
+version = "1"
+decimals = 18
+symbol = "OTHER"
+"#;
+
+#[test]
+fn a_built_in_network_needs_nothing_but_its_nodes() {
+    let config = Sources::new().file(&bare(8_453)).file(&bare(143)).read().unwrap();
+    let base = config.network(8_453).unwrap();
+    let tokens: Vec<_> = base.assets.iter().map(|asset| asset.name.as_str()).collect();
+    assert_eq!((base.confirmations, base.block_time_ms, tokens), (1, 2_000, vec!["USD Coin"]));
+    let monad = config.network(143).unwrap();
+    assert_eq!((monad.confirmations, monad.block_time_ms), (3, 400));
+    // Gas on Monad costs at least 100 gwei: with the general default nothing would ever be sent.
+    assert_eq!((base.max_fee_per_gas_gwei, monad.max_fee_per_gas_gwei), (100, 400));
+}
+
+#[test]
+fn what_is_said_of_a_built_in_network_replaces_what_is_known_of_it() {
+    let said = format!("{}confirmations = 5\n{OTHER_TOKEN}", bare(143));
+    let sources = Sources::new().file(&said).set("QUITTANCE_NETWORKS__143__BLOCK_TIME_MS", "500");
+    let config = sources.read().unwrap();
+    let monad = config.network(143).unwrap();
+    assert_eq!((monad.confirmations, monad.block_time_ms), (5, 500));
+    let tokens: Vec<_> = monad.assets.iter().map(|asset| asset.symbol.as_str()).collect();
+    assert_eq!(tokens, ["OTHER"]);
+}
+
+#[test]
+fn a_network_without_a_token_is_refused_and_what_to_write_is_said() {
+    // The reference has no token of Ethereum Sepolia either, though its blocks are known.
+    for unknown in [31_337, 11_155_111] {
+        let refusal = Sources::new().file(&bare(unknown)).refusal();
+        let expected = format!(
+            "network eip155:{unknown}: assets: no token of this network is built in: list one or more as \
+             [[networks.assets]], each with address, name and version (of its EIP-712 domain), decimals and symbol"
+        );
+        assert_eq!(refusal, expected);
+    }
+    let refusal = Sources::new().file(&bare(8_453)).file("assets = []\n").refusal();
+    assert_eq!(
+        refusal,
+        "network eip155:8453: assets: is empty: list the tokens to settle in, or leave it out for the built-in ones"
+    );
+}
+
+#[test]
+fn any_other_network_can_be_described() {
+    let described = format!("{}name = \"local\"\n{OTHER_TOKEN}", bare(31_337));
+    let config = Sources::new().file(&described).read().unwrap();
+    let local = config.network(31_337).unwrap();
+    assert_eq!((local.name.as_deref(), local.assets.len()), (Some("local"), 1));
+}
+
 #[test]
 fn the_nodes_of_a_network_can_come_from_the_environment() {
     let config = Sources::new()

@@ -183,7 +183,6 @@ impl Anvil {
             r#"
             [[networks]]
             chain_id = {chain}
-            name = "{name}"
             rpc_urls = ["{url}"]
             {more}
             [[networks.assets]]
@@ -195,7 +194,6 @@ impl Anvil {
             symbol = "USDC"
             "#,
             chain = chain.get(),
-            name = x402::v1_name(chain).unwrap_or("local"),
             token = Self::TOKEN,
         )
     }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use domain::{Address, ChainId};
 
-use crate::{Methods, TokenDomain};
+use crate::{Methods, TokenDomain, network};
 
 /// A token, as the operator lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) struct Listed {
 pub struct Assets {
     chains: HashSet<ChainId>,
     listed: HashMap<(ChainId, Address), Listed>,
+    /// What version 1 calls networks here and nowhere else.
+    names: HashMap<ChainId, String>,
 }
 
 impl Assets {
@@ -48,6 +50,24 @@ impl Assets {
             all.listed.insert((chain, address), Listed { name, version, methods, domain });
         }
         all
+    }
+
+    /// Has version 1 call these networks so, instead of by the names that everybody knows.
+    #[must_use]
+    pub fn called(mut self, names: impl IntoIterator<Item = (ChainId, String)>) -> Self {
+        self.names.extend(names);
+        self
+    }
+
+    /// What version 1 calls a network here; none for networks that it cannot express.
+    pub fn v1_name(&self, chain: ChainId) -> Option<&str> {
+        let own = self.names.get(&chain).map(String::as_str);
+        own.or_else(|| network::v1_name(chain))
+    }
+
+    /// The network that version 1 calls by this name here, if any of its tokens is listed.
+    pub(crate) fn by_v1_name(&self, name: &str) -> Option<ChainId> {
+        self.chains.iter().copied().find(|chain| self.v1_name(*chain) == Some(name))
     }
 
     /// Whether any token of this network is listed.

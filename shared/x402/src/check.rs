@@ -36,9 +36,8 @@ pub struct Limits {
 
 /// An authorization that meets the seller's terms.
 ///
-/// Its payer signed it, or it is said to be a contract wallet's, which only the token can say
-/// ([`PayerSignature::proves`](crate::PayerSignature::proves) tells them apart). Whether the payer
-/// has the money, and has not used the authorization, only the chain knows.
+/// Its payer signed it, or it is said to be a contract wallet's, which only the token can say.
+/// Whether the payer has the money, and has not used the authorization, only the chain knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
     /// The version it came in.
@@ -47,6 +46,9 @@ pub struct Checked {
     pub authorization: Authorization,
     /// The signature as the token takes it.
     pub signature: Signature,
+    /// Whether the payer's key made the signature, so that the token takes it as long as the
+    /// payer's account has no code ([`PayerSignature::proves`](crate::PayerSignature::proves)).
+    pub is_proven: bool,
 }
 
 /// Checks a settle request at a time, in Unix seconds. The first thing that is wrong is told.
@@ -98,8 +100,9 @@ pub fn check(
     transfer.meets(&terms, version)?;
     let window = transfer.window(limits, now)?;
     let authorization = transfer.authorization(chain, terms.asset, window);
-    let signature = transfer.signature(token.domain.digest(&authorization), chain, wallets)?;
-    Ok(Checked { version, authorization, signature })
+    let digest = token.domain.digest(&authorization);
+    let (signature, is_proven) = transfer.signature(digest, chain, wallets)?;
+    Ok(Checked { version, authorization, signature, is_proven })
 }
 
 fn spoken(number: u64) -> Result<Version, Refusal> {
@@ -141,7 +144,7 @@ fn same_network(
     assets: &Assets,
 ) -> Result<ChainId, Refusal> {
     let required = requirements.text("/network")?;
-    let chain = network::parse(version, required)
+    let chain = network::parse(version, required, assets)
         .filter(|chain| assets.serves(*chain))
         .ok_or_else(|| {
             let detail = "is not a network that is settled on, as this version writes it";

@@ -2,7 +2,7 @@
 
 use domain::ChainId;
 
-use crate::Version;
+use crate::{Assets, Version};
 
 /// The names of version 1, as in the reference implementation (`@x402/evm` 2.27.0, `v1`).
 const V1_NAMES: [(&str, u64); 23] = [
@@ -31,27 +31,30 @@ const V1_NAMES: [(&str, u64); 23] = [
     ("flare", 14),
 ];
 
-/// The network that version 1 calls by this name.
+/// The network that everybody calls by this name in version 1.
 pub fn from_v1_name(name: &str) -> Option<ChainId> {
     V1_NAMES.iter().find(|(known, _)| *known == name).and_then(|(_, id)| ChainId::new(*id))
 }
 
-/// The name of a network in version 1; none for networks that version 1 cannot express.
+/// The name by which everybody knows a network in version 1; none for networks that have none.
 pub fn v1_name(chain: ChainId) -> Option<&'static str> {
     V1_NAMES.iter().find(|(_, id)| *id == chain.get()).map(|(name, _)| *name)
 }
 
 /// The network that this version writes as `text`: a name in version 1, CAIP-2 in version 2.
-pub(crate) fn parse(version: Version, text: &str) -> Option<ChainId> {
+pub(crate) fn parse(version: Version, text: &str, assets: &Assets) -> Option<ChainId> {
     match version {
-        Version::V1 => from_v1_name(text),
+        Version::V1 => assets.by_v1_name(text),
         Version::V2 => text.parse().ok(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use domain::Address;
+
     use super::*;
+    use crate::{Asset, Methods};
 
     #[test]
     fn every_name_of_version_1_reads_back_as_it_was_written() {
@@ -61,11 +64,36 @@ mod tests {
         }
     }
 
+    fn listed(chains: &[u64]) -> Assets {
+        let asset = |id: &u64| Asset {
+            chain: ChainId::new(*id).unwrap(),
+            address: Address::repeat_byte(1),
+            name: "USDC".to_owned(),
+            version: "2".to_owned(),
+            methods: Methods::EIP3009,
+        };
+        Assets::new(chains.iter().map(asset))
+    }
+
     #[test]
     fn neither_version_reads_the_other_ones_networks() {
-        assert_eq!(parse(Version::V1, "eip155:8453"), None);
-        assert_eq!(parse(Version::V2, "base"), None);
-        assert_eq!(parse(Version::V1, "base"), parse(Version::V2, "eip155:8453"));
+        let assets = listed(&[8_453]);
+        assert_eq!(parse(Version::V1, "eip155:8453", &assets), None);
+        assert_eq!(parse(Version::V2, "base", &assets), None);
+        let base = ChainId::new(8_453);
+        assert_eq!(parse(Version::V1, "base", &assets), base);
+        assert_eq!(parse(Version::V2, "eip155:8453", &assets), base);
+    }
+
+    #[test]
+    fn a_network_that_is_called_otherwise_has_that_name_and_no_other() {
+        let [base, local] = [8_453, 31_337].map(|id| ChainId::new(id).unwrap());
+        let names = [(base, "basic".to_owned()), (local, "local".to_owned())];
+        let assets = listed(&[8_453, 31_337]).called(names);
+        for (name, chain) in [("basic", Some(base)), ("local", Some(local)), ("base", None)] {
+            assert_eq!(parse(Version::V1, name, &assets), chain, "{name}");
+        }
+        assert_eq!((assets.v1_name(base), assets.v1_name(local)), (Some("basic"), Some("local")));
     }
 
     #[test]

@@ -169,18 +169,18 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The signature for the token, where the payer made it over this digest or only a contract
-    /// wallet can tell.
+    /// The signature for the token, and whether the payer's key made it over this digest; where it
+    /// did not, only a contract wallet can tell.
     pub(crate) fn signature(
         &self,
         digest: B256,
         chain: ChainId,
         wallets: &Wallets,
-    ) -> Result<Signature, Refusal> {
+    ) -> Result<(Signature, bool), Refusal> {
         let refuse = |kind, detail, reason| Err(self.part.refuse(kind, SIGNATURE, detail, reason));
         match &self.signature {
             Given::KeyPair(signature) if signature.signer(digest) == Some(self.from) => {
-                Ok(signature.normalized())
+                Ok((signature.normalized(), true))
             }
             Given::KeyPair(_) => refuse(
                 RefusalKind::InvalidSignature,
@@ -188,11 +188,11 @@ impl<'a> Transfer<'a> {
                 self.form.signature,
             ),
             Given::Either(signature, _) if signature.signer(digest) == Some(self.from) => {
-                Ok(signature.normalized())
+                Ok((signature.normalized(), true))
             }
-            Given::Either(_, bytes) | Given::Contract(bytes) => Ok(bytes.clone()),
+            Given::Either(_, bytes) | Given::Contract(bytes) => Ok((bytes.clone(), false)),
             Given::Undeployed(wrapped, bytes) if wallets.may_deploy(chain, wrapped.factory) => {
-                Ok(bytes.clone())
+                Ok((bytes.clone(), false))
             }
             Given::Undeployed(..) => refuse(
                 RefusalKind::UnsupportedSignature,

@@ -20,6 +20,7 @@ fn checked() -> Checked {
             nonce: B256::repeat_byte(4),
         },
         signature: Signature::new(vec![5; 65]),
+        is_proven: true,
     }
 }
 

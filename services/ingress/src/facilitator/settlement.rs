@@ -1,12 +1,13 @@
 //! Waiting for a payment's end, and telling it in the words of x402.
 
 use domain::{Event, Payment, PaymentState, StateName};
-use store::{Advanced, Change, StoreError};
+use store::{Advanced, Change};
 use tokio::time::Instant;
 use x402::Reason;
 
 use super::Facilitator;
 use super::answer::{Known, Named, SettlementAnswer};
+use super::desk::Unknown;
 
 /// What is said of a payment that is over without a reason.
 const NOTHING: &str = "The payment is not settled";
@@ -18,13 +19,13 @@ impl Facilitator {
     /// told that it failed must be able to rely on that.
     ///
     /// # Errors
-    /// [`StoreError`] when the ledger does not say how it stands.
+    /// [`Unknown`] when the ledger does not say how it stands.
     pub(super) async fn settle(
         &self,
         payment: Payment,
         is_ours: bool,
         named: Named,
-    ) -> Result<SettlementAnswer, StoreError> {
+    ) -> Result<SettlementAnswer, Unknown> {
         let payment = self.wait_for_end(payment).await?;
         let payment = match is_ours && is_unsent(&payment) {
             true => self.take_back(payment).await?,
@@ -34,43 +35,41 @@ impl Facilitator {
         Ok(self.told(&payment, named).await?.known(known))
     }
 
-    async fn wait_for_end(&self, payment: Payment) -> Result<Payment, StoreError> {
+    async fn wait_for_end(&self, payment: Payment) -> Result<Payment, Unknown> {
         let shared = &self.0;
         let deadline = Instant::now() + shared.longest_wait;
         let mut payment = payment;
         loop {
             // Before it is read, so that no change in between is missed.
             let lookout = shared.watchtower.look_out(payment.id);
-            payment = self.reload(payment).await?;
+            payment = shared.desk.reload(payment).await?;
             if payment.state.is_terminal() || Instant::now() >= deadline {
                 return Ok(payment);
             }
             match shared.watchtower.wait(lookout, payment.version, deadline).await {
                 watchtower::Ended::Changed => {}
                 watchtower::Ended::TimeUp | watchtower::Ended::Stopping => {
-                    return self.reload(payment).await;
+                    return shared.desk.reload(payment).await;
                 }
             }
         }
     }
 
-    async fn reload(&self, payment: Payment) -> Result<Payment, StoreError> {
-        Ok(self.0.store.load(&[payment.id]).await?.pop().unwrap_or(payment))
-    }
-
     /// Has the payment never be sent, unless it is sent already.
-    async fn take_back(&self, payment: Payment) -> Result<Payment, StoreError> {
+    async fn take_back(&self, payment: Payment) -> Result<Payment, Unknown> {
         let (store, now) = (&self.0.store, self.0.app.now());
         let change = Change { payment: payment.clone(), event: Event::Canceled, carrier: None };
         let mut advance = store.advance(vec![change], now).await?;
         match advance.outcomes.pop() {
             Some(Advanced::Moved(canceled)) => Ok(*canceled),
             // It moves on at this moment: then it is told as it stands.
-            Some(Advanced::Overtaken | Advanced::Refused(_)) | None => self.reload(payment).await,
+            Some(Advanced::Overtaken | Advanced::Refused(_)) | None => {
+                self.0.desk.reload(payment).await
+            }
         }
     }
 
-    async fn told(&self, payment: &Payment, named: Named) -> Result<SettlementAnswer, StoreError> {
+    async fn told(&self, payment: &Payment, named: Named) -> Result<SettlementAnswer, Unknown> {
         let unpaid = |reason, words: &str, named| SettlementAnswer::unpaid(reason, words, named);
         let pending = Reason::SettlementPending;
         Ok(match payment.state {

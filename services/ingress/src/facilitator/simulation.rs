@@ -44,18 +44,13 @@ impl Simulator {
         Self { node, simulations }
     }
 
-    /// What the chain would say to a payment. `is_proven` says that its payer's key has signed it, as
-    /// far as that can be known here.
+    /// What the chain would say to a payment.
     ///
     /// # Errors
     /// When the node did not say.
-    pub(super) async fn outlook(
-        &self,
-        checked: &Checked,
-        is_proven: bool,
-    ) -> Result<Outlook, Arc<ChainError>> {
-        let Checked { authorization, signature, .. } = checked;
-        if is_proven && self.succeeds_among_others(authorization, signature).await? {
+    pub(super) async fn outlook(&self, checked: &Checked) -> Result<Outlook, Arc<ChainError>> {
+        let Checked { authorization, signature, is_proven, .. } = checked;
+        if *is_proven && self.succeeds_among_others(authorization, signature).await? {
             return Ok(Outlook::Paid);
         }
         // By itself, because the code of a wallet can spend the gas of all that share a call.

@@ -49,10 +49,11 @@ struct Kind {
 )]
 pub(crate) async fn show_supported(State(facilitator): State<Facilitator>) -> Response {
     let shared = &facilitator.0;
-    let chains: Vec<ChainId> = shared.app.settings().assets.networks();
+    let assets = &shared.app.settings().assets;
+    let chains: Vec<ChainId> = assets.networks();
     let kinds = chains.iter().flat_map(|chain| {
         let kind = |x402_version, network| Kind { x402_version, scheme: "exact", network };
-        let v1 = x402::v1_name(*chain).map(|name| kind(1, name.to_owned()));
+        let v1 = assets.v1_name(*chain).map(|name| kind(1, name.to_owned()));
         std::iter::once(kind(2, chain.to_string())).chain(v1)
     });
     // Who asks wants to know what is settled; which address sends it is said while the ledger is there.

@@ -4,10 +4,8 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use chain::ChainError;
-use domain::Authorization;
 use runtime::problem::document::{Crowded, Keyed, Refused};
-
-use x402::{Checked, PayerSignature, Reason, Refusal};
+use x402::{Checked, Reason, Refusal};
 
 use super::answer::{Named, Verification, status};
 use super::request::{NotRead, Posted, read};
@@ -81,15 +79,11 @@ impl Facilitator {
         &self,
         checked: &Checked,
     ) -> Result<Outlook, std::sync::Arc<ChainError>> {
-        let Authorization { chain, asset, .. } = checked.authorization;
+        let chain = checked.authorization.chain;
         let Some(simulator) = self.0.simulators.get(&chain) else {
             let words = format!("no node of {chain} is configured");
             return Err(std::sync::Arc::new(ChainError::Unreadable(words)));
         };
-        let domain = self.0.app.settings().assets.domain(chain, asset);
-        let is_proven = domain.is_some_and(|domain| {
-            PayerSignature::proves(domain, &checked.authorization, &checked.signature)
-        });
-        simulator.outlook(checked, is_proven).await
+        simulator.outlook(checked).await
     }
 }

@@ -3,7 +3,8 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use domain::Scope;
+use domain::{ChainId, Scope};
+use ingress::Settings;
 use queue::{Queue, QueueConfig};
 use runtime::{Clock, Config};
 use serde_json::Value;
@@ -16,32 +17,18 @@ use crate::shop::new_seller;
 /// How long the API may take to open its port, and to end.
 const SOON: Duration = Duration::from_secs(20);
 
-fn config(database: &Database, port: u16) -> Config {
-    let token = Anvil::token();
-    let file = format!(
-        r#"
-        [ingress]
-        listen = "127.0.0.1:{port}"
-        [[networks]]
-        chain_id = {}
-        rpc_urls = ["http://127.0.0.1:1"]
-        [[networks.assets]]
-        address = "{}"
-        name = "{}"
-        version = "{}"
-        decimals = 6
-        symbol = "USDC"
-        "#,
-        token.chain.get(),
-        token.address,
-        token.name,
-        token.version,
-    );
-    let environment =
-        [("DATABASE_URL", database.url.as_str()), ("REDIS_URL", "redis://127.0.0.1:1")];
+/// The configuration of a process with these networks.
+fn config(database_url: &str, port: u16, networks: &str) -> Config {
+    let file = format!("[ingress]\nlisten = \"127.0.0.1:{port}\"\n{networks}");
+    let environment = [("DATABASE_URL", database_url), ("REDIS_URL", "redis://127.0.0.1:1")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let no_files = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
     Config::from_sources(&file, &environment, &no_files).unwrap()
+}
+
+/// A network of which nothing else is said.
+fn network(chain_id: u64, more: &str) -> String {
+    format!("[[networks]]\nchain_id = {chain_id}\nrpc_urls = [\"http://127.0.0.1:1\"]\n{more}\n")
 }
 
 #[tokio::test]
@@ -49,7 +36,8 @@ async fn the_api_serves_until_it_is_told_to_stop() {
     let database = Database::create().await;
     let seller = new_seller(&database.store, &[Scope::PaymentsWrite]).await;
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let config = config(&database, port);
+    // The token that buyers pay in is the one that is built in for this chain.
+    let config = config(&database.url, port, &network(Anvil::CHAIN.get(), ""));
     let queue = Queue::connect(QueueConfig::new("redis://127.0.0.1:1".to_owned())).unwrap();
     let shutdown = CancellationToken::new();
     let (stop, store) = (shutdown.clone(), database.store.clone());
@@ -70,4 +58,24 @@ async fn the_api_serves_until_it_is_told_to_stop() {
     shutdown.cancel();
     tokio::time::timeout(SOON, running).await.unwrap().unwrap().unwrap();
     assert!(http.post(&url).send().await.is_err(), "the port is closed");
+}
+
+#[test]
+fn version_1_calls_networks_as_the_protocol_does_or_as_they_are_named() {
+    let token = "name = \"local\"\n[[networks.assets]]\naddress = \"0x1111111111111111111111111111111111111111\"\n\
+                 name = \"Other\"\nversion = \"1\"\ndecimals = 6\nsymbol = \"OTHER\"";
+    let networks = network(8_453, "") + &network(31_337, token);
+    let settings = Settings::from_config(&config("postgres://db/q", 0, &networks)).unwrap();
+    let name = |id| settings.assets.v1_name(ChainId::new(id).unwrap()).map(str::to_owned);
+    assert_eq!([8_453, 31_337].map(name), [Some("base".to_owned()), Some("local".to_owned())]);
+}
+
+#[test]
+fn a_network_cannot_have_the_name_of_another() {
+    let networks = network(84_532, "name = \"base\"");
+    let refused = Settings::from_config(&config("postgres://db/q", 0, &networks)).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "network eip155:84532: name: version 1 of x402 calls eip155:8453 \"base\""
+    );
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::Issue;
-use super::{Config, NetworkConfig, risk_engine};
+use super::{Config, NetworkConfig, known_networks, risk_engine};
 
 const DATABASE_SCHEMES: &[&str] = &["postgres://", "postgresql://"];
 const REDIS_SCHEMES: &[&str] =
@@ -16,6 +16,10 @@ const MAX_DECIMALS: u8 = 36;
 
 /// Decisions that hold for less than this are often stale before their payment's turn comes, in seconds.
 const SHORT_DECISION_SECS: u64 = 30;
+
+/// What to write for a network of which no token is built in.
+const NO_TOKEN: &str = "no token of this network is built in: list one or more as [[networks.assets]], each with address, \
+    name and version (of its EIP-712 domain), decimals and symbol";
 
 /// Settings with which the process must not start.
 pub(super) fn errors(config: &Config) -> Vec<Issue> {
@@ -139,7 +143,6 @@ fn network_errors(network: &NetworkConfig) -> Vec<Issue> {
     let counts = [
         ("chain_id", network.chain_id),
         ("rpc_urls (number of them)", wide(network.rpc_urls.len())),
-        ("assets (number of them)", wide(network.assets.len())),
         ("confirmations", network.confirmations),
         ("block_time_ms", network.block_time_ms),
         ("max_fee_per_gas_gwei", network.max_fee_per_gas_gwei),
@@ -147,6 +150,13 @@ fn network_errors(network: &NetworkConfig) -> Vec<Issue> {
         ("log_lookback_blocks", network.log_lookback_blocks),
     ];
     let mut issues = zero_issues(&prefix, &counts);
+    if network.assets.is_empty() {
+        let problem = match known_networks::has_assets(network.chain_id) {
+            true => "is empty: list the tokens to settle in, or leave it out for the built-in ones",
+            false => NO_TOKEN,
+        };
+        issues.push(Issue::new(format!("{prefix}assets"), problem));
+    }
     if network.gas_balance_pause_gwei > network.gas_balance_warn_gwei {
         issues.push(Issue::new(
             format!("{prefix}gas_balance_pause_gwei"),

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::environment::{self, DATABASE_URL, Override, REDIS_URL};
 use super::error::{ConfigError, Issue};
-use super::{DEFAULTS, ReadFile, risk_engine};
+use super::{DEFAULTS, ReadFile, known_networks, risk_engine};
 use crate::shape::Mismatch;
 
 /// The section whose entries are addressed by chain id in the environment.
@@ -38,6 +38,7 @@ impl Layers {
         let engine = file.get("risk").and_then(|risk| risk.get("engine"));
         let mut dialect_is_set = engine.is_some_and(|engine| engine.get("dialect").is_some());
         overlay(&mut layers.merged, file);
+        layers.merged.get_mut(NETWORKS).into_iter().for_each(known_networks::complete);
         let overrides = environment::overrides(environment);
         let issues: Vec<_> =
             overrides.iter().filter_map(|setting| layers.apply(setting).err()).collect();

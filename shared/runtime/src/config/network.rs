@@ -16,7 +16,7 @@ const EXACT_PERMIT2_PROXY: &str = "0x402085c248EeA27D92E8b30b2C58ed07f9E20001";
 pub struct NetworkConfig {
     /// The EIP-155 chain id.
     pub chain_id: u64,
-    /// The network's name in x402 version 1, if it has one.
+    /// The network's name in x402 version 1, where the protocol has no other.
     #[serde(default, deserialize_with = "value::unset_if_empty")]
     pub name: Option<String>,
     /// RPC nodes in order of preference.
@@ -54,7 +54,8 @@ pub struct NetworkConfig {
     /// Contracts that may deploy a wallet for its payment (ERC-6492).
     #[serde(default)]
     pub signature_factories: Vec<EvmAddress>,
-    /// The tokens payments may be made in.
+    /// The tokens payments may be made in; when it is not said, those that are built in.
+    #[serde(default)]
     pub assets: Vec<AssetConfig>,
 }
 

@@ -87,10 +87,12 @@ fn what_is_stored_tells_whether_the_payer_itself_signed() {
     let domain = TokenDomain::new(&usdc());
     let own = checked(request(Version::V2, &authorization())).unwrap();
     assert!(PayerSignature::proves(&domain, &own.authorization, &own.signature));
+    assert!(own.is_proven, "and who checked it knows");
     let request = edited(request(Version::V2, &authorization()), &[FROM], &json!(SHOP));
     let another = checked_with(&taken(), request).unwrap();
     assert_eq!(another.authorization.payer, SHOP);
     assert!(!PayerSignature::proves(&domain, &another.authorization, &another.signature));
+    assert!(!another.is_proven);
 }
 
 proptest! {

@@ -1,0 +1,69 @@
+//! Where settlements that are waited for are read: who asks at the same time shares one statement.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use domain::{Payment, PaymentId};
+use runtime::Coalescer;
+use runtime::coalesce::{CoalesceError, Limits};
+use store::{Store, StoreError};
+
+/// The most payments read with one statement.
+const AT_ONCE: usize = 500;
+
+/// Statements under way at once; those who ask meanwhile share the next one.
+const READS_AT_ONCE: usize = 2;
+
+/// The most who ask at once: a block wakes everybody who waits, and each has a connection.
+const MOST_ASKING: NonZeroUsize = NonZeroUsize::new(32_768).expect("more than nobody");
+
+type Reading = Result<Option<Payment>, Arc<StoreError>>;
+
+/// Reads payments. Clones share their statements.
+#[derive(Clone, Debug)]
+pub(super) struct Desk(Coalescer<PaymentId, Reading>);
+
+/// Why nobody knows how a settlement stands.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unknown {
+    /// The ledger does not say.
+    #[error(transparent)]
+    Ledger(#[from] StoreError),
+    /// The ledger did not say to those who asked together.
+    #[error(transparent)]
+    Shared(#[from] Arc<StoreError>),
+    /// It was not asked.
+    #[error(transparent)]
+    NotAsked(#[from] CoalesceError),
+}
+
+impl Desk {
+    /// Must be called within a tokio runtime.
+    pub(super) fn new(store: Store) -> Self {
+        let limits = Limits { queue: MOST_ASKING, ..Limits::new(AT_ONCE, READS_AT_ONCE) };
+        Self(Coalescer::spawn_with("settlements", limits, move |ids| {
+            let store = store.clone();
+            async move { read(&store, &ids).await }
+        }))
+    }
+
+    /// The payment as it stands now, or as it was where there is none of its id any more.
+    pub(super) async fn reload(&self, payment: Payment) -> Result<Payment, Unknown> {
+        Ok(self.0.submit(payment.id).await??.unwrap_or(payment))
+    }
+}
+
+async fn read(store: &Store, ids: &[PaymentId]) -> Vec<Reading> {
+    match store.load(ids).await {
+        Ok(found) => {
+            let found: HashMap<PaymentId, Payment> =
+                found.into_iter().map(|payment| (payment.id, payment)).collect();
+            ids.iter().map(|id| Ok(found.get(id).cloned())).collect()
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            ids.iter().map(|_| Err(Arc::clone(&error))).collect()
+        }
+    }
+}
