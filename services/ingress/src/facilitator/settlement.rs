@@ -25,11 +25,11 @@ impl Facilitator {
         is_ours: bool,
         named: Named,
     ) -> Result<SettlementAnswer, StoreError> {
-        let payment = self.wait_for_end(payment).await?;
-        let payment = match is_ours && is_unsent(&payment) {
-            true => self.take_back(payment).await?,
-            false => payment,
-        };
+        let mut payment = self.wait_for_end(payment).await?;
+        // Whoever moves it at this moment may not have sent it, and then nobody is to.
+        while is_ours && is_unsent(&payment) {
+            payment = self.take_back(payment).await?;
+        }
         let known = self.known(&payment);
         Ok(self.told(&payment, named).await?.known(known))
     }
@@ -41,21 +41,25 @@ impl Facilitator {
         loop {
             // Before it is read, so that no change in between is missed.
             let lookout = shared.watchtower.look_out(payment.id);
-            payment = self.reload(payment).await?;
-            if payment.state.is_terminal() || Instant::now() >= deadline {
+            let is_late = Instant::now() >= deadline;
+            payment = match self.reload(&payment).await {
+                // The ledger may be back before the time is up.
+                Err(error) if error.is_unavailable() && !is_late => payment,
+                read => read?,
+            };
+            if payment.state.is_terminal() || is_late {
                 return Ok(payment);
             }
             match shared.watchtower.wait(lookout, payment.version, deadline).await {
-                watchtower::Ended::Changed => {}
-                watchtower::Ended::TimeUp | watchtower::Ended::Stopping => {
-                    return self.reload(payment).await;
-                }
+                watchtower::Ended::Changed | watchtower::Ended::TimeUp => {}
+                watchtower::Ended::Stopping => return self.reload(&payment).await,
             }
         }
     }
 
-    async fn reload(&self, payment: Payment) -> Result<Payment, StoreError> {
-        Ok(self.0.store.load(&[payment.id]).await?.pop().unwrap_or(payment))
+    async fn reload(&self, payment: &Payment) -> Result<Payment, StoreError> {
+        let found = self.0.store.load(&[payment.id]).await?.pop();
+        Ok(found.unwrap_or_else(|| payment.clone()))
     }
 
     /// Has the payment never be sent, unless it is sent already.
@@ -66,7 +70,7 @@ impl Facilitator {
         match advance.outcomes.pop() {
             Some(Advanced::Moved(canceled)) => Ok(*canceled),
             // It moves on at this moment: then it is told as it stands.
-            Some(Advanced::Overtaken | Advanced::Refused(_)) | None => self.reload(payment).await,
+            Some(Advanced::Overtaken | Advanced::Refused(_)) | None => self.reload(&payment).await,
         }
     }
 

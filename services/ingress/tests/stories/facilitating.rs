@@ -8,7 +8,7 @@ use x402::Version;
 use crate::shop::{Shop, Told, new_seller};
 
 /// A shop beside a chain, and a buyer with this much money.
-async fn beside_a_chain(money: u64) -> (Shop, Anvil, Buyer) {
+pub(crate) async fn beside_a_chain(money: u64) -> (Shop, Anvil, Buyer) {
     let anvil = Anvil::start().await;
     let (shop, _) = Shop::builder().node(&anvil).open().await;
     let buyer = Buyer::new();
@@ -16,7 +16,7 @@ async fn beside_a_chain(money: u64) -> (Shop, Anvil, Buyer) {
     (shop, anvil, buyer)
 }
 
-async fn ask(shop: &Shop, path: &str, body: &Value) -> Told {
+pub(crate) async fn ask(shop: &Shop, path: &str, body: &Value) -> Told {
     let token = shop.seller.token.reveal();
     Told::by(shop.http().post(shop.url(path)).bearer_auth(token).json(body)).await
 }

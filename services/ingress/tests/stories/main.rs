@@ -12,3 +12,4 @@ mod refused;
 mod repeated;
 mod running;
 mod shop;
+mod waited_for;
