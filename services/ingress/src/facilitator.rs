@@ -24,6 +24,7 @@ use runtime::config::FacilitatorConfig;
 use runtime::problem::document::Codes;
 use runtime::{Config, Problem, ProblemCode};
 use store::Store;
+use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use watchtower::Watchtower;
@@ -43,6 +44,8 @@ struct Shared {
     watchtower: Watchtower,
     open_account: Option<AccountId>,
     longest_wait: Duration,
+    /// Settlements that are seen to their end, whether their caller waits for it or not.
+    settling: TaskTracker,
 }
 
 /// What an operator decides about the facilitator.
@@ -80,8 +83,17 @@ impl Facilitator {
     ) -> Self {
         let simulators = nodes.into_iter().map(|node| (node.chain(), Simulator::new(node)));
         let FacilitatorSettings { open_account, longest_wait } = settings;
-        let simulators = simulators.collect();
-        Self(Arc::new(Shared { app, store, simulators, watchtower, open_account, longest_wait }))
+        let (simulators, settling) = (simulators.collect(), TaskTracker::new());
+        let shared =
+            Shared { app, store, simulators, watchtower, open_account, longest_wait, settling };
+        Self(Arc::new(shared))
+    }
+
+    /// Waits until no settlement is waited for any more, which takes no longer than callers wait. To be
+    /// called when no request is under way any more.
+    pub async fn finish(&self) {
+        self.0.settling.close();
+        self.0.settling.wait().await;
     }
 
     /// For whom the caller settles.
@@ -102,6 +114,15 @@ impl Codes for Unread {
     fn codes() -> Vec<ProblemCode> {
         use ProblemCode::{PayloadTooLarge, RequestTimeout, UnsupportedMediaType};
         vec![RequestTimeout, PayloadTooLarge, UnsupportedMediaType]
+    }
+}
+
+/// While the ledger is away, nobody can be looked up, and nothing is settled.
+enum Unkept {}
+
+impl Codes for Unkept {
+    fn codes() -> Vec<ProblemCode> {
+        vec![ProblemCode::AcceptUnavailable, ProblemCode::InternalError]
     }
 }
 

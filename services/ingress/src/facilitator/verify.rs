@@ -12,7 +12,7 @@ use x402::{Checked, PayerSignature, Reason, Refusal};
 use super::answer::{Named, Verification, status};
 use super::request::{NotRead, Posted, read};
 use super::simulation::Outlook;
-use super::{Facilitator, Unread, example};
+use super::{Facilitator, Unkept, Unread, example};
 use crate::refusal;
 
 /// Says whether a payment would be settled, and changes nothing.
@@ -30,7 +30,7 @@ use crate::refusal;
             example = example::verified),
         (status = 400, body = Verification, description = "It is of a kind that is not settled here, \
             or a part of it is missing or malformed.", example = example::not_verified),
-        Refused<(Keyed, Unread, Crowded)>,
+        Refused<(Keyed, Unread, Crowded, Unkept)>,
     ),
     security((), ("api_key" = ["payments:write"])),
 )]

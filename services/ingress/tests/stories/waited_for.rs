@@ -61,6 +61,21 @@ async fn what_risk_approves_while_it_is_taken_back_is_taken_back_all_the_same() 
 }
 
 #[tokio::test]
+async fn what_nobody_sends_in_time_is_taken_back_although_its_caller_has_gone() {
+    let shop = Arc::new(Shop::open().await);
+    let body = Buyer::new().authorize().sign().body(Version::V2);
+    let settling = {
+        let shop = Arc::clone(&shop);
+        tokio::spawn(async move { ask(&shop, "/settle", &body).await })
+    };
+    shop.wait_for_state(StateName::Accepted).await;
+
+    settling.abort();
+
+    shop.wait_for_state(StateName::Canceled).await;
+}
+
+#[tokio::test]
 async fn a_ledger_that_is_away_in_the_middle_of_a_wait_does_not_end_it() {
     let shop = Shop::builder().pool(1, Duration::from_secs(2)).longest_wait(PATIENCE);
     let (shop, store) = shop.open().await;
