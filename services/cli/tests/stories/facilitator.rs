@@ -93,5 +93,5 @@ async fn a_payment_that_cannot_be_paid_is_told_with_the_reason() {
     let body = pipeline.sign(&buyer, 100).body(Version::V2);
     let settled = pipeline.settle(&body).await;
     assert_eq!((&settled["success"], &settled["transaction"]), (&json!(false), &json!("")));
-    assert_eq!(settled["errorReason"], "insufficient_funds");
+    assert_eq!(settled["errorReason"], "invalid_exact_evm_insufficient_balance");
 }

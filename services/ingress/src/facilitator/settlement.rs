@@ -1,6 +1,6 @@
 //! Waiting for a payment's end, and telling it in the words of x402.
 
-use domain::{Event, Payment, PaymentState, StateName};
+use domain::{Event, FailureCode, Payment, PaymentState, StateName};
 use store::{Advanced, Change, StoreError};
 use tokio::time::Instant;
 use x402::Reason;
@@ -10,6 +10,9 @@ use super::answer::{Known, Named, SettlementAnswer};
 
 /// What is said of a payment that is over without a reason.
 const NOTHING: &str = "The payment is not settled";
+
+/// What is said of one that was taken back.
+const TAKEN_BACK: &str = "The payment was taken back before it was sent, and is not sent any more";
 
 impl Facilitator {
     /// Waits until the payment is over, at most for as long as callers wait, and says how it stands.
@@ -95,17 +98,12 @@ impl Facilitator {
             PaymentState::Accepted | PaymentState::Held { .. } | PaymentState::Approved { .. } => {
                 unpaid(pending, "The payment waits to be sent; ask again", named)
             }
-            PaymentState::Canceled => {
-                let words =
-                    "The payment was taken back before it was sent, and is not sent any more";
-                unpaid(Reason::UnexpectedSettleError, words, named)
-            }
-            PaymentState::Rejected(_) | PaymentState::Expired | PaymentState::Failed(_) => {
-                let failure = payment.state.failure();
-                let method = payment.authorization.method;
-                let reason = failure.and_then(|failure| failure.x402_reason(method).parse().ok());
-                let words = failure.map_or(NOTHING, domain::FailureCode::as_str);
-                unpaid(reason.unwrap_or(Reason::UnexpectedSettleError), words, named)
+            PaymentState::Canceled
+            | PaymentState::Rejected(_)
+            | PaymentState::Expired
+            | PaymentState::Failed(_) => {
+                let (reason, words) = why_over(payment);
+                unpaid(reason, words, named)
             }
         })
     }
@@ -118,6 +116,18 @@ impl Facilitator {
             status: payment.state.name(),
             status_url: format!("{base}/v1/payments/{}", payment.id),
         }
+    }
+}
+
+/// Why a payment that is over is not paid.
+fn why_over(payment: &Payment) -> (Reason, &'static str) {
+    match payment.state.failure() {
+        Some(FailureCode::Canceled) => (Reason::UnexpectedSettleError, TAKEN_BACK),
+        Some(code) => {
+            let reason = code.x402_reason(payment.authorization.method).parse();
+            (reason.map_or(Reason::UnexpectedSettleError, Reason::of_reference), code.as_str())
+        }
+        None => (Reason::UnexpectedSettleError, NOTHING),
     }
 }
 

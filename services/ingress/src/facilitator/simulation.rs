@@ -111,7 +111,8 @@ impl Simulator {
 
 /// What x402 calls a failure of this authorization's method.
 fn reason(code: FailureCode, authorization: &Authorization) -> Reason {
-    code.x402_reason(authorization.method).parse().unwrap_or(Reason::UnexpectedVerifyError)
+    let reason = code.x402_reason(authorization.method).parse();
+    reason.map_or(Reason::UnexpectedVerifyError, Reason::of_reference)
 }
 
 /// What x402 calls a transfer that would fail for no reason of the payer's.

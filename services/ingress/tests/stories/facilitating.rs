@@ -52,9 +52,10 @@ async fn what_the_chain_would_not_make_is_told_with_the_reason() {
     let call = chain::transfer(&used.authorization, &used.signature);
     anvil.transact(call.target, &call.input).await;
     let dear = buyer.authorize().amount(5_000u64).sign();
-    for (signed, reason) in
-        [(&used, "invalid_exact_evm_nonce_already_used"), (&dear, "insufficient_funds")]
-    {
+    for (signed, reason) in [
+        (&used, "invalid_exact_evm_nonce_already_used"),
+        (&dear, "invalid_exact_evm_insufficient_balance"),
+    ] {
         let told = ask(&shop, "/verify", &signed.body(Version::V2)).await;
         assert_eq!((told.status, &told.body["isValid"]), (200, &json!(false)));
         assert_eq!(told.body["invalidReason"], reason);
