@@ -76,6 +76,8 @@ impl Simulator {
     ) -> Result<bool, Arc<ChainError>> {
         let asked = (authorization.clone(), signature.clone());
         match self.simulations.submit(asked).await {
+            // Somebody's wallet has left nothing of the gas even for the call itself.
+            Ok(Err(error)) if matches!(*error, ChainError::Reverted { .. }) => Ok(false),
             Ok(simulated) => Ok(matches!(simulated?, Simulated::Succeeds)),
             Err(busy) => Err(Arc::new(ChainError::Unreadable(busy.to_string()))),
         }
