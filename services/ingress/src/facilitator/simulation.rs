@@ -1,6 +1,7 @@
 //! What the chain would say to a payment: one call for many that are asked about together.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, RwLock};
 
 use chain::{AuthorizationView, Call, ChainError, Node, Simulated, Trial, transfer};
 use domain::{Address, Authorization, FailureCode, Signature, TransferMethod};
@@ -29,6 +30,8 @@ type Simulation = Result<Simulated, Arc<ChainError>>;
 #[derive(Clone, Debug)]
 pub(super) struct Simulator {
     node: Node,
+    /// The tokens that were seen to be there.
+    deployed: Arc<RwLock<HashSet<Address>>>,
     simulations: Coalescer<(Authorization, Signature), Simulation>,
 }
 
@@ -41,7 +44,7 @@ impl Simulator {
                 let node = asked.clone();
                 async move { simulate(&node, &payments).await }
             });
-        Self { node, simulations }
+        Self { node, deployed: Arc::default(), simulations }
     }
 
     /// What the chain would say to a payment. `is_proven` says that its payer's key has signed it, as
@@ -55,6 +58,11 @@ impl Simulator {
         is_proven: bool,
     ) -> Result<Outlook, Arc<ChainError>> {
         let Checked { authorization, signature, .. } = checked;
+        // A call of an account without code succeeds.
+        if !self.is_deployed(authorization.asset).await? {
+            let words = "There is no contract at the token's address".to_owned();
+            return Ok(Outlook::Unpaid(Reason::AssetNotDeployed, words));
+        }
         if is_proven && self.succeeds_among_others(authorization, signature).await? {
             return Ok(Outlook::Paid);
         }
@@ -67,6 +75,17 @@ impl Simulator {
             )),
             Trial::Fails(words) => self.diagnose(authorization, words).await,
         }
+    }
+
+    async fn is_deployed(&self, token: Address) -> Result<bool, Arc<ChainError>> {
+        if self.deployed.read().is_ok_and(|seen| seen.contains(&token)) {
+            return Ok(true);
+        }
+        let is_there = self.node.with_code(&[token]).await?.contains(&token);
+        if is_there && let Ok(mut seen) = self.deployed.write() {
+            seen.insert(token);
+        }
+        Ok(is_there)
     }
 
     async fn succeeds_among_others(

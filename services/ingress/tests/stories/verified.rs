@@ -89,3 +89,14 @@ async fn a_wallet_that_spends_all_gas_harms_nobody_who_asks_at_the_same_time() {
         assert_eq!(told.body["isValid"], json!(is_good), "{}", told.body);
     }
 }
+
+#[tokio::test]
+async fn no_payment_of_a_token_that_is_not_there_is_valid() {
+    let anvil = Anvil::start().await;
+    let buyer = Buyer::new();
+    anvil.mint(buyer.address(), 1_000u64).await;
+    anvil.rpc("anvil_setCode", json!([Anvil::token().address, "0x"])).await;
+    let (shop, _) = Shop::builder().node(&anvil).open().await;
+    let signed = buyer.authorize().amount(10u64).sign();
+    shop.assert_invalid(&signed, "asset_not_deployed_contract").await;
+}
