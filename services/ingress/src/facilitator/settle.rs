@@ -207,7 +207,7 @@ async fn known(
 
 /// What stands for a settlement among the keys of its account. With its spaces it is none that a client
 /// could name in `Idempotency-Key`.
-fn key(checked: &Checked) -> String {
+pub(super) fn key(checked: &Checked) -> String {
     let authorization = &checked.authorization;
     let (chain, asset) = (authorization.chain, authorization.asset);
     format!("settle {chain} {asset:#x} {:#x} {}", authorization.payer, authorization.nonce)

@@ -119,6 +119,20 @@ impl Facilitator {
     }
 }
 
+/// Why a payment that was taken before would not be settled now, if it is over.
+pub(super) fn why_not_again(state: &PaymentState) -> Option<(Reason, &'static str)> {
+    match state {
+        PaymentState::Settled { .. } => {
+            Some((Reason::NonceAlreadyUsed, "The payment was settled before"))
+        }
+        over if over.is_terminal() => Some(match why_over(over) {
+            (Reason::UnexpectedSettleError, words) => (Reason::InvalidTransactionState, words),
+            told => told,
+        }),
+        _ => None,
+    }
+}
+
 /// Why a payment that is over is not paid.
 fn why_over(payment: &Payment) -> (Reason, &'static str) {
     match payment.state.failure() {

@@ -198,6 +198,10 @@ async fn what_nobody_sends_in_time_is_taken_back_and_never_another_callers_or_on
     assert_eq!(first.body["extra"]["quittance"]["status"], "canceled");
     // It is the same settlement, whenever it is asked for again.
     assert_eq!(ask(&shop, "/settle", &body).await.body, first.body);
+    // And nobody is to work for what will not be paid.
+    let verified = ask(&shop, "/verify", &body).await;
+    assert_eq!(verified.body["isValid"], false);
+    assert_eq!(verified.body["invalidReason"], "invalid_transaction_state");
 
     let elsewhere =
         changed(&signed, "/paymentPayload/resource", json!({"url": "https://b.example"}));
