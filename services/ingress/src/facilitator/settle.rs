@@ -75,9 +75,11 @@ async fn settle(facilitator: &Facilitator, request: Request) -> Result<Response,
             None => return Ok(refused(&refusal, posted.named)),
         },
     };
-    // Who waits takes nobody's place.
+    // Who waits takes nobody's place, and keeps nothing of what may be many times the size of its text.
     drop(place);
-    let mut response = facilitator.see_to_its_end(payment, is_ours, posted.named).await?;
+    let Posted { named, request } = posted;
+    drop(request);
+    let mut response = facilitator.see_to_its_end(payment, is_ours, named).await?;
     response.extensions_mut().insert(SlowByDesign);
     Ok(response)
 }
