@@ -71,7 +71,7 @@ const VERSION_2: &[Row] = &[
     ("/paymentRequirements/extra/name", "null", WRONG, "invalid_exact_evm_missing_eip712_domain"),
     (
         "/paymentRequirements/extra/version",
-        "\"\"",
+        "null",
         WRONG,
         "invalid_exact_evm_missing_eip712_domain",
     ),

@@ -81,10 +81,7 @@ impl Posted {
     /// without, but no stock server is told that this is right.
     fn names_the_token(&self) -> Result<(), Refusal> {
         let SettleRequest { payment_payload, payment_requirements, .. } = &self.request;
-        let says = |pointer| {
-            let text = payment_requirements.pointer(pointer).and_then(Value::as_str);
-            text.is_some_and(|text| !text.is_empty())
-        };
+        let says = |pointer| payment_requirements.pointer(pointer).is_some_and(Value::is_string);
         let is_eip3009 = payment_payload.pointer("/payload/authorization").is_some();
         if !is_eip3009 || (says("/extra/name") && says("/extra/version")) {
             return Ok(());
