@@ -3,10 +3,11 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use domain::Scope;
+use domain::{Payment, PaymentState, Scope};
 use queue::{Queue, QueueConfig};
 use runtime::{Clock, Config};
 use serde_json::Value;
+use store::PaymentFilter;
 use testkit::{Anvil, Buyer, Database, eventually};
 use tokio_util::sync::CancellationToken;
 use x402::Version;
@@ -22,6 +23,8 @@ fn config(database: &Database, port: u16) -> Config {
         r#"
         [ingress]
         listen = "127.0.0.1:{port}"
+        [facilitator]
+        wait_secs = 3
         [[networks]]
         chain_id = {}
         rpc_urls = ["http://127.0.0.1:1"]
@@ -70,4 +73,45 @@ async fn the_api_serves_until_it_is_told_to_stop() {
     shutdown.cancel();
     tokio::time::timeout(SOON, running).await.unwrap().unwrap().unwrap();
     assert!(http.post(&url).send().await.is_err(), "the port is closed");
+}
+
+#[tokio::test]
+async fn what_is_settled_when_the_api_is_told_to_stop_comes_to_its_end_whether_its_caller_waits_or_not()
+ {
+    let database = Database::create().await;
+    let seller = new_seller(&database.store, &[Scope::PaymentsWrite]).await;
+    for is_waited_for in [true, false] {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = config(&database, port);
+        let queue = Queue::connect(QueueConfig::new("redis://127.0.0.1:1".to_owned())).unwrap();
+        let shutdown = CancellationToken::new();
+        let (stop, store) = (shutdown.clone(), database.store.clone());
+        let running = tokio::spawn(async move {
+            ingress::run(&config, store, &queue, (Vec::new(), Clock::system()), stop).await
+        });
+        let http = testkit::http::client();
+        let url = format!("http://127.0.0.1:{port}");
+        eventually(SOON, || async { http.get(format!("{url}/supported")).send().await.ok() }).await;
+        let request = http.post(format!("{url}/settle")).bearer_auth(seller.token.reveal());
+        let request = request.json(&Buyer::new().authorize().sign().body(Version::V2));
+        let asking = tokio::spawn(async move { request.send().await?.json::<Value>().await });
+        let newest = || async {
+            let all = PaymentFilter::default();
+            database.store.list_payments(seller.account, &all, 1).await.unwrap().pop()
+        };
+        let is_underway = |payment: &Payment| !payment.state.is_terminal();
+        eventually(SOON, || async { newest().await.filter(is_underway) }).await;
+
+        if !is_waited_for {
+            asking.abort();
+        }
+        shutdown.cancel();
+        tokio::time::timeout(SOON, running).await.unwrap().unwrap().unwrap();
+
+        assert_eq!(newest().await.unwrap().state, PaymentState::Canceled);
+        if is_waited_for {
+            let told = asking.await.unwrap().unwrap();
+            assert_eq!(told["extra"]["quittance"]["status"], "canceled", "{told}");
+        }
+    }
 }
