@@ -123,10 +123,7 @@ impl Reason {
     /// The same in the reference implementation's word, where the payment API tells the specification's.
     #[must_use]
     pub const fn of_reference(self) -> Self {
-        match self {
-            Self::InsufficientFunds => Self::InsufficientBalance,
-            other => other,
-        }
+        if matches!(self, Self::InsufficientFunds) { Self::InsufficientBalance } else { self }
     }
 }
 

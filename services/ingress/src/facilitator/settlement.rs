@@ -120,17 +120,16 @@ impl Facilitator {
 }
 
 /// Why a payment that was taken before would not be settled now, if it is over.
-pub(super) fn why_not_again(state: &PaymentState) -> Option<(Reason, &'static str)> {
-    match state {
-        PaymentState::Settled { .. } => {
-            Some((Reason::NonceAlreadyUsed, "The payment was settled before"))
-        }
-        over if over.is_terminal() => Some(match why_over(over) {
-            (Reason::UnexpectedSettleError, words) => (Reason::InvalidTransactionState, words),
-            told => told,
-        }),
-        _ => None,
+pub(super) fn why_not_again(payment: &Payment) -> Option<(Reason, &'static str)> {
+    if payment.state.name() == StateName::Settled {
+        let used = FailureCode::AuthorizationUsed.x402_reason(payment.authorization.method).parse();
+        let reason = used.unwrap_or(Reason::InvalidTransactionState);
+        return Some((reason, "The payment was settled before"));
     }
+    payment.state.is_terminal().then(|| match why_over(payment) {
+        (Reason::UnexpectedSettleError, words) => (Reason::InvalidTransactionState, words),
+        told => told,
+    })
 }
 
 /// Why a payment that is over is not paid.

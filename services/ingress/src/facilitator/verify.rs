@@ -100,7 +100,7 @@ impl Facilitator {
     ) -> Result<Option<(Reason, &'static str)>, StoreError> {
         let (key, body_digest) = (settle::key(checked), digest::of_request(&posted.request));
         let found = self.0.store.find_by_key(account, &key, &body_digest).await?;
-        Ok(found.and_then(|payment| settlement::why_not_again(&payment.state)))
+        Ok(found.as_ref().and_then(settlement::why_not_again))
     }
 
     /// What the chain would say to a payment now.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::{Event, StateName};
-use sqlx::Executor;
+use sqlx::{Executor, Row};
 use store::Change;
 use testkit::{Buyer, eventually};
 use x402::Version;
@@ -22,8 +22,8 @@ impl Shop {
             where datname = current_database() and wait_event_type = 'Lock'";
         eventually(PATIENCE, async || {
             let pool = self.database.store.pool();
-            let count: i64 = sqlx::query_scalar(waiting).fetch_one(pool).await.unwrap();
-            (count > 0).then_some(())
+            let row = pool.fetch_one(sqlx::raw_sql(waiting)).await.unwrap();
+            (row.get::<i64, _>(0) > 0).then_some(())
         })
         .await;
     }
