@@ -25,6 +25,7 @@ use runtime::config::FacilitatorConfig;
 use runtime::problem::document::Codes;
 use runtime::{Config, Problem, ProblemCode};
 use store::Store;
+use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use watchtower::Watchtower;
@@ -46,6 +47,8 @@ struct Shared {
     watchtower: Watchtower,
     open_account: Option<AccountId>,
     longest_wait: Duration,
+    /// Settlements that are seen to their end, whether their caller waits for it or not.
+    settling: TaskTracker,
 }
 
 /// What an operator decides about the facilitator.
@@ -83,7 +86,7 @@ impl Facilitator {
     ) -> Self {
         let simulators = nodes.into_iter().map(|node| (node.chain(), Simulator::new(node)));
         let FacilitatorSettings { open_account, longest_wait } = settings;
-        let simulators = simulators.collect();
+        let (simulators, settling) = (simulators.collect(), TaskTracker::new());
         let desk = Desk::new(store.clone());
         Self(Arc::new(Shared {
             app,
@@ -93,7 +96,15 @@ impl Facilitator {
             watchtower,
             open_account,
             longest_wait,
+            settling,
         }))
+    }
+
+    /// Waits until no settlement is waited for any more, which takes no longer than callers wait. To be
+    /// called when no request is under way any more.
+    pub async fn finish(&self) {
+        self.0.settling.close();
+        self.0.settling.wait().await;
     }
 
     /// For whom the caller settles.
@@ -114,6 +125,15 @@ impl Codes for Unread {
     fn codes() -> Vec<ProblemCode> {
         use ProblemCode::{PayloadTooLarge, RequestTimeout, UnsupportedMediaType};
         vec![RequestTimeout, PayloadTooLarge, UnsupportedMediaType]
+    }
+}
+
+/// While the ledger is away, nobody can be looked up, and nothing is settled.
+enum Unkept {}
+
+impl Codes for Unkept {
+    fn codes() -> Vec<ProblemCode> {
+        vec![ProblemCode::AcceptUnavailable, ProblemCode::InternalError]
     }
 }
 

@@ -82,7 +82,8 @@ pub async fn run(
     };
     let listener = http::bind(config.ingress.listen).await?;
     tracing::info!(address = %listener.local_addr()?, "taking payments");
-    http::serve(listener, router(app.clone(), facilitator), shutdown).await;
+    http::serve(listener, router(app.clone(), facilitator.clone()), shutdown).await;
+    facilitator.finish().await;
     app.finish().await;
     heeding.abort();
     Ok(())

@@ -55,6 +55,8 @@ reasons! {
     TokenNameMismatch = "invalid_exact_evm_token_name_mismatch",
     /// `extra.version` is not the token's.
     TokenVersionMismatch = "invalid_exact_evm_token_version_mismatch",
+    /// `extra` does not say what the token is called, which its payer has signed.
+    MissingEip712Domain = "invalid_exact_evm_missing_eip712_domain",
     /// The authorization pays somebody else.
     RecipientMismatch = "invalid_exact_evm_recipient_mismatch",
     /// The authorized amount is not the required one (version 1).
@@ -71,8 +73,12 @@ reasons! {
     UnreadableSignature = "invalid_exact_evm_failed_to_parse_signature",
     /// The signature of a wallet that is yet to be deployed, by a factory that we do not call.
     Eip6492FactoryNotAllowed = "eip6492_factory_not_allowed",
-    /// The payer has too little of the token.
+    /// The payer has too little of the token, in the specification's word, which the payment API tells.
     InsufficientFunds = "insufficient_funds",
+    /// The same in the reference implementation's word, which the facilitator tells.
+    InsufficientBalance = "invalid_exact_evm_insufficient_balance",
+    /// There is no contract where the token should be.
+    AssetNotDeployed = "asset_not_deployed_contract",
     /// The authorization was used or canceled before.
     NonceAlreadyUsed = "invalid_exact_evm_nonce_already_used",
     /// The token refuses the transfer when asked beforehand.
@@ -111,6 +117,14 @@ reasons! {
     UnexpectedVerifyError = "unexpected_verify_error",
     /// Settling failed on our side, or was refused for a reason that is not the buyer's business.
     UnexpectedSettleError = "unexpected_settle_error",
+}
+
+impl Reason {
+    /// The same in the reference implementation's word, where the payment API tells the specification's.
+    #[must_use]
+    pub const fn of_reference(self) -> Self {
+        if matches!(self, Self::InsufficientFunds) { Self::InsufficientBalance } else { self }
+    }
 }
 
 impl fmt::Display for Reason {

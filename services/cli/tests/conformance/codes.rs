@@ -68,6 +68,14 @@ const VERSION_2: &[Row] = &[
         WRONG,
         "invalid_exact_evm_token_version_mismatch",
     ),
+    ("/paymentRequirements/extra/name", "null", WRONG, "invalid_exact_evm_missing_eip712_domain"),
+    (
+        "/paymentRequirements/extra/version",
+        "null",
+        WRONG,
+        "invalid_exact_evm_missing_eip712_domain",
+    ),
+    ("/paymentRequirements/extra", "null", WRONG, "invalid_exact_evm_missing_eip712_domain"),
     (
         "/paymentRequirements/extra",
         "{\"assetTransferMethod\": \"permit2\"}",
@@ -170,6 +178,7 @@ const VERSION_1: &[Row] = &[
         WRONG,
         "invalid_exact_evm_recipient_mismatch",
     ),
+    ("/paymentRequirements/extra", "{}", WRONG, "invalid_exact_evm_missing_eip712_domain"),
     ("/paymentPayload/payload/authorization", "null", KIND, "invalid_payload"),
 ];
 
@@ -223,7 +232,11 @@ async fn what_the_clock_the_key_or_the_chain_does_not_allow_has_its_code() {
             ("valid for ten years", sign(100).valid_for(315_360_000).sign(), before),
             ("not valid yet", sign(100).valid_for(600).valid_after(soon).sign(), after),
             ("signed by somebody else", forged, "invalid_exact_evm_signature"),
-            ("more than there is", sign(MONEY + 1).sign(), "insufficient_funds"),
+            (
+                "more than there is",
+                sign(MONEY + 1).sign(),
+                "invalid_exact_evm_insufficient_balance",
+            ),
         ];
         if version == Version::V2 {
             cases.push(("used", used.clone(), "invalid_exact_evm_nonce_already_used"));

@@ -26,6 +26,9 @@ async fn a_buyer_without_money_is_told_so_and_gets_nothing() {
 
     let bought = shop.sell(Client::Version1, &buyer, 1).await;
 
-    assert_eq!((bought[0].status, &bought[0].body["error"]), (402, &json!("insufficient_funds")));
+    assert_eq!(
+        (bought[0].status, &bought[0].body["error"]),
+        (402, &json!("invalid_exact_evm_insufficient_balance"))
+    );
     assert_eq!((shop.handled(), shop.answers("/settle").len()), (0, 0));
 }

@@ -86,7 +86,10 @@ async fn a_buyer_without_money_gets_nothing_and_the_server_does_nothing_for_it()
     let bought = shop.sell(Client::Version2, &buyer, 1).await;
 
     assert_eq!((bought[0].status, &bought[0].body), (402, &json!({})));
-    assert_eq!(shop.answers("/verify")[0]["invalidReason"], "insufficient_funds");
+    assert_eq!(
+        shop.answers("/verify")[0]["invalidReason"],
+        "invalid_exact_evm_insufficient_balance"
+    );
     assert_eq!((shop.handled(), shop.answers("/settle").len()), (0, 0));
 }
 

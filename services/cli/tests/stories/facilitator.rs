@@ -1,8 +1,9 @@
 //! Stock x402 servers settle through the whole pipeline.
 
+use domain::{Address, B256};
 use futures::future::join_all;
 use serde_json::{Value, json};
-use testkit::eventually;
+use testkit::{Anvil, Buyer, eventually};
 use x402::Version;
 
 use crate::pipeline::{DEADLINE, Pipeline};
@@ -93,5 +94,38 @@ async fn a_payment_that_cannot_be_paid_is_told_with_the_reason() {
     let body = pipeline.sign(&buyer, 100).body(Version::V2);
     let settled = pipeline.settle(&body).await;
     assert_eq!((&settled["success"], &settled["transaction"]), (&json!(false), &json!("")));
-    assert_eq!(settled["errorReason"], "insufficient_funds");
+    assert_eq!(settled["errorReason"], "invalid_exact_evm_insufficient_balance");
+}
+
+#[tokio::test]
+async fn wallets_pay_by_what_their_code_says_deployed_delegated_or_yet_to_be_deployed() {
+    let pipeline = Pipeline::start().await;
+    let (owner, delegated) = (Buyer::new(), pipeline.buyer(1_000).await);
+    let wallet = Address::repeat_byte(0xa1);
+    let (undeployed, signature) = Anvil::undeployed_wallet(B256::repeat_byte(7));
+    for payer in [wallet, undeployed] {
+        pipeline.anvil.mint(payer, 1_000u64).await;
+    }
+    pipeline.anvil.make_wallet_of(owner.address(), wallet).await;
+    let delegate = Address::repeat_byte(0xde);
+    pipeline.anvil.delegate_to_wallet(delegated.address(), delegate, owner.address()).await;
+    let sign = |buyer: &Buyer, payer| {
+        buyer.authorize().payer(payer).pay_to(pipeline.pay_to).amount(100u64).sign()
+    };
+    let good = [
+        sign(&owner, wallet),
+        sign(&owner, delegated.address()),
+        sign(&owner, undeployed).with_signature(signature),
+    ];
+    for signed in &good {
+        let body = signed.body(Version::V2);
+        assert_eq!(pipeline.ask("/verify", &body).await["isValid"], true);
+        let settled = pipeline.settle(&body).await;
+        assert_eq!(settled["success"], true, "{settled}");
+    }
+    for forged in [sign(&Buyer::new(), wallet), sign(&delegated, delegated.address())] {
+        let settled = pipeline.settle(&forged.body(Version::V2)).await;
+        assert_eq!(settled["errorReason"], "invalid_exact_evm_signature", "{settled}");
+    }
+    assert_eq!(pipeline.anvil.transfers_to(pipeline.pay_to).await.len(), good.len());
 }

@@ -148,7 +148,10 @@ impl Pipeline {
     }
 
     fn config(&self) -> String {
-        let finality = format!("confirmations = {}\nblock_time_ms = 1000", self.confirmations);
+        let (confirmations, factory) = (self.confirmations, Anvil::FACTORY);
+        let network = format!(
+            "confirmations = {confirmations}\nblock_time_ms = 1000\nsignature_factories = [\"{factory}\"]"
+        );
         format!(
             r#"
             [ingress]
@@ -166,7 +169,7 @@ impl Pipeline {
             audit_interval_secs = 1
             {network}
             "#,
-            network = Anvil::settings_on(self.anvil.chain(), &self.anvil.url(), &finality),
+            network = Anvil::settings_on(self.anvil.chain(), &self.anvil.url(), &network),
         )
     }
 

@@ -49,8 +49,19 @@ impl Desk {
     }
 
     /// The payment as it stands now, or as it was where there is none of its id any more.
-    pub(super) async fn reload(&self, payment: Payment) -> Result<Payment, Unknown> {
-        Ok(self.0.submit(payment.id).await??.unwrap_or(payment))
+    pub(super) async fn reload(&self, payment: &Payment) -> Result<Payment, Unknown> {
+        Ok(self.0.submit(payment.id).await??.unwrap_or_else(|| payment.clone()))
+    }
+}
+
+impl Unknown {
+    /// Whether it may be known soon.
+    pub(super) fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Ledger(error) => error.is_unavailable(),
+            Self::Shared(error) => error.is_unavailable(),
+            Self::NotAsked(_) => true,
+        }
     }
 }
 

@@ -72,7 +72,23 @@ impl Posted {
     fn check_within(&self, app: &App, limits: &Limits) -> Result<Checked, Refusal> {
         let settings = app.settings();
         let now = app.now().unix_secs();
-        check(&self.request, &settings.assets, limits, &settings.wallets, now)
+        let checked = check(&self.request, &settings.assets, limits, &settings.wallets, now)?;
+        self.names_the_token()?;
+        Ok(checked)
+    }
+
+    /// Refuses an EIP-3009 payment whose terms do not say what the token is called. The payment API does
+    /// without, but no stock server is told that this is right.
+    fn names_the_token(&self) -> Result<(), Refusal> {
+        let SettleRequest { payment_payload, payment_requirements, .. } = &self.request;
+        let says = |pointer| payment_requirements.pointer(pointer).is_some_and(Value::is_string);
+        let is_eip3009 = payment_payload.pointer("/payload/authorization").is_some();
+        if !is_eip3009 || (says("/extra/name") && says("/extra/version")) {
+            return Ok(());
+        }
+        let (kind, reason) = (RefusalKind::AssetMismatch, Reason::MissingEip712Domain);
+        let detail = "must have the token's name and version";
+        Err(refused(kind, "/paymentRequirements/extra", detail, reason))
     }
 }
 

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use domain::{AccountId, EventId, Finality, Payment, PaymentId, RiskContext};
+use runtime::http::SlowByDesign;
 use runtime::problem::document::{Crowded, Keyed, Refused};
 use runtime::{Problem, RequestId, TraceContext};
 use store::{Acceptance, Idempotency, Intake};
@@ -13,7 +14,8 @@ use x402::{Checked, Reason, Refusal, RefusalKind, resource_host};
 
 use super::answer::{Named, SettlementAnswer, status};
 use super::request::{NotRead, Posted, read};
-use super::{Facilitator, Unread, example};
+use super::{Facilitator, Unkept, Unread, example};
+use crate::intake::NotAccepted;
 use crate::{digest, refusal, risk_headers};
 
 /// Settles a payment, and waits for it.
@@ -33,7 +35,7 @@ use crate::{digest, refusal, risk_headers};
             example = example::settled),
         (status = 400, body = SettlementAnswer, description = "It is of a kind that is not settled \
             here, or a part of it is missing or malformed.", example = example::not_settled),
-        Refused<(Keyed, Unread, Crowded)>,
+        Refused<(Keyed, Unread, Crowded, Unkept)>,
     ),
     security((), ("api_key" = ["payments:write"])),
 )]
@@ -73,13 +75,38 @@ async fn settle(facilitator: &Facilitator, request: Request) -> Result<Response,
             None => return Ok(refused(&refusal, posted.named)),
         },
     };
-    // Who waits takes nobody's place.
+    // Who waits takes nobody's place, and keeps nothing of what may be many times the size of its text.
     drop(place);
-    let settled = facilitator.settle(payment, is_ours, posted.named).await;
-    settled.map(IntoResponse::into_response).map_err(|error| {
-        tracing::warn!(%error, "how a settlement stands could not be read");
-        refusal::not_accepted(crate::intake::NotAccepted::Unavailable, app.settings())
-    })
+    let Posted { named, request } = posted;
+    drop(request);
+    let mut response = facilitator.see_to_its_end(payment, is_ours, named).await?;
+    response.extensions_mut().insert(SlowByDesign);
+    Ok(response)
+}
+
+impl Facilitator {
+    /// Waits for a payment's end, and tells it. What is this request's to take back is taken back in
+    /// time, although its caller may have gone by then.
+    async fn see_to_its_end(
+        &self,
+        payment: Payment,
+        is_ours: bool,
+        named: Named,
+    ) -> Result<Response, Problem> {
+        let unknown = |error: &dyn std::error::Error| {
+            tracing::warn!(%error, "how a settlement stands could not be read");
+            refusal::not_accepted(NotAccepted::Unavailable, self.0.app.settings())
+        };
+        let settling = {
+            let facilitator = self.clone();
+            async move { facilitator.settle(payment, is_ours, named).await }
+        };
+        let settled = match is_ours {
+            true => self.0.settling.spawn(settling).await.map_err(|error| unknown(&error))?,
+            false => settling.await,
+        };
+        settled.map(IntoResponse::into_response).map_err(|error| unknown(&error))
+    }
 }
 
 fn refused(refusal: &Refusal, named: Named) -> Response {
@@ -176,13 +203,13 @@ async fn known(
     let found = facilitator.0.store.find_by_key(caller.account, &key, &body_digest).await;
     found.map_err(|error| {
         tracing::warn!(%error, "a settlement could not be looked up");
-        refusal::not_accepted(crate::intake::NotAccepted::Unavailable, app.settings())
+        refusal::not_accepted(NotAccepted::Unavailable, app.settings())
     })
 }
 
 /// What stands for a settlement among the keys of its account. With its spaces it is none that a client
 /// could name in `Idempotency-Key`.
-fn key(checked: &Checked) -> String {
+pub(super) fn key(checked: &Checked) -> String {
     let authorization = &checked.authorization;
     let (chain, asset) = (authorization.chain, authorization.asset);
     format!("settle {chain} {asset:#x} {:#x} {}", authorization.payer, authorization.nonce)

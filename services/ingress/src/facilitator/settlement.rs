@@ -1,6 +1,6 @@
 //! Waiting for a payment's end, and telling it in the words of x402.
 
-use domain::{Event, Payment, PaymentState, StateName};
+use domain::{Event, FailureCode, Payment, PaymentState, StateName};
 use store::{Advanced, Change};
 use tokio::time::Instant;
 use x402::Reason;
@@ -11,6 +11,9 @@ use super::desk::Unknown;
 
 /// What is said of a payment that is over without a reason.
 const NOTHING: &str = "The payment is not settled";
+
+/// What is said of one that was taken back.
+const TAKEN_BACK: &str = "The payment was taken back before it was sent, and is not sent any more";
 
 impl Facilitator {
     /// Waits until the payment is over, at most for as long as callers wait, and says how it stands.
@@ -26,11 +29,11 @@ impl Facilitator {
         is_ours: bool,
         named: Named,
     ) -> Result<SettlementAnswer, Unknown> {
-        let payment = self.wait_for_end(payment).await?;
-        let payment = match is_ours && is_unsent(&payment) {
-            true => self.take_back(payment).await?,
-            false => payment,
-        };
+        let mut payment = self.wait_for_end(payment).await?;
+        // Whoever moves it at this moment may not have sent it, and then nobody is to.
+        while is_ours && is_unsent(&payment) {
+            payment = self.take_back(payment).await?;
+        }
         let known = self.known(&payment);
         Ok(self.told(&payment, named).await?.known(known))
     }
@@ -42,15 +45,18 @@ impl Facilitator {
         loop {
             // Before it is read, so that no change in between is missed.
             let lookout = shared.watchtower.look_out(payment.id);
-            payment = shared.desk.reload(payment).await?;
-            if payment.state.is_terminal() || Instant::now() >= deadline {
+            let is_late = Instant::now() >= deadline;
+            payment = match shared.desk.reload(&payment).await {
+                // The ledger may be back before the time is up.
+                Err(error) if error.is_unavailable() && !is_late => payment,
+                read => read?,
+            };
+            if payment.state.is_terminal() || is_late {
                 return Ok(payment);
             }
             match shared.watchtower.wait(lookout, payment.version, deadline).await {
-                watchtower::Ended::Changed => {}
-                watchtower::Ended::TimeUp | watchtower::Ended::Stopping => {
-                    return shared.desk.reload(payment).await;
-                }
+                watchtower::Ended::Changed | watchtower::Ended::TimeUp => {}
+                watchtower::Ended::Stopping => return shared.desk.reload(&payment).await,
             }
         }
     }
@@ -64,7 +70,7 @@ impl Facilitator {
             Some(Advanced::Moved(canceled)) => Ok(*canceled),
             // It moves on at this moment: then it is told as it stands.
             Some(Advanced::Overtaken | Advanced::Refused(_)) | None => {
-                self.0.desk.reload(payment).await
+                self.0.desk.reload(&payment).await
             }
         }
     }
@@ -90,17 +96,12 @@ impl Facilitator {
             PaymentState::Accepted | PaymentState::Held { .. } | PaymentState::Approved { .. } => {
                 unpaid(pending, "The payment waits to be sent; ask again", named)
             }
-            PaymentState::Canceled => {
-                let words =
-                    "The payment was taken back before it was sent, and is not sent any more";
-                unpaid(Reason::UnexpectedSettleError, words, named)
-            }
-            PaymentState::Rejected(_) | PaymentState::Expired | PaymentState::Failed(_) => {
-                let failure = payment.state.failure();
-                let method = payment.authorization.method;
-                let reason = failure.and_then(|failure| failure.x402_reason(method).parse().ok());
-                let words = failure.map_or(NOTHING, domain::FailureCode::as_str);
-                unpaid(reason.unwrap_or(Reason::UnexpectedSettleError), words, named)
+            PaymentState::Canceled
+            | PaymentState::Rejected(_)
+            | PaymentState::Expired
+            | PaymentState::Failed(_) => {
+                let (reason, words) = why_over(payment);
+                unpaid(reason, words, named)
             }
         })
     }
@@ -113,6 +114,31 @@ impl Facilitator {
             status: payment.state.name(),
             status_url: format!("{base}/v1/payments/{}", payment.id),
         }
+    }
+}
+
+/// Why a payment that was taken before would not be settled now, if it is over.
+pub(super) fn why_not_again(payment: &Payment) -> Option<(Reason, &'static str)> {
+    if payment.state.name() == StateName::Settled {
+        let used = FailureCode::AuthorizationUsed.x402_reason(payment.authorization.method).parse();
+        let reason = used.unwrap_or(Reason::InvalidTransactionState);
+        return Some((reason, "The payment was settled before"));
+    }
+    payment.state.is_terminal().then(|| match why_over(payment) {
+        (Reason::UnexpectedSettleError, words) => (Reason::InvalidTransactionState, words),
+        told => told,
+    })
+}
+
+/// Why a payment that is over is not paid.
+fn why_over(payment: &Payment) -> (Reason, &'static str) {
+    match payment.state.failure() {
+        Some(FailureCode::Canceled) => (Reason::UnexpectedSettleError, TAKEN_BACK),
+        Some(code) => {
+            let reason = code.x402_reason(payment.authorization.method).parse();
+            (reason.map_or(Reason::UnexpectedSettleError, Reason::of_reference), code.as_str())
+        }
+        None => (Reason::UnexpectedSettleError, NOTHING),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the chain would say to a payment: one call for many that are asked about together.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, RwLock};
 
 use chain::{AuthorizationView, Call, ChainError, Node, Simulated, Trial, transfer};
 use domain::{Address, Authorization, FailureCode, Signature, TransferMethod};
@@ -29,6 +30,8 @@ type Simulation = Result<Simulated, Arc<ChainError>>;
 #[derive(Clone, Debug)]
 pub(super) struct Simulator {
     node: Node,
+    /// The tokens that were seen to be there.
+    deployed: Arc<RwLock<HashSet<Address>>>,
     simulations: Coalescer<(Authorization, Signature), Simulation>,
 }
 
@@ -41,7 +44,7 @@ impl Simulator {
                 let node = asked.clone();
                 async move { simulate(&node, &payments).await }
             });
-        Self { node, simulations }
+        Self { node, deployed: Arc::default(), simulations }
     }
 
     /// What the chain would say to a payment.
@@ -50,6 +53,11 @@ impl Simulator {
     /// When the node did not say.
     pub(super) async fn outlook(&self, checked: &Checked) -> Result<Outlook, Arc<ChainError>> {
         let Checked { authorization, signature, is_proven, .. } = checked;
+        // A call of an account without code succeeds.
+        if !self.is_deployed(authorization.asset).await? {
+            let words = "There is no contract at the token's address".to_owned();
+            return Ok(Outlook::Unpaid(Reason::AssetNotDeployed, words));
+        }
         if *is_proven && self.succeeds_among_others(authorization, signature).await? {
             return Ok(Outlook::Paid);
         }
@@ -64,6 +72,17 @@ impl Simulator {
         }
     }
 
+    async fn is_deployed(&self, token: Address) -> Result<bool, Arc<ChainError>> {
+        if self.deployed.read().is_ok_and(|seen| seen.contains(&token)) {
+            return Ok(true);
+        }
+        let is_there = self.node.with_code(&[token]).await?.contains(&token);
+        if is_there && let Ok(mut seen) = self.deployed.write() {
+            seen.insert(token);
+        }
+        Ok(is_there)
+    }
+
     async fn succeeds_among_others(
         &self,
         authorization: &Authorization,
@@ -71,6 +90,8 @@ impl Simulator {
     ) -> Result<bool, Arc<ChainError>> {
         let asked = (authorization.clone(), signature.clone());
         match self.simulations.submit(asked).await {
+            // Somebody's wallet has left nothing of the gas even for the call itself.
+            Ok(Err(error)) if matches!(*error, ChainError::Reverted { .. }) => Ok(false),
             Ok(simulated) => Ok(matches!(simulated?, Simulated::Succeeds)),
             Err(busy) => Err(Arc::new(ChainError::Unreadable(busy.to_string()))),
         }
@@ -106,7 +127,8 @@ impl Simulator {
 
 /// What x402 calls a failure of this authorization's method.
 fn reason(code: FailureCode, authorization: &Authorization) -> Reason {
-    code.x402_reason(authorization.method).parse().unwrap_or(Reason::UnexpectedVerifyError)
+    let reason = code.x402_reason(authorization.method).parse();
+    reason.map_or(Reason::UnexpectedVerifyError, Reason::of_reference)
 }
 
 /// What x402 calls a transfer that would fail for no reason of the payer's.

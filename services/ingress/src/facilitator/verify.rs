@@ -4,14 +4,16 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use chain::ChainError;
+use domain::AccountId;
 use runtime::problem::document::{Crowded, Keyed, Refused};
+use store::StoreError;
 use x402::{Checked, Reason, Refusal};
 
 use super::answer::{Named, Verification, status};
 use super::request::{NotRead, Posted, read};
 use super::simulation::Outlook;
-use super::{Facilitator, Unread, example};
-use crate::refusal;
+use super::{Facilitator, Unkept, Unread, example, settle, settlement};
+use crate::{digest, refusal};
 
 /// Says whether a payment would be settled, and changes nothing.
 #[utoipa::path(
@@ -19,8 +21,8 @@ use crate::refusal;
     path = "/verify",
     tag = "Facilitator",
     summary = "See whether a payment would be settled",
-    description = "Checks the payment against `paymentRequirements`, and asks the chain whether it \
-        would be made now. Changes nothing. The body is the same as that of `/settle`. The codes are \
+    description = "Checks the payment against `paymentRequirements`, looks whether it is over already, \
+        and asks the chain whether it would be made now. Changes nothing. The body is the same as that of `/settle`. The codes are \
         those of x402's reference implementation; a request that nobody could settle is a 400.",
     request_body(content = Object, example = example::settle_request),
     responses(
@@ -28,7 +30,7 @@ use crate::refusal;
             example = example::verified),
         (status = 400, body = Verification, description = "It is of a kind that is not settled here, \
             or a part of it is missing or malformed.", example = example::not_verified),
-        Refused<(Keyed, Unread, Crowded)>,
+        Refused<(Keyed, Unread, Crowded, Unkept)>,
     ),
     security((), ("api_key" = ["payments:write"])),
 )]
@@ -37,9 +39,10 @@ pub(crate) async fn verify_payment(
     request: Request,
 ) -> Response {
     let app = &facilitator.0.app;
-    if let Err(problem) = facilitator.account(request.headers()).await {
-        return problem.into_response();
-    }
+    let account = match facilitator.account(request.headers()).await {
+        Ok(account) => account,
+        Err(problem) => return problem.into_response(),
+    };
     let _place = match app.door().enter() {
         Ok(place) => place,
         Err(full) => return refusal::no_room(full, app.settings()).into_response(),
@@ -50,7 +53,7 @@ pub(crate) async fn verify_payment(
         Err(NotRead::Refused(refusal)) => return refused(&refusal, Named::default()),
     };
     match posted.check(app) {
-        Ok(checked) => answer(&facilitator, &posted, &checked).await.into_response(),
+        Ok(checked) => answer(&facilitator, account, &posted, &checked).await.into_response(),
         Err(refusal) => refused(&refusal, posted.named),
     }
 }
@@ -60,8 +63,22 @@ fn refused(refusal: &Refusal, named: Named) -> Response {
     (status(refusal), Json(verification)).into_response()
 }
 
-async fn answer(facilitator: &Facilitator, posted: &Posted, checked: &Checked) -> Verification {
+async fn answer(
+    facilitator: &Facilitator,
+    account: AccountId,
+    posted: &Posted,
+    checked: &Checked,
+) -> Verification {
     let named = posted.named.clone();
+    match facilitator.over(account, posted, checked).await {
+        Ok(None) => {}
+        Ok(Some((reason, words))) => return Verification::invalid(reason, words, named),
+        Err(error) => {
+            tracing::warn!(%error, "a payment could not be looked up");
+            let words = "The ledger does not answer; try again";
+            return Verification::invalid(Reason::UnexpectedVerifyError, words, named);
+        }
+    }
     match facilitator.outlook(checked).await {
         Ok(Outlook::Paid) => Verification::valid(named),
         Ok(Outlook::Unpaid(reason, words)) => Verification::invalid(reason, &words, named),
@@ -74,6 +91,18 @@ async fn answer(facilitator: &Facilitator, posted: &Posted, checked: &Checked) -
 }
 
 impl Facilitator {
+    /// Why this very request would not be settled once more, where its payment is over already.
+    async fn over(
+        &self,
+        account: AccountId,
+        posted: &Posted,
+        checked: &Checked,
+    ) -> Result<Option<(Reason, &'static str)>, StoreError> {
+        let (key, body_digest) = (settle::key(checked), digest::of_request(&posted.request));
+        let found = self.0.store.find_by_key(account, &key, &body_digest).await?;
+        Ok(found.as_ref().and_then(settlement::why_not_again))
+    }
+
     /// What the chain would say to a payment now.
     pub(super) async fn outlook(
         &self,

@@ -8,7 +8,7 @@ use x402::Version;
 use crate::shop::{Shop, Told, new_seller};
 
 /// A shop beside a chain, and a buyer with this much money.
-async fn beside_a_chain(money: u64) -> (Shop, Anvil, Buyer) {
+pub(crate) async fn beside_a_chain(money: u64) -> (Shop, Anvil, Buyer) {
     let anvil = Anvil::start().await;
     let (shop, _) = Shop::builder().node(&anvil).open().await;
     let buyer = Buyer::new();
@@ -16,7 +16,7 @@ async fn beside_a_chain(money: u64) -> (Shop, Anvil, Buyer) {
     (shop, anvil, buyer)
 }
 
-async fn ask(shop: &Shop, path: &str, body: &Value) -> Told {
+pub(crate) async fn ask(shop: &Shop, path: &str, body: &Value) -> Told {
     let token = shop.seller.token.reveal();
     Told::by(shop.http().post(shop.url(path)).bearer_auth(token).json(body)).await
 }
@@ -52,9 +52,10 @@ async fn what_the_chain_would_not_make_is_told_with_the_reason() {
     let call = chain::transfer(&used.authorization, &used.signature);
     anvil.transact(call.target, &call.input).await;
     let dear = buyer.authorize().amount(5_000u64).sign();
-    for (signed, reason) in
-        [(&used, "invalid_exact_evm_nonce_already_used"), (&dear, "insufficient_funds")]
-    {
+    for (signed, reason) in [
+        (&used, "invalid_exact_evm_nonce_already_used"),
+        (&dear, "invalid_exact_evm_insufficient_balance"),
+    ] {
         let told = ask(&shop, "/verify", &signed.body(Version::V2)).await;
         assert_eq!((told.status, &told.body["isValid"]), (200, &json!(false)));
         assert_eq!(told.body["invalidReason"], reason);
@@ -197,6 +198,10 @@ async fn what_nobody_sends_in_time_is_taken_back_and_never_another_callers_or_on
     assert_eq!(first.body["extra"]["quittance"]["status"], "canceled");
     // It is the same settlement, whenever it is asked for again.
     assert_eq!(ask(&shop, "/settle", &body).await.body, first.body);
+    // And nobody is to work for what will not be paid.
+    let verified = ask(&shop, "/verify", &body).await;
+    assert_eq!(verified.body["isValid"], false);
+    assert_eq!(verified.body["invalidReason"], "invalid_transaction_state");
 
     let elsewhere =
         changed(&signed, "/paymentPayload/resource", json!({"url": "https://b.example"}));

@@ -12,3 +12,5 @@ mod refused;
 mod repeated;
 mod running;
 mod shop;
+mod verified;
+mod waited_for;

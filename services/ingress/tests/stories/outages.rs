@@ -5,9 +5,10 @@ use std::time::Duration;
 use domain::Scope;
 use serde_json::json;
 use store::Store;
-use testkit::{Buyer, RedisServer};
+use testkit::{Anvil, Buyer, RedisServer};
 use x402::Version;
 
+use crate::facilitating::ask;
 use crate::shop::{Shop, Told, new_seller};
 
 /// Short enough for a test, long enough for a busy machine to connect to a server that is there.
@@ -44,6 +45,24 @@ async fn while_the_ledger_gives_no_connection_the_seller_is_asked_to_come_back()
     assert_eq!(refused.header("retry-after"), Some("2"));
     assert_eq!(refused.body["retryable"], json!(true));
     assert_eq!(accepted.status, 202);
+}
+
+#[tokio::test]
+async fn nothing_is_valid_while_the_ledger_gives_no_connection() {
+    let anvil = Anvil::start().await;
+    let buyer = Buyer::new();
+    anvil.mint(buyer.address(), 1_000u64).await;
+    let (shop, store) = Shop::builder().node(&anvil).pool(1, WAIT).open().await;
+    let body = buyer.authorize().amount(10u64).sign().body(Version::V2);
+    let before = ask(&shop, "/verify", &body).await;
+
+    let only_connection = store.pool().acquire().await.unwrap();
+    let meanwhile = ask(&shop, "/verify", &body).await;
+    drop(only_connection);
+    let after = ask(&shop, "/verify", &body).await;
+
+    assert_eq!((&before.body["isValid"], &after.body["isValid"]), (&json!(true), &json!(true)));
+    assert_eq!(meanwhile.body["invalidReason"], "unexpected_verify_error");
 }
 
 #[tokio::test]

@@ -3,11 +3,12 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use domain::{ChainId, Scope};
+use domain::{ChainId, Payment, PaymentState, Scope};
 use ingress::Settings;
 use queue::{Queue, QueueConfig};
 use runtime::{Clock, Config};
 use serde_json::Value;
+use store::PaymentFilter;
 use testkit::{Anvil, Buyer, Database, eventually};
 use tokio_util::sync::CancellationToken;
 use x402::Version;
@@ -78,4 +79,46 @@ fn a_network_cannot_have_the_name_of_another() {
         refused.to_string(),
         "network eip155:84532: name: version 1 of x402 calls eip155:8453 \"base\""
     );
+}
+
+#[tokio::test]
+async fn what_is_settled_when_the_api_is_told_to_stop_comes_to_its_end_whether_its_caller_waits_or_not()
+ {
+    let database = Database::create().await;
+    let seller = new_seller(&database.store, &[Scope::PaymentsWrite]).await;
+    for is_waited_for in [true, false] {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let networks = format!("[facilitator]\nwait_secs = 3\n{}", network(Anvil::CHAIN.get(), ""));
+        let config = config(&database.url, port, &networks);
+        let queue = Queue::connect(QueueConfig::new("redis://127.0.0.1:1".to_owned())).unwrap();
+        let shutdown = CancellationToken::new();
+        let (stop, store) = (shutdown.clone(), database.store.clone());
+        let running = tokio::spawn(async move {
+            ingress::run(&config, store, &queue, (Vec::new(), Clock::system()), stop).await
+        });
+        let http = testkit::http::client();
+        let url = format!("http://127.0.0.1:{port}");
+        eventually(SOON, || async { http.get(format!("{url}/supported")).send().await.ok() }).await;
+        let request = http.post(format!("{url}/settle")).bearer_auth(seller.token.reveal());
+        let request = request.json(&Buyer::new().authorize().sign().body(Version::V2));
+        let asking = tokio::spawn(async move { request.send().await?.json::<Value>().await });
+        let newest = || async {
+            let all = PaymentFilter::default();
+            database.store.list_payments(seller.account, &all, 1).await.unwrap().pop()
+        };
+        let is_underway = |payment: &Payment| !payment.state.is_terminal();
+        eventually(SOON, || async { newest().await.filter(is_underway) }).await;
+
+        if !is_waited_for {
+            asking.abort();
+        }
+        shutdown.cancel();
+        tokio::time::timeout(SOON, running).await.unwrap().unwrap().unwrap();
+
+        assert_eq!(newest().await.unwrap().state, PaymentState::Canceled);
+        if is_waited_for {
+            let told = asking.await.unwrap().unwrap();
+            assert_eq!(told["extra"]["quittance"]["status"], "canceled", "{told}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use access::ApiToken;
 use chain::{BreakerPolicy, HttpClient, Node, NodeConfig};
-use domain::{AccountId, ApiKeyId, Payment, Scope, Timestamp};
+use domain::{AccountId, Address, ApiKeyId, Payment, Scope, Timestamp};
 use ingress::{App, Facilitator, FacilitatorSettings, Settings, router};
 use queue::{Queue, QueueConfig, Stream};
 use reqwest::RequestBuilder;
@@ -56,6 +56,8 @@ pub(crate) struct ShopBuilder {
     wallets: Wallets,
     nodes: Vec<Node>,
     open_account: Option<AccountId>,
+    longest_wait: Duration,
+    factories: HashSet<Address>,
 }
 
 impl ShopBuilder {
@@ -101,6 +103,19 @@ impl ShopBuilder {
         self
     }
 
+    /// Settlements are waited for so long.
+    pub(crate) fn longest_wait(mut self, wait: Duration) -> Self {
+        self.longest_wait = wait;
+        self
+    }
+
+    /// This contract may deploy wallets. To be said before the chain is.
+    pub(crate) fn factory(mut self, factory: Address) -> Self {
+        self.factories.insert(factory);
+        let factories = self.factories.iter().map(|listed| (Anvil::CHAIN, *listed)).collect();
+        self.wallets(Wallets::Taken { factories })
+    }
+
     /// The API asks this chain what would become of payments.
     pub(crate) fn node(mut self, anvil: &Anvil) -> Self {
         let config = NodeConfig {
@@ -110,7 +125,7 @@ impl ShopBuilder {
             block_time: Duration::from_secs(1),
             breaker: BreakerPolicy::default(),
             multicall: Anvil::MULTICALL,
-            signature_factories: HashSet::new(),
+            signature_factories: self.factories.clone(),
             log_lookback_blocks: 5_000,
             now: || Clock::system().now_unix_secs(),
         };
@@ -150,8 +165,10 @@ impl ShopBuilder {
         let second = Duration::from_secs(1);
         let watchtower =
             Watchtower::new(queue.subscribe(), store.clone(), second, shutdown.clone());
-        let facilitating =
-            FacilitatorSettings { open_account: self.open_account, longest_wait: second };
+        let facilitating = FacilitatorSettings {
+            open_account: self.open_account,
+            longest_wait: self.longest_wait,
+        };
         let facilitator =
             Facilitator::new(app.clone(), store, self.nodes, watchtower, facilitating);
         let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -179,6 +196,8 @@ impl Shop {
             wallets: Wallets::Taken { factories: HashSet::new() },
             nodes: Vec::new(),
             open_account: None,
+            longest_wait: Duration::from_secs(1),
+            factories: HashSet::new(),
         }
     }
 
