@@ -4,17 +4,18 @@ use std::time::Duration;
 
 use domain::risk_engine::RiskDecision;
 use domain::{
-    Amount, Consulting, EngineAnswer, EngineKind, Event, OnEngineFailure, Payment, PaymentId,
-    Policy, PolicyReason, StateName, Timestamp,
+    Amount, Authorization, Consulting, EngineAnswer, EngineKind, Event, OnEngineFailure, Payment,
+    PaymentId, Policy, PolicyReason, RiskContext, StateName, Timestamp,
 };
 use futures::future::join_all;
 use store::{
-    Candidate, DecisionTerms, Decisions, EngineReply, EngineSaid, EngineTerms, HoldDecision, Store,
+    Candidate, DecisionTerms, Decisions, EngineReply, EngineSaid, EngineTerms, HoldDecision,
+    Intake, Store,
 };
 use uuid::Uuid;
 
 use crate::deciding::{daily, states};
-use crate::ledger::{Ledger, NOW, change, later};
+use crate::ledger::{Ledger, NOW, authorization, change, intake, later, new};
 
 /// How long whoever is to ask has for it.
 const LEASE: Duration = Duration::from_secs(15);
@@ -38,15 +39,14 @@ async fn decide(store: &Store, payments: &[Payment], now: Timestamp) -> Decision
 
 impl Ledger {
     /// Payments that came with a session.
-    async fn with_session(&self, count: usize) -> Vec<Payment> {
-        let payments = self.payments_of(1, 100, count).await;
-        for payment in &payments {
-            let sql = format!(
-                "insert into risk_contexts (payment_id, session_id) values ('{}', '{}')",
-                payment.id.uuid(),
-                Uuid::new_v4()
-            );
-            self.sql(&sql).await.unwrap();
+    pub(crate) async fn with_session(&self, count: usize) -> Vec<Payment> {
+        let mut payments = Vec::new();
+        for _ in 0..count {
+            let authorization = Authorization { amount: Amount::from(100), ..authorization() };
+            let session = Some(Uuid::new_v4());
+            let risk_context = RiskContext { session, ..RiskContext::default() };
+            let intake = Intake { risk_context, ..intake(self.seller, &authorization) };
+            payments.push(new(self.accept(intake).await));
         }
         payments
     }
