@@ -26,7 +26,7 @@ fn terms(now: Timestamp) -> DecisionTerms {
     DecisionTerms { validity: Duration::from_secs(300), engine, now }
 }
 
-async fn decide(store: &Store, payments: &[Payment], now: Timestamp) -> Decisions {
+pub(crate) async fn decide(store: &Store, payments: &[Payment], now: Timestamp) -> Decisions {
     let candidate = |payment: &Payment| Candidate {
         payment: payment.clone(),
         balance: Amount::from(1_000_000),
@@ -51,7 +51,7 @@ impl Ledger {
         payments
     }
 
-    async fn hear(&self, payment: PaymentId, said: EngineSaid, now: Timestamp) {
+    pub(crate) async fn hear(&self, payment: PaymentId, said: EngineSaid, now: Timestamp) {
         self.store().hear_engine(&[reply(payment, said)], now).await.unwrap();
     }
 
@@ -67,7 +67,7 @@ fn reply(payment: PaymentId, said: EngineSaid) -> EngineReply {
     EngineReply { payment, engine, said, request_sha256, response_sha256: Some([2; 32]) }
 }
 
-fn answer(decision: RiskDecision, valid_until: Timestamp) -> EngineSaid {
+pub(crate) fn answer(decision: RiskDecision, valid_until: Timestamp) -> EngineSaid {
     EngineSaid::Answered(EngineAnswer {
         decision,
         decision_id: format!("d-{}", decision.as_str()),
@@ -77,7 +77,7 @@ fn answer(decision: RiskDecision, valid_until: Timestamp) -> EngineSaid {
     })
 }
 
-fn asked(decisions: &Decisions) -> Vec<PaymentId> {
+pub(crate) fn asked(decisions: &Decisions) -> Vec<PaymentId> {
     decisions.to_ask.iter().map(|asked| asked.payment.id).collect()
 }
 

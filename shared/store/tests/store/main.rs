@@ -24,6 +24,7 @@ mod model;
 mod notes;
 mod order;
 mod plans;
+mod receipts;
 mod recoveries;
 mod risk_contexts;
 mod risk_sessions;
