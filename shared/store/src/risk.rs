@@ -189,11 +189,11 @@ impl Decided<'_> {
         Some(&self.consultation?.consultation.progress)
     }
 
-    /// How long an approval holds: never longer than the engine's answer.
+    /// How long an approval holds: never longer than the engine's allowance.
     fn valid_until(&self, terms: &DecisionTerms) -> Timestamp {
         let usual = terms.now.plus(terms.validity);
-        let answer = self.consultation.and_then(|it| it.consultation.answer(terms.now));
-        answer.map_or(usual, |answer| usual.min(answer.valid_until))
+        let allowance = self.consultation.and_then(|it| it.consultation.allowance(terms.now));
+        allowance.map_or(usual, |allowance| usual.min(allowance.valid_until))
     }
 }
 
@@ -208,7 +208,6 @@ impl Known {
         let approved_by_hand = self.by_hand.get(&id).copied().unwrap_or_default();
         let occasion = Occasion {
             session_demanded: policy.require_session,
-            approved_by_hand,
             patience: patience(payment.created_at, *decide_by),
             now: terms.now,
         };

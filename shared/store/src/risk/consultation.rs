@@ -152,7 +152,8 @@ async fn write(
              level = excluded.level, reasons = excluded.reasons,
              valid_until = excluded.valid_until, request_sha256 = excluded.request_sha256,
              response_sha256 = excluded.response_sha256
-         where risk_answers.state <> 'answered' or risk_answers.valid_until <= $14",
+         where risk_answers.state <> 'answered'
+            or (risk_answers.decision = 'allow' and risk_answers.valid_until <= $14)",
         &rows.iter().map(|row| row.payment).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.state.to_owned()).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.engine.to_owned()).collect::<Vec<_>>(),

@@ -251,3 +251,17 @@ async fn what_waits_for_the_engine_takes_up_no_budget_and_is_judged_by_what_is_l
     let approved = all.iter().filter(|state| **state == StateName::Approved).count();
     assert_eq!((all.len(), approved), (10, 3));
 }
+
+#[tokio::test]
+async fn what_speaks_against_a_payment_does_not_get_old_before_it_is_heeded() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.with_session(2).await;
+    decide(ledger.store(), &payments, later(0)).await;
+    // For no time at all, as an engine may say that nobody should keep its answer.
+    ledger.hear(payments[0].id, answer(RiskDecision::Deny, later(1)), later(1)).await;
+    ledger.hear(payments[1].id, answer(RiskDecision::Review, later(1)), later(1)).await;
+    // Nor does what comes later take it back.
+    ledger.hear(payments[0].id, answer(RiskDecision::Allow, later(300)), later(2)).await;
+    let decisions = decide(ledger.store(), &payments, later(2)).await;
+    assert_eq!(states(&decisions), [StateName::Rejected, StateName::Held]);
+}
