@@ -18,7 +18,7 @@ use crate::ledger::{Ledger, NOW, authorization, change, intake, later, new};
 use crate::settling::inclusion;
 
 /// How decisions are made where there is no engine.
-fn terms(now: Timestamp) -> DecisionTerms {
+pub(crate) fn terms(now: Timestamp) -> DecisionTerms {
     DecisionTerms { validity: Duration::from_secs(300), engine: None, now }
 }
 
@@ -55,7 +55,7 @@ impl Ledger {
         assert!(matches!(written.unwrap(), Written::Version(_)));
     }
 
-    async fn decide(&self, payments: &[Payment], balance: u64) -> Decisions {
+    pub(crate) async fn decide(&self, payments: &[Payment], balance: u64) -> Decisions {
         let candidate = |payment: &Payment| Candidate {
             payment: payment.clone(),
             balance: Amount::from(balance),
@@ -276,6 +276,22 @@ async fn what_somebody_has_to_decide_on_waits_for_them_and_the_first_decision_co
     assert_eq!(by_id[&payments[0].id], StateName::Approved);
     assert_eq!(by_id[&payments[1].id], StateName::Rejected);
     assert_eq!(decide(0, true).await, HoldOutcome::NotHeld);
+}
+
+#[tokio::test]
+async fn nobody_decides_on_a_hold_that_is_over() {
+    let ledger = Ledger::open().await;
+    let held = ledger.apply(&ledger.payments(1).await, Event::Held { until: later(60) }).await;
+    let (payment, by) = (held[0].id, ledger.key().await);
+    let decision =
+        HoldDecision { payment, approved: true, reason: "they are known".to_owned(), by };
+    // Nobody has looked at it since, and it is held still.
+    let late = ledger.store().decide_hold(&decision, later(60)).await.unwrap();
+    assert_eq!(late, HoldOutcome::NotHeld);
+    let in_time = ledger.store().decide_hold(&decision, later(59)).await.unwrap();
+    assert_eq!(in_time, HoldOutcome::Recorded);
+    let repeated = ledger.store().decide_hold(&decision, later(61)).await.unwrap();
+    assert_eq!(repeated, HoldOutcome::Decided(true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
