@@ -18,9 +18,9 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use domain::{
-    Amount, BudgetKey, Case, Consulting, Control, Decision, EngineWord, Event, FailureCode,
-    Occasion, Payment, PaymentId, PolicyReason, Progress, Purse, Taken, Timestamp, WaitingFor,
-    decide, patience,
+    AccountId, Amount, BudgetKey, Case, Consulting, Control, Decision, EngineWord, Event,
+    FailureCode, Occasion, Payment, PaymentId, PolicyReason, Progress, Purse, Taken, Timestamp,
+    WaitingFor, decide, patience,
 };
 use sqlx::PgTransaction;
 use uuid::Uuid;
@@ -33,6 +33,7 @@ pub(crate) use self::context::write_contexts;
 pub use self::control::DenialRow;
 pub use self::evaluation::{EngineEvidence, Evaluation};
 pub use self::hold::{HeldPayment, HoldDecision, HoldOutcome};
+use self::policy::Newest;
 pub use self::policy::{NewPolicy, PolicyVersion, Written};
 pub(crate) use self::receipt::owe_receipts;
 pub use self::receipt::{DueReceipt, ReceiptBacklog, ReceiptNext};
@@ -97,12 +98,16 @@ pub struct Decisions {
     pub waiting: usize,
     /// Those about which the caller is to ask the engine. For a while nobody else is told to.
     pub to_ask: Vec<ToAsk>,
+    /// The accounts whose policy this process cannot read. Their payments wait.
+    pub unreadable: Vec<AccountId>,
 }
 
 /// What the ledger knows of the candidates, read behind locks.
 struct Known {
-    /// Those that nobody has moved since they were loaded.
+    /// Those that can be decided on: nobody has moved them since they were loaded, and what their
+    /// tenants allow can be read.
     unmoved: HashSet<Uuid>,
+    unreadable: HashSet<Uuid>,
     hosts: HashMap<Uuid, String>,
     policies: HashMap<Uuid, PolicyVersion>,
     reserved: HashSet<Uuid>,
@@ -118,7 +123,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when nothing was decided, or, after a lost connection, when that is unknown;
-    /// deciding again is harmless. A policy that cannot be read decides nothing either.
+    /// deciding again is harmless.
     pub async fn decide(
         &self,
         candidates: Vec<Candidate>,
@@ -156,6 +161,7 @@ impl Store {
         if let Some(engine) = terms.engine {
             decisions.to_ask = ask(&mut tx, &all, engine, now).await?;
         }
+        decisions.unreadable = known.unreadable.iter().copied().map(AccountId::new).collect();
         for asked in &mut decisions.to_ask {
             asked.host = known.hosts.get(&asked.payment.id.uuid()).cloned();
         }
@@ -263,21 +269,26 @@ async fn read(
     .fetch_all(&mut **tx)
     .await?;
     let versions: HashMap<Uuid, i32> = rows.iter().map(|row| (row.id, row.version)).collect();
-    let unmoved = candidates.iter().filter(|candidate| {
-        let version = versions.get(&candidate.payment.id.uuid());
-        version.is_some_and(|version| u32::try_from(*version) == Ok(candidate.payment.version))
-    });
-    let unmoved: HashSet<Uuid> = unmoved.map(|candidate| candidate.payment.id.uuid()).collect();
+    let accounts: Vec<Uuid> =
+        candidates.iter().map(|candidate| candidate.payment.account.uuid()).collect();
+    let Newest { policies, unreadable } = policy::newest(tx, &accounts).await?;
+    let is_open = |payment: &Payment| {
+        let version = versions.get(&payment.id.uuid());
+        version.is_some_and(|version| u32::try_from(*version) == Ok(payment.version))
+            && !unreadable.contains(&payment.account.uuid())
+    };
+    let payments = candidates.iter().map(|candidate| &candidate.payment);
+    let unmoved = payments.filter(|payment| is_open(payment)).map(|payment| payment.id.uuid());
+    let unmoved: HashSet<Uuid> = unmoved.collect();
     let hosts = rows.into_iter().filter_map(|row| Some((row.id, row.resource_host?)));
     let hosts: HashMap<Uuid, String> = hosts.collect();
     let controls = control::controls(tx, candidates, &hosts).await?;
-    let accounts: Vec<Uuid> =
-        candidates.iter().map(|candidate| candidate.payment.account.uuid()).collect();
     let mut known = Known {
         unmoved,
+        unreadable,
         hosts,
         controls,
-        policies: policy::newest(tx, &accounts).await?,
+        policies,
         reserved: budget::reserved(tx, &uuids(&ids)).await?,
         by_hand: hold::decisions(tx, &uuids(&ids)).await?,
         consultations: match terms.engine {
@@ -326,7 +337,7 @@ async fn apply(
     let reasons = reasons.collect();
     let waits = Decision::Wait(WaitingFor::Purse);
     let waiting = all.iter().filter(|decided| decided.decision == waits).count();
-    Ok(Decisions { advance, reasons, waiting, to_ask: Vec::new() })
+    Ok(Decisions { advance, reasons, waiting, ..Decisions::default() })
 }
 
 /// Tells the caller alone to ask about what is to be asked about, and has the others looked at when it

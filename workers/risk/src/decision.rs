@@ -196,6 +196,9 @@ impl Decider {
         let advance = &decisions.advance;
         advance.moved().for_each(|payment| count(payment, decisions.reasons.get(&payment.id)));
         meters::waiting(decisions.waiting);
+        for account in &decisions.unreadable {
+            tracing::error!(%account, "payments wait for a policy that cannot be read");
+        }
         self.herald.announce(advance.moved(), &advance.deliveries);
         Ok(decisions.to_ask)
     }

@@ -1,6 +1,6 @@
 //! Tenants' policies: one row for each version, of which the newest counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use domain::{AccountId, ApiKeyId, Policy, Timestamp};
@@ -105,11 +105,20 @@ impl Store {
     }
 }
 
+/// The newest policies of some accounts.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    /// By their accounts.
+    pub(super) policies: HashMap<Uuid, PolicyVersion>,
+    /// Accounts that have one which this process cannot read. Nothing is known to be allowed there.
+    pub(super) unreadable: HashSet<Uuid>,
+}
+
 /// The newest policy of each of these accounts that has one.
 pub(super) async fn newest(
     tx: &mut PgTransaction<'_>,
     accounts: &[Uuid],
-) -> Result<HashMap<Uuid, PolicyVersion>, StoreError> {
+) -> Result<Newest, StoreError> {
     let rows = sqlx::query!(
         r#"select a.id as "account!", p.version, p.document, p.created_at
            from (select distinct unnest($1::uuid[]) as id) a
@@ -121,9 +130,14 @@ pub(super) async fn newest(
     )
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter()
-        .map(|row| Ok((row.account, read(row.version, row.document, row.created_at)?)))
-        .collect()
+    let mut newest = Newest::default();
+    for row in rows {
+        match read(row.version, row.document, row.created_at) {
+            Ok(policy) => drop(newest.policies.insert(row.account, policy)),
+            Err(_) => drop(newest.unreadable.insert(row.account)),
+        }
+    }
+    Ok(newest)
 }
 
 fn read(

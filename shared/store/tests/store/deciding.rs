@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::{
-    Amount, ApiKeyId, Authorization, Denial, Event, Payment, Per, Policy, PolicyReason, StateName,
-    Timestamp, TokenLimit,
+    Amount, ApiKeyId, Authorization, Denial, Event, Payment, PaymentState, Per, Policy,
+    PolicyReason, StateName, Timestamp, TokenLimit,
 };
 use futures::future::join_all;
 use store::{
@@ -331,6 +331,24 @@ async fn what_was_taken_up_before_there_was_one_row_for_it_is_given_back_as_well
     ledger.apply(&first, Event::Canceled).await;
     assert_eq!(ledger.count("budgets", "reserved = 0").await, 1);
     assert_eq!(states(&ledger.decide(&payments[1..], 1_000).await), [StateName::Approved]);
+}
+
+#[tokio::test]
+async fn a_policy_that_nobody_can_read_keeps_its_own_payments_waiting_and_no_others() {
+    let ledger = Ledger::open().await;
+    ledger.allow(&daily(1_000)).await;
+    // As a later process may have written it.
+    let unreadable = r#"update risk_policies set document = '{"of_later": true}'"#;
+    ledger.sql(unreadable).await.unwrap();
+    let own = ledger.payments_of(1, 100, 1).await.remove(0);
+    let others = authorization();
+    let others = new(ledger.accept(intake(ledger.account().await, &others)).await);
+
+    let decisions = ledger.decide(&[own.clone(), others.clone()], 100_000).await;
+
+    let moved: Vec<_> = decisions.advance.moved().map(|payment| payment.id).collect();
+    assert_eq!(moved, [others.id]);
+    assert_eq!(ledger.reload(own.id).await.state, PaymentState::Accepted);
 }
 
 #[tokio::test]
