@@ -12,6 +12,7 @@ mod evaluation;
 mod exposure;
 mod hold;
 mod policy;
+mod question;
 mod receipt;
 
 use std::collections::{HashMap, HashSet};
@@ -35,6 +36,7 @@ pub use self::evaluation::{EngineEvidence, Evaluation};
 pub use self::hold::{HeldPayment, HoldDecision, HoldOutcome};
 use self::policy::Newest;
 pub use self::policy::{NewPolicy, PolicyVersion, Written};
+pub use self::question::ToAsk;
 pub(crate) use self::receipt::owe_receipts;
 pub use self::receipt::{DueReceipt, ReceiptBacklog, ReceiptNext};
 use crate::advance::{Advance, Change, advance};
@@ -72,19 +74,6 @@ pub struct EngineTerms {
     pub consulting: Consulting,
     /// How long whoever is told to ask has for it, before somebody else is told.
     pub lease: Duration,
-}
-
-/// A payment about which the engine is to be asked.
-#[derive(Clone, Debug)]
-pub struct ToAsk {
-    /// The payment.
-    pub payment: Payment,
-    /// So many tries have come to nothing.
-    pub tries: u32,
-    /// The version of x402 that it was submitted in.
-    pub x402_version: Option<u32>,
-    /// The host of what is paid for, where the payment names it.
-    pub host: Option<String>,
 }
 
 /// What became of a batch of decisions.
@@ -159,7 +148,7 @@ impl Store {
             .collect();
         let mut decisions = apply(&mut tx, (&all, &known.budgets), others, terms).await?;
         if let Some(engine) = terms.engine {
-            decisions.to_ask = ask(&mut tx, &all, engine, now).await?;
+            decisions.to_ask = question::ask(&mut tx, &all, engine, now).await?;
         }
         decisions.unreadable = known.unreadable.iter().copied().map(AccountId::new).collect();
         for asked in &mut decisions.to_ask {
@@ -338,44 +327,4 @@ async fn apply(
     let waits = Decision::Wait(WaitingFor::Purse);
     let waiting = all.iter().filter(|decided| decided.decision == waits).count();
     Ok(Decisions { advance, reasons, waiting, ..Decisions::default() })
-}
-
-/// Tells the caller alone to ask about what is to be asked about, and has the others looked at when it
-/// is their turn.
-async fn ask(
-    tx: &mut PgTransaction<'_>,
-    all: &[Decided<'_>],
-    engine: EngineTerms,
-    now: Timestamp,
-) -> Result<Vec<ToAsk>, StoreError> {
-    let later: Vec<(Uuid, Timestamp)> = all
-        .iter()
-        .filter(|decided| decided.decision == Decision::Wait(WaitingFor::Engine))
-        .filter_map(|decided| match decided.progress()? {
-            Progress::Open { ask_at, .. } if now < *ask_at => {
-                Some((decided.candidate.payment.id.uuid(), *ask_at))
-            }
-            Progress::Unasked
-            | Progress::Open { .. }
-            | Progress::Answered(_)
-            | Progress::Undecided => None,
-        })
-        .collect();
-    consultation::put_off(tx, &later).await?;
-    let to_ask: Vec<ToAsk> = all
-        .iter()
-        .filter(|decided| decided.decision == Decision::Ask)
-        .map(|decided| ToAsk {
-            payment: decided.candidate.payment.clone(),
-            tries: match decided.progress() {
-                Some(Progress::Open { tries, .. }) => *tries,
-                Some(Progress::Unasked | Progress::Answered(_) | Progress::Undecided) | None => 0,
-            },
-            x402_version: decided.consultation.and_then(|it| it.x402_version),
-            host: None,
-        })
-        .collect();
-    let ids: Vec<Uuid> = to_ask.iter().map(|asked| asked.payment.id.uuid()).collect();
-    consultation::claim(tx, &ids, engine.consulting.engine, now.plus(engine.lease)).await?;
-    Ok(to_ask)
 }

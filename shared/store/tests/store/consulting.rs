@@ -15,6 +15,7 @@ use store::{
 use uuid::Uuid;
 
 use crate::deciding::{daily, states};
+use crate::due::due_at;
 use crate::ledger::{Ledger, NOW, authorization, change, intake, later, new};
 
 /// How long whoever is to ask has for it.
@@ -264,4 +265,26 @@ async fn what_speaks_against_a_payment_does_not_get_old_before_it_is_heeded() {
     ledger.hear(payments[0].id, answer(RiskDecision::Allow, later(300)), later(2)).await;
     let decisions = decide(ledger.store(), &payments, later(2)).await;
     assert_eq!(states(&decisions), [StateName::Rejected, StateName::Held]);
+}
+
+#[tokio::test]
+async fn a_payment_is_looked_at_before_there_is_no_time_left_for_somebody_to_decide() {
+    let ledger = Ledger::open().await;
+    let payment = ledger.with_session(1).await.remove(0);
+    let decide = async |now| {
+        let payment = payment.clone();
+        let balance = Amount::from(1_000_000);
+        let candidate = Candidate { payment, balance, as_of: NOW, decide_by: later(50) };
+        ledger.store().decide(vec![candidate], Vec::new(), &terms(now)).await.unwrap()
+    };
+    let told = decide(later(15)).await;
+    assert_eq!(told.to_ask[0].patience, later(25));
+    assert_eq!(due_at(&ledger, payment.id).await, Some(later(25)), "before the lease is over");
+
+    let again = EngineSaid::Again { at: later(60), tries: 1, why: "timeout" };
+    ledger.hear(payment.id, again, later(16)).await;
+    assert!(states(&decide(later(16)).await).is_empty());
+
+    assert_eq!(due_at(&ledger, payment.id).await, Some(later(25)), "before it is asked again");
+    assert_eq!(states(&decide(later(25)).await), [StateName::Held]);
 }
