@@ -10,9 +10,9 @@ use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use store::{EngineReply, EngineSaid, EngineTerms, Store, StoreError, ToAsk};
 use tokio::sync::Semaphore;
 
-use crate::engine::{Asked, Case, Engine, EngineSetupError, Outcome, ReceiptBox};
+use crate::engine::{Asked, Case, Engine, EngineSetupError, LONGEST_TURN, Outcome, ReceiptBox};
 
-/// So much longer than one try may take, nobody else asks about a payment.
+/// So much longer than waiting for a turn and one try may take, nobody else asks about a payment.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// An engine that decides with us.
@@ -55,7 +55,8 @@ impl ConsultedEngine {
 
     /// How it takes part in decisions.
     pub(crate) const fn terms(&self) -> EngineTerms {
-        EngineTerms { consulting: self.consulting, lease: self.timeout.saturating_add(GRACE) }
+        let lease = self.timeout.saturating_add(LONGEST_TURN).saturating_add(GRACE);
+        EngineTerms { consulting: self.consulting, lease }
     }
 }
 
