@@ -237,8 +237,21 @@ async fn no_answer_is_kept_for_the_next_question() {
 #[tokio::test]
 async fn every_outcome_can_be_watched_from_the_start() {
     let metrics = runtime::metrics::install().unwrap();
+    risk::describe_metrics();
     let _engine = engine("http://127.0.0.1:1", 1_000);
     let shown = metrics.render();
+    for (decision, reason) in [
+        ("approved", "none"),
+        ("confirmed", "none"),
+        ("expired", "none"),
+        ("held", "APPROVAL_REQUIRED"),
+        ("held", "RISK_REVIEW"),
+        ("held", "RISK_ENGINE_UNAVAILABLE"),
+        ("rejected", "RISK_DENIED"),
+    ] {
+        let line = format!("risk_decisions_total{{decision=\"{decision}\",reason=\"{reason}\"}} ");
+        assert!(shown.contains(&line), "{line} in {shown}");
+    }
     let decisions = ["allow", "review", "deny"].into_iter();
     for outcome in decisions.chain(NoDecision::ALL) {
         let line = format!("risk_engine_requests_total{{outcome=\"{outcome}\"}} ");
