@@ -26,8 +26,8 @@ use domain::{
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use self::budget::Locked;
 pub(crate) use self::budget::{Leaving, give_back};
+use self::budget::{Locked, Reserved};
 use self::consultation::Recorded;
 pub use self::consultation::{EngineReply, EngineSaid};
 pub(crate) use self::context::write_contexts;
@@ -99,7 +99,7 @@ struct Known {
     unreadable: HashSet<Uuid>,
     hosts: HashMap<Uuid, String>,
     policies: HashMap<Uuid, PolicyVersion>,
-    reserved: HashSet<Uuid>,
+    reserved: Reserved,
     by_hand: HashMap<Uuid, bool>,
     controls: HashMap<Uuid, Control>,
     consultations: HashMap<Uuid, Recorded>,
@@ -221,7 +221,7 @@ impl Known {
             host: self.hosts.get(&id).map(String::as_str),
             balance: *balance,
             policy,
-            reserved: self.reserved.contains(&id),
+            reserved: self.reserved.payments.contains(&id),
             approved_by_hand,
             engine,
             decide_by: *decide_by,
@@ -278,7 +278,7 @@ async fn read(
         hosts,
         controls,
         policies,
-        reserved: budget::reserved(tx, &uuids(&ids)).await?,
+        reserved: budget::reserved(tx, &touched).await?,
         by_hand: hold::decisions(tx, &uuids(&ids)).await?,
         consultations: match terms.engine {
             Some(_) => consultation::recorded(tx, &uuids(&ids)).await?,
@@ -293,7 +293,7 @@ async fn read(
         .flat_map(|candidate| known.case(candidate, terms).budgets(terms.now))
         .map(|(key, _)| key)
         .collect();
-    known.budgets = budget::lock(tx, wanted).await?;
+    known.budgets = budget::lock(tx, wanted, &known.reserved).await?;
     known.taken.budgets = known.budgets.iter().map(|(key, budget)| (*key, budget.used)).collect();
     Ok(known)
 }

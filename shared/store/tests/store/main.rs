@@ -33,5 +33,6 @@ mod sessions;
 mod settling;
 mod signers;
 mod signing_keys;
+mod spending;
 mod timeline;
 mod walks;
