@@ -36,6 +36,19 @@ pub struct BudgetKey {
     pub period: Period,
 }
 
+impl BudgetKey {
+    /// The budget that a payment of this account's is counted in by a bound.
+    pub fn of(account: AccountId, authorization: &Authorization, demand: &Demand) -> Self {
+        Self {
+            account,
+            chain: authorization.chain,
+            asset: authorization.asset,
+            payer: demand.payer,
+            period: demand.period,
+        }
+    }
+}
+
 /// A payment that the chain can pay, and what is to be known to decide on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
@@ -104,19 +117,23 @@ impl Purse {
     }
 }
 
+impl Taken {
+    /// Counts what a payment takes up of budgets.
+    pub fn count(&mut self, takes: &[(BudgetKey, Amount)]) {
+        for (key, amount) in takes {
+            let used = self.budgets.entry(*key).or_default();
+            *used = used.checked_add(*amount).unwrap_or(*used);
+        }
+    }
+}
+
 impl Case<'_> {
     /// The budgets that the payment would take up, each with its bound.
     pub fn budgets(&self, now: Timestamp) -> Vec<(BudgetKey, Demand)> {
         if self.reserved {
             return Vec::new();
         }
-        let key = |demand: &Demand| BudgetKey {
-            account: self.account,
-            chain: self.authorization.chain,
-            asset: self.authorization.asset,
-            payer: demand.payer,
-            period: demand.period,
-        };
+        let key = |demand: &Demand| BudgetKey::of(self.account, self.authorization, demand);
         let demands = self.policy.demands(self.authorization, now);
         demands.into_iter().map(|demand| (key(&demand), demand)).collect()
     }
@@ -202,10 +219,7 @@ fn decide_one(case: &Case<'_>, taken: &mut Taken, now: Timestamp) -> Decision {
         return decision;
     }
     taken.purses.insert(purse, wanted);
-    for (key, amount) in &takes {
-        let used = taken.budgets.entry(*key).or_default();
-        *used = used.checked_add(*amount).unwrap_or(*used);
-    }
+    taken.count(&takes);
     Decision::Allow(takes)
 }
 

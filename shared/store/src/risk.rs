@@ -11,6 +11,7 @@ mod control;
 mod evaluation;
 mod exposure;
 mod hold;
+mod paid;
 mod policy;
 mod question;
 mod receipt;
@@ -27,13 +28,14 @@ use sqlx::PgTransaction;
 use uuid::Uuid;
 
 pub(crate) use self::budget::{Leaving, give_back};
-use self::budget::{Locked, Reserved};
+use self::budget::{Locked, Reserved, Take};
 use self::consultation::Recorded;
 pub use self::consultation::{EngineReply, EngineSaid};
 pub(crate) use self::context::write_contexts;
 pub use self::control::DenialRow;
 pub use self::evaluation::{EngineEvidence, Evaluation};
 pub use self::hold::{HeldPayment, HoldDecision, HoldOutcome};
+use self::paid::{Paid, is_undecided, paid};
 use self::policy::Newest;
 pub use self::policy::{NewPolicy, PolicyVersion, Written};
 pub use self::question::ToAsk;
@@ -100,6 +102,7 @@ struct Known {
     hosts: HashMap<Uuid, String>,
     policies: HashMap<Uuid, PolicyVersion>,
     reserved: Reserved,
+    paid: Vec<Paid>,
     by_hand: HashMap<Uuid, bool>,
     controls: HashMap<Uuid, Control>,
     consultations: HashMap<Uuid, Recorded>,
@@ -120,7 +123,7 @@ impl Store {
         terms: &DecisionTerms,
     ) -> Result<Decisions, StoreError> {
         let now = terms.now;
-        if candidates.is_empty() {
+        if candidates.is_empty() && !others.iter().any(is_undecided) {
             let advance = self.advance(others, now).await?;
             return Ok(Decisions { advance, ..Decisions::default() });
         }
@@ -132,6 +135,7 @@ impl Store {
             .filter(|candidate| known.unmoved.contains(&candidate.payment.id.uuid()))
             .collect();
         let mut taken = std::mem::take(&mut known.taken);
+        known.paid.iter().for_each(|paid| taken.count(&paid.takes));
         let cases: Vec<Case<'_>> =
             open.iter().map(|candidate| known.case(candidate, terms)).collect();
         let decided = decide(&cases, &mut taken, now);
@@ -146,7 +150,7 @@ impl Store {
                 consultation: known.consultations.get(&candidate.payment.id.uuid()),
             })
             .collect();
-        let mut decisions = apply(&mut tx, (&all, &known.budgets), others, terms).await?;
+        let mut decisions = apply(&mut tx, (&all, &known), others, terms).await?;
         if let Some(engine) = terms.engine {
             decisions.to_ask = question::ask(&mut tx, &all, engine, now).await?;
         }
@@ -176,6 +180,14 @@ impl Decided<'_> {
             Decision::Deny(_) => Some(Event::Rejected(FailureCode::Denied)),
             Decision::Review(_, until) => Some(Event::Held { until }),
             Decision::Wait(_) | Decision::Ask => None,
+        }
+    }
+
+    /// What it takes up of its tenant's budgets, where it is allowed.
+    fn take(&self) -> Option<Take<'_>> {
+        match &self.decision {
+            Decision::Allow(takes) => Some((self.candidate.payment.id, takes)),
+            Decision::Deny(_) | Decision::Review(..) | Decision::Wait(_) | Decision::Ask => None,
         }
     }
 
@@ -258,8 +270,12 @@ async fn read(
     .fetch_all(&mut **tx)
     .await?;
     let versions: HashMap<Uuid, i32> = rows.iter().map(|row| (row.id, row.version)).collect();
-    let accounts: Vec<Uuid> =
-        candidates.iter().map(|candidate| candidate.payment.account.uuid()).collect();
+    let accounts: Vec<Uuid> = candidates
+        .iter()
+        .map(|candidate| &candidate.payment)
+        .chain(others.iter().filter(|other| is_undecided(other)).map(|other| &other.payment))
+        .map(|payment| payment.account.uuid())
+        .collect();
     let Newest { policies, unreadable } = policy::newest(tx, &accounts).await?;
     let is_open = |payment: &Payment| {
         let version = versions.get(&payment.id.uuid());
@@ -272,13 +288,19 @@ async fn read(
     let hosts = rows.into_iter().filter_map(|row| Some((row.id, row.resource_host?)));
     let hosts: HashMap<Uuid, String> = hosts.collect();
     let controls = control::controls(tx, candidates, &hosts).await?;
+    let reserved = budget::reserved(tx, &touched).await?;
+    // A payment takes up once, however often a block holds it.
+    let is_new = |other: &&Change| {
+        is_open(&other.payment) && !reserved.payments.contains(&other.payment.id.uuid())
+    };
     let mut known = Known {
+        paid: paid(others.iter().filter(is_new), &policies, terms.now),
+        reserved,
         unmoved,
         unreadable,
         hosts,
         controls,
         policies,
-        reserved: budget::reserved(tx, &touched).await?,
         by_hand: hold::decisions(tx, &uuids(&ids)).await?,
         consultations: match terms.engine {
             Some(_) => consultation::recorded(tx, &uuids(&ids)).await?,
@@ -292,6 +314,7 @@ async fn read(
         .iter()
         .flat_map(|candidate| known.case(candidate, terms).budgets(terms.now))
         .map(|(key, _)| key)
+        .chain(known.paid.iter().flat_map(|paid| &paid.takes).map(|(key, _)| *key))
         .collect();
     known.budgets = budget::lock(tx, wanted, &known.reserved).await?;
     known.taken.budgets = known.budgets.iter().map(|(key, budget)| (*key, budget.used)).collect();
@@ -301,7 +324,7 @@ async fn read(
 /// Moves the payments, and writes what they take up and why.
 async fn apply(
     tx: &mut PgTransaction<'_>,
-    (all, budgets): (&[Decided<'_>], &HashMap<BudgetKey, Locked>),
+    (all, known): (&[Decided<'_>], &Known),
     others: Vec<Change>,
     terms: &DecisionTerms,
 ) -> Result<Decisions, StoreError> {
@@ -315,7 +338,9 @@ async fn apply(
     let done: Vec<&Decided<'_>> =
         all.iter().filter(|decided| moved.contains(&decided.candidate.payment.id)).collect();
     exposure::open(tx, &done).await?;
-    budget::take_up(tx, &done, budgets).await?;
+    let paid = known.paid.iter().filter(|paid| moved.contains(&paid.payment));
+    let paid = paid.map(|paid| (paid.payment, &*paid.takes));
+    budget::take_up(tx, done.iter().filter_map(|it| it.take()).chain(paid), &known.budgets).await?;
     evaluation::record(tx, &done, terms).await?;
     let reasons = done.iter().filter_map(|decided| match decided.decision {
         Decision::Deny(reason) | Decision::Review(reason, _) => {

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use domain::{Address, Amount, BudgetKey, Decision, Timestamp};
+use domain::{Address, Amount, BudgetKey, PaymentId, Timestamp};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use super::{Decided, exposure};
+use super::exposure;
 use crate::StoreError;
 use crate::row::{parse, unreadable};
 
@@ -210,19 +210,21 @@ async fn make(
     Ok(made.collect())
 }
 
+/// What a payment takes up.
+pub(super) type Take<'a> = (PaymentId, &'a [(BudgetKey, Amount)]);
+
 /// Writes what these payments take up.
-pub(super) async fn take_up(
+pub(super) async fn take_up<'a>(
     tx: &mut PgTransaction<'_>,
-    done: &[&Decided<'_>],
+    taking: impl Iterator<Item = Take<'a>>,
     budgets: &HashMap<BudgetKey, Locked>,
 ) -> Result<(), StoreError> {
     let (mut payments, mut ids, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
     let mut sums: BTreeMap<i64, Amount> = BTreeMap::new();
-    for decided in done {
-        let Decision::Allow(takes) = &decided.decision else { continue };
+    for (payment, takes) in taking {
         for (key, amount) in takes {
             let budget = budgets.get(key).ok_or_else(|| unreadable("budget"))?;
-            payments.push(decided.candidate.payment.id.uuid());
+            payments.push(payment.uuid());
             ids.push(budget.id);
             amounts.push(amount.to_string());
             let sum = sums.entry(budget.id).or_default();

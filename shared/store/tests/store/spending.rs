@@ -1,10 +1,11 @@
-//! What counts against budgets, and in which order they are locked.
+//! What counts against budgets although nobody has approved it, and in which order they are locked.
 
-use domain::{AccountId, Authorization, Event, Payment};
+use domain::{AccountId, Authorization, Event, Payment, PaymentState, PolicyReason, StateName};
 use store::{Candidate, NewPolicy};
 
-use crate::deciding::{daily, terms};
+use crate::deciding::{daily, states, terms};
 use crate::ledger::{Ledger, NOW, authorization, change, intake, later, new, unique_address};
+use crate::settling::inclusion;
 
 impl Ledger {
     /// A tenant with a daily budget.
@@ -34,6 +35,49 @@ impl Ledger {
 fn candidate(payment: &Payment) -> Candidate {
     let balance = domain::Amount::from(1_000_000);
     Candidate { payment: payment.clone(), balance, as_of: NOW, decide_by: later(240) }
+}
+
+#[tokio::test]
+async fn what_somebody_elses_transaction_has_paid_counts_against_budgets_however_much_it_is() {
+    let ledger = Ledger::open().await;
+    ledger.allow(&daily(250)).await;
+    let payments = ledger.payments_of(1, 100, 5).await;
+    let paid = |payment: &Payment| change(payment, Event::Included(inclusion()));
+
+    // Alone, and together with one that is decided on.
+    let others = vec![paid(&payments[0])];
+    ledger.store().decide(Vec::new(), others, &terms(later(1))).await.unwrap();
+    let (candidates, others) = (vec![candidate(&payments[2])], vec![paid(&payments[1])]);
+    let decisions = ledger.store().decide(candidates, others, &terms(later(1))).await.unwrap();
+
+    assert_eq!(decisions.reasons[&payments[2].id], PolicyReason::DailyBudgetExceeded);
+    assert_eq!(ledger.count("budgets", "reserved = 200").await, 1);
+    // What cannot be denied any more counts beyond the bound.
+    let others = vec![paid(&payments[3])];
+    ledger.store().decide(Vec::new(), others, &terms(later(2))).await.unwrap();
+    assert_eq!(ledger.count("budgets", "reserved = 300").await, 1);
+    assert_eq!(states(&ledger.decide(&payments[4..], 1_000).await), [StateName::Rejected]);
+}
+
+#[tokio::test]
+async fn what_was_paid_counts_once_and_is_given_back_when_its_block_is_undone_and_it_ends_unpaid() {
+    let ledger = Ledger::open().await;
+    ledger.allow(&daily(100)).await;
+    let payments = ledger.payments_of(1, 100, 1).await;
+    let included = vec![change(&payments[0], Event::Included(inclusion()))];
+    ledger.store().decide(Vec::new(), included.clone(), &terms(later(1))).await.unwrap();
+    // The same, found by another process too.
+    ledger.store().decide(Vec::new(), included, &terms(later(1))).await.unwrap();
+    assert_eq!(ledger.count("budgets", "reserved = 100").await, 1);
+
+    let confirmed = [ledger.reload(payments[0].id).await];
+    let again = ledger.apply(&confirmed, Event::Reorged).await;
+    assert_eq!(again[0].state, PaymentState::Accepted);
+    assert_eq!(states(&ledger.decide(&again, 1_000).await), [StateName::Approved]);
+    assert_eq!(ledger.count("budgets", "reserved = 100").await, 1);
+    let approved = [ledger.reload(payments[0].id).await];
+    ledger.apply(&approved, Event::Canceled).await;
+    assert_eq!(ledger.count("budgets", "reserved = 0").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
