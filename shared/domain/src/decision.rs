@@ -212,10 +212,17 @@ fn decide_one(case: &Case<'_>, taken: &mut Taken, now: Timestamp) -> Decision {
         }
         takes.push((key, demand.amount));
     }
+    let engines = case.by_engine(now);
     if case.policy.wants_approval(authorization) && !case.approved_by_hand {
-        return case.review(PolicyReason::ApprovalRequired, now);
+        // Whoever decides answers for the engine too, and so is to know what it says.
+        return match engines {
+            Some(decision @ (Decision::Deny(_) | Decision::Ask | Decision::Wait(_))) => decision,
+            Some(Decision::Review(..) | Decision::Allow(_)) | None => {
+                case.review(PolicyReason::ApprovalRequired, now)
+            }
+        };
     }
-    if let Some(decision) = case.by_engine(now) {
+    if let Some(decision) = engines {
         return decision;
     }
     taken.purses.insert(purse, wanted);

@@ -188,6 +188,31 @@ fn what_an_engine_says_is_carried_out() {
 }
 
 #[test]
+fn nobody_has_to_decide_before_the_engine_has_been_asked() {
+    use EngineWord::{AskLater, AskNow, NotAsked, Said, Silent};
+    use RiskDecision::{Allow, Deny, Review};
+    let mut policy = bounded(100, Per::Account);
+    policy.limits[0].approve_above = Some(Amount::from(10));
+    let signed = authorization(1, 60);
+    let held = || {
+        let until = NOW.plus(Duration::from_secs(900));
+        Decision::Review(PolicyReason::ApprovalRequired, until)
+    };
+    for (engine, expected) in [
+        (NotAsked, held()),
+        (AskNow, Decision::Ask),
+        (AskLater, Decision::Wait(WaitingFor::Engine)),
+        (Said(Allow), held()),
+        (Said(Review), held()),
+        (Said(Deny), Decision::Deny(PolicyReason::EngineDenied)),
+        (Silent, held()),
+    ] {
+        let case = Case { engine, ..case(&signed, &policy, 60) };
+        assert_eq!(decide(&[case], &mut Taken::default(), NOW), [expected], "{engine:?}");
+    }
+}
+
+#[test]
 fn somebody_has_no_longer_to_decide_than_the_payment_can_be_settled() {
     let mut policy = bounded(100, Per::Account);
     policy.limits[0].approve_above = Some(Amount::from(10));

@@ -288,3 +288,21 @@ async fn a_payment_is_looked_at_before_there_is_no_time_left_for_somebody_to_dec
     assert_eq!(due_at(&ledger, payment.id).await, Some(later(25)), "before it is asked again");
     assert_eq!(states(&decide(later(25)).await), [StateName::Held]);
 }
+
+#[tokio::test]
+async fn somebody_decides_on_what_the_engine_has_been_asked_about_and_not_before() {
+    let ledger = Ledger::open().await;
+    let mut policy = daily(1_000);
+    policy.limits[0].approve_above = Some(Amount::from(50));
+    ledger.allow(&policy).await;
+    let payments = ledger.with_session(1).await;
+    assert_eq!(asked(&decide(ledger.store(), &payments, later(0)).await), [payments[0].id]);
+    ledger.hear(payments[0].id, answer(RiskDecision::Review, later(300)), later(1)).await;
+
+    let held = decide(ledger.store(), &payments, later(1)).await;
+
+    assert_eq!(held.reasons[&payments[0].id], PolicyReason::ApprovalRequired);
+    let known = ledger.store().newest_evaluations(&[payments[0].id]).await.unwrap();
+    let engine = known[&payments[0].id].engine.as_ref().unwrap();
+    assert_eq!(engine.decision.as_deref(), Some("review"));
+}
