@@ -47,15 +47,21 @@ pub enum Written {
 }
 
 impl Store {
-    /// The account's policy, if it has one.
+    /// The account's newest policy, or the one of this version, if there is one.
     ///
     /// # Errors
     /// [`StoreError`] when the ledger cannot answer, or holds what no policy can be.
-    pub async fn policy(&self, account: AccountId) -> Result<Option<PolicyVersion>, StoreError> {
+    pub async fn policy(
+        &self,
+        account: AccountId,
+        version: Option<u32>,
+    ) -> Result<Option<PolicyVersion>, StoreError> {
         let row = sqlx::query!(
             "select version, document, created_at from risk_policies
-             where account_id = $1 order by version desc limit 1",
+             where account_id = $1 and ($2::bigint is null or version = $2)
+             order by version desc limit 1",
             account.uuid(),
+            version.map(i64::from),
         )
         .fetch_optional(&self.pool)
         .await?;

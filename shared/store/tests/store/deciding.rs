@@ -309,8 +309,8 @@ async fn policies_written_at_the_same_instant_are_versions_of_which_one_counts()
     let first = written.iter().filter(|written| **written == Written::Version(1)).count();
     let late = written.iter().filter(|written| **written == Written::Overtaken(1)).count();
     assert_eq!((first, late), (1, 2));
-    assert_eq!(store.policy(ledger.seller).await.unwrap().unwrap().version, 1);
-    assert_eq!(store.policy(ledger.account().await).await.unwrap(), None);
+    assert_eq!(store.policy(ledger.seller, None).await.unwrap().unwrap().version, 1);
+    assert_eq!(store.policy(ledger.account().await, None).await.unwrap(), None);
 }
 
 #[tokio::test]
