@@ -199,7 +199,7 @@ async fn decide(
     let payment: PaymentId = id(payment)?;
     let Wanted { reason } = json::parse(&json::read_body(request).await?)?;
     let fits = (1..=LONGEST_REASON).contains(&reason.chars().count());
-    if !fits || reason.contains('\0') {
+    if !fits || reason.trim().is_empty() || reason.contains('\0') {
         return Err(Problem::new(ProblemCode::MalformedField)
             .detail("A decision has a reason")
             .field(FieldError::new("/reason", "invalid", "must be 1 to 500 characters"))
