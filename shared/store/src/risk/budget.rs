@@ -112,7 +112,7 @@ pub(super) async fn lock(
         r#"select b.id, b.account_id, b.chain_id, b.asset, b.payer, b.period,
                   (b.reserved + b.spent)::text as "used!"
            from budgets b
-           where b.id in (
+           where b.id = any(array(
                select named.id from budgets named
                join unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[])
                    as wanted (account_id, chain_id, asset, payer, period)
@@ -121,7 +121,7 @@ pub(super) async fn lock(
                    and wanted.period = named.period
                union all
                select unnest($6::bigint[])
-           )
+           ))
            order by b.id for update of b"#,
         &wanted.accounts,
         &wanted.chains,

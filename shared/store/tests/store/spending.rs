@@ -103,4 +103,6 @@ async fn whoever_decides_for_one_tenant_and_ends_payments_of_another_waits_for_n
         let decided = decided.await.unwrap().unwrap();
         assert_eq!(decided.advance.moved().count(), 2);
     }
+    // Each counts the new one, and no longer the one that ended; whoever waited has seen that.
+    assert_eq!(ledger.count("budgets", "reserved = 10000").await, 2);
 }
