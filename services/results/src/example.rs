@@ -439,9 +439,23 @@ pub(crate) fn holds() -> Value {
             "held_until": Timestamp::from_unix_ms(ACCEPTED_MS + 3_600_000),
             "created_at": payment.created_at,
             "decided": null,
+            "risk": held_for_review(),
         }],
         "has_more": false,
     })
+}
+
+/// Why a payment is held that the engine has left to somebody.
+fn held_for_review() -> Value {
+    let mut why = payment_risk()["data"][0].take();
+    why["decision"] = json!("review");
+    why["level"] = json!("medium");
+    why["reasons"] = json!(["RISK_REVIEW"]);
+    why["valid_until"] = Value::Null;
+    why["engine"]["decision"] = json!("review");
+    why["engine"]["level"] = json!("medium");
+    why["engine"]["reasons"] = json!(["new_wallet"]);
+    why
 }
 
 /// What somebody has decided.

@@ -13,7 +13,7 @@ use runtime::problem::document::{
 };
 use runtime::{FieldError, Problem, ProblemCode, json};
 use serde::{Deserialize, Serialize};
-use store::{HeldPayment, HoldDecision, HoldOutcome};
+use store::{Evaluation, HeldPayment, HoldDecision, HoldOutcome};
 use utoipa::ToSchema;
 
 use crate::query::Query;
@@ -46,6 +46,9 @@ struct HoldResource {
     /// What somebody has decided, which is carried out in a moment: `approve` or `deny`.
     #[schema(required = true)]
     decided: Option<&'static str>,
+    /// Why it is held, and what the engine had said by then.
+    #[schema(required = true)]
+    risk: Option<Evaluation>,
 }
 
 /// Payments that wait for somebody.
@@ -59,7 +62,7 @@ struct Holds {
 }
 
 impl HoldResource {
-    fn new(held: HeldPayment) -> Option<Self> {
+    fn new(held: HeldPayment, risk: Option<Evaluation>) -> Option<Self> {
         let Payment { id, account, authorization, created_at, state, .. } = held.payment;
         let PaymentState::Held { until } = state else { return None };
         Some(Self {
@@ -73,6 +76,7 @@ impl HoldResource {
             held_until: until,
             created_at,
             decided: held.decided.map(word),
+            risk,
         })
     }
 }
@@ -87,7 +91,7 @@ const fn word(approved: bool) -> &'static str {
     path = "/ops/v1/holds",
     tag = "Operating",
     summary = "List payments that wait for a decision",
-    description = "Payments of all tenants that somebody has to decide on, oldest first.",
+    description = "Payments of all tenants that somebody has to decide on, oldest first, and why.",
     params(("after" = Option<PaymentId>, Query, description = "Behind this payment.")),
     responses(
         (status = 200, body = Holds, description = "The payments.", example = example::holds),
@@ -108,7 +112,13 @@ pub(crate) async fn list_holds(
     let most = usize::try_from(MOST).unwrap_or(usize::MAX);
     let has_more = held.len() > most;
     held.truncate(most);
-    let data = held.into_iter().filter_map(HoldResource::new).collect();
+    let ids: Vec<PaymentId> = held.iter().map(|held| held.payment.id).collect();
+    let mut why = app.store().newest_evaluations(&ids).await?;
+    let resource = |held: HeldPayment| {
+        let risk = why.remove(&held.payment.id);
+        HoldResource::new(held, risk)
+    };
+    let data = held.into_iter().filter_map(resource).collect();
     Ok(Json(Holds { data, has_more }).into_response())
 }
 
@@ -189,7 +199,7 @@ async fn decide(
     let payment: PaymentId = id(payment)?;
     let Wanted { reason } = json::parse(&json::read_body(request).await?)?;
     let fits = (1..=LONGEST_REASON).contains(&reason.chars().count());
-    if !fits || reason.contains('\0') {
+    if !fits || reason.trim().is_empty() || reason.contains('\0') {
         return Err(Problem::new(ProblemCode::MalformedField)
             .detail("A decision has a reason")
             .field(FieldError::new("/reason", "invalid", "must be 1 to 500 characters"))

@@ -3,19 +3,22 @@
 pub(crate) mod dry_run;
 
 use axum::Json;
-use axum::extract::{Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use domain::schema::constant;
 use domain::{Policy, Scope, Timestamp};
-use runtime::problem::document::{Bodied, Contested, Keyed, Malformed, Refused, Stored};
+use runtime::problem::document::{
+    Absent, Bodied, Contested, Keyed, Malformed, Queried, Refused, Stored,
+};
 use runtime::{FieldError, Problem, ProblemCode, json};
 use serde::Serialize;
 use store::{NewPolicy, PolicyVersion, Written};
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
+use crate::query::Query;
 use crate::refusal::Refusal;
 use crate::{App, etag, example};
 
@@ -58,28 +61,38 @@ impl PolicyResource {
     }
 }
 
-/// Shows the policy that counts.
+/// Shows the policy that counts, or one that has counted.
 #[utoipa::path(
     get,
     path = "/v1/risk/policy",
     tag = "Risk",
     summary = "See what is allowed",
-    description = "The tenant's newest policy. Without one everything is allowed that the chain can \
-        pay.",
+    description = "The tenant's newest policy, or the one of a version, as decisions name it. Without \
+        a policy everything is allowed that the chain can pay.",
+    params(("version" = Option<u32>, Query, minimum = 1,
+        description = "This version in place of the newest.")),
     responses(
         (status = 200, body = PolicyResource, description = "The policy.",
             headers(("ETag" = String, description = "Its version.")),
             example = example::policy),
-        Refused<(Keyed, Stored)>,
+        Refused<(Keyed, Absent, Queried, Stored)>,
     ),
     security(("api_key" = ["risk"])),
 )]
 pub(crate) async fn show_policy(
     State(app): State<App>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let caller = app.caller(&headers, Scope::Risk).await?;
-    Ok(PolicyResource::answer(app.store().policy(caller.account).await?))
+    let mut query = Query::read(query.as_deref())?;
+    let version: Option<u32> = query.take("version", "a version of a policy")?;
+    query.finish()?;
+    let found = app.store().policy(caller.account, version).await?;
+    if version.is_some() && found.is_none() {
+        return Err(ProblemCode::NotFound.into());
+    }
+    Ok(PolicyResource::answer(found))
 }
 
 /// Writes a policy, which counts from the next decision on.

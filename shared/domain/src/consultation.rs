@@ -40,7 +40,7 @@ pub struct EngineAnswer {
     pub level: RiskLevel,
     /// Why, in the engine's words.
     pub reasons: Vec<String>,
-    /// Until when it holds.
+    /// Until when it holds, where it is an allowance.
     pub valid_until: Timestamp,
 }
 
@@ -94,12 +94,21 @@ pub enum EngineWord {
 pub struct Occasion {
     /// Whether the tenant demands a session.
     pub session_demanded: bool,
-    /// Whether somebody has decided for the payment.
-    pub approved_by_hand: bool,
     /// Until when an engine that does not decide is waited for.
     pub patience: Timestamp,
     /// The time.
     pub now: Timestamp,
+}
+
+impl EngineAnswer {
+    /// Whether it counts still. Only an allowance gets old: what speaks against a payment does until the
+    /// payment is rejected, or somebody has decided.
+    fn holds(&self, now: Timestamp) -> bool {
+        match self.decision {
+            RiskDecision::Allow => now < self.valid_until,
+            RiskDecision::Review | RiskDecision::Deny => true,
+        }
+    }
 }
 
 impl EngineKind {
@@ -124,7 +133,7 @@ impl EngineKind {
 impl Consultation {
     /// What the engine says about the payment now.
     pub fn word(&self, consulting: &Consulting, occasion: Occasion) -> EngineWord {
-        let Occasion { session_demanded, approved_by_hand, patience, now } = occasion;
+        let Occasion { session_demanded, patience, now } = occasion;
         if !self.has_session {
             if session_demanded || consulting.session_required {
                 return EngineWord::SessionMissing;
@@ -134,15 +143,7 @@ impl Consultation {
             }
         }
         match &self.progress {
-            // What somebody has decided meanwhile does not get old with the question.
-            Progress::Answered(EngineAnswer { decision: RiskDecision::Review, .. })
-                if approved_by_hand =>
-            {
-                EngineWord::Said(RiskDecision::Review)
-            }
-            Progress::Answered(answer) if now < answer.valid_until => {
-                EngineWord::Said(answer.decision)
-            }
+            Progress::Answered(answer) if answer.holds(now) => EngineWord::Said(answer.decision),
             Progress::Undecided => EngineWord::Silent,
             Progress::Unasked | Progress::Open { .. } | Progress::Answered(_)
                 if patience <= now =>
@@ -154,10 +155,14 @@ impl Consultation {
         }
     }
 
-    /// The answer that holds now, if there is one.
-    pub fn answer(&self, now: Timestamp) -> Option<&EngineAnswer> {
+    /// The allowance that holds now, if there is one.
+    pub fn allowance(&self, now: Timestamp) -> Option<&EngineAnswer> {
         match &self.progress {
-            Progress::Answered(answer) if now < answer.valid_until => Some(answer),
+            Progress::Answered(answer)
+                if answer.decision == RiskDecision::Allow && answer.holds(now) =>
+            {
+                Some(answer)
+            }
             Progress::Unasked
             | Progress::Open { .. }
             | Progress::Answered(_)

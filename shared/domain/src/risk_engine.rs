@@ -205,7 +205,8 @@ pub fn assess(inquiry: &RiskInquiry<'_>) -> Result<RiskAssessment, NotAssessed> 
         findings.push(RiskFinding::WalletMismatch);
     }
     match inquiry.trace {
-        NamedTrace::None => {}
+        // Whoever tells nothing does not come off better than whoever tells of another model.
+        NamedTrace::None => findings.extend(trace::of_none(inquiry.models)),
         NamedTrace::Unknown => return Err(NotAssessed::UnknownTrace),
         NamedTrace::Found(trace) if trace.session != session.id => {
             return Err(NotAssessed::ForeignTrace);

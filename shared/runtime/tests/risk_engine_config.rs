@@ -28,6 +28,7 @@ fn read(file: &str, variables: &[(&str, &str)]) -> Result<RiskEngineConfig, Conf
 fn the_dialect_follows_from_what_is_set_on_one_page() {
     let local = "[risk.engine]\ndialect = \"local\"\n";
     let score = "[risk.engine]\ndialect = \"score\"\n";
+    let trustline = "[risk.engine]\ndialect = \"trustline\"\nurl = \"https://risk.example\"\n";
     for (file, variables, dialect, url) in [
         ("", &[][..], Dialect::Off, None),
         ("", &[("PROXY_LOCAL_RISK", "1")], Dialect::Local, None),
@@ -57,6 +58,14 @@ fn the_dialect_follows_from_what_is_set_on_one_page() {
             Dialect::Trustline,
             Some(URL),
         ),
+        (trustline, &[("RISK_ENGINE_COMPAT", "On")], Dialect::Trustline, Some(URL)),
+        (
+            score,
+            &[("RISK_ENGINE_URL", URL), ("RISK_ENGINE_COMPAT", "off")],
+            Dialect::Score,
+            Some(URL),
+        ),
+        ("", &[("PROXY_LOCAL_RISK", "1"), ("RISK_ENGINE_COMPAT", "0")], Dialect::Local, None),
     ] {
         let engine = read(file, variables).unwrap();
         let found = (engine.dialect, engine.url.as_ref().map(|url| url.as_str()));
@@ -98,6 +107,17 @@ fn what_contradicts_itself_is_refused_with_the_names() {
         ("", &[("PROXY_LOCAL_RISK_TTL", "soon")], &["PROXY_LOCAL_RISK_TTL"]),
         ("", &[("PROXY_LOCAL_RISK_TTL", "0")], &["risk.engine.session_ttl_secs"]),
         ("", &[("RISK_ENGINE_COMPAT", "perhaps")], &["RISK_ENGINE_COMPAT"]),
+        ("", &[("RISK_ENGINE_COMPAT", "1")], &["RISK_ENGINE_COMPAT", "RISK_ENGINE_URL"]),
+        (
+            score,
+            &[("RISK_ENGINE_URL", URL), ("RISK_ENGINE_COMPAT", "tl")],
+            &["RISK_ENGINE_COMPAT", "risk.engine.dialect"],
+        ),
+        (
+            "",
+            &[("PROXY_LOCAL_RISK", "1"), ("RISK_ENGINE_COMPAT", "trustline")],
+            &["PROXY_LOCAL_RISK", "RISK_ENGINE_COMPAT"],
+        ),
         ("", &[("RISK_ENGINE_URL", "ftp://risk")], &["RISK_ENGINE_URL"]),
         ("", &[("QUITTANCE_RISK__ENGINE__REVIEW_FROM", "0.95")], &["review_from", "deny_from"]),
         ("", &[("QUITTANCE_RISK__ENGINE__DENY_FROM", "1.5")], &["deny_from"]),

@@ -1,6 +1,6 @@
 //! Payments and deliveries that nobody has looked at in time.
 
-use domain::{ChainId, DeliveryId, PaymentId, StateName, Timestamp, schedule};
+use domain::{ChainId, DeliveryId, PaymentId, PaymentState, StateName, Timestamp, schedule};
 use uuid::Uuid;
 
 use crate::payment::load;
@@ -53,8 +53,12 @@ impl Store {
     pub async fn take_due(&self, limit: i64, now: Timestamp) -> Result<Vec<Due>, StoreError> {
         let mut tx = self.pool.begin().await?;
         let rows = sqlx::query!(
-            "select id, rings from payments where due_at <= $1
-             order by due_at limit $2 for update skip locked",
+            r#"select id, rings,
+                      state = 'held' and exists (
+                          select from hold_decisions where payment_id = payments.id
+                      ) as "decided!"
+               from payments where due_at <= $1
+               order by due_at limit $2 for update skip locked"#,
             now.to_datetime(),
             limit,
         )
@@ -67,11 +71,12 @@ impl Store {
         let mut due = Vec::with_capacity(rows.len());
         let (mut put_off, mut rings, mut times) = (Vec::new(), Vec::new(), Vec::new());
         for payment in load(&mut *tx, &ids).await? {
-            let before =
-                rows.iter().find(|row| row.id == payment.id.uuid()).map_or(0, |row| row.rings);
+            let row = rows.iter().find(|row| row.id == payment.id.uuid());
+            let (before, decided) = row.map_or((0, false), |row| (row.rings, row.decided));
             let rung = before.saturating_add(1);
-            let next =
-                schedule::due_at(&payment.state, u32::try_from(rung).unwrap_or_default(), now);
+            // A hold on which somebody has decided waits for nobody any more.
+            let state = if decided { &PaymentState::Accepted } else { &payment.state };
+            let next = schedule::due_at(state, u32::try_from(rung).unwrap_or_default(), now);
             let Some(next) = next else { continue };
             put_off.push(payment.id.uuid());
             rings.push(rung);

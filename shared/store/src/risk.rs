@@ -11,29 +11,34 @@ mod control;
 mod evaluation;
 mod exposure;
 mod hold;
+mod paid;
 mod policy;
+mod question;
 mod receipt;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use domain::{
-    Amount, BudgetKey, Case, Consulting, Control, Decision, EngineWord, Event, FailureCode,
-    Occasion, Payment, PaymentId, PolicyReason, Progress, Purse, Taken, Timestamp, WaitingFor,
-    decide, patience,
+    AccountId, Amount, BudgetKey, Case, Consulting, Control, Decision, EngineWord, Event,
+    FailureCode, Occasion, Payment, PaymentId, PolicyReason, Progress, Purse, Taken, Timestamp,
+    WaitingFor, decide, patience,
 };
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use self::budget::Locked;
 pub(crate) use self::budget::{Leaving, give_back};
+use self::budget::{Locked, Reserved, Take};
 use self::consultation::Recorded;
 pub use self::consultation::{EngineReply, EngineSaid};
 pub(crate) use self::context::write_contexts;
 pub use self::control::DenialRow;
 pub use self::evaluation::{EngineEvidence, Evaluation};
 pub use self::hold::{HeldPayment, HoldDecision, HoldOutcome};
+use self::paid::{Paid, is_undecided, paid};
+use self::policy::Newest;
 pub use self::policy::{NewPolicy, PolicyVersion, Written};
+pub use self::question::ToAsk;
 pub(crate) use self::receipt::owe_receipts;
 pub use self::receipt::{DueReceipt, ReceiptBacklog, ReceiptNext};
 use crate::advance::{Advance, Change, advance};
@@ -73,19 +78,6 @@ pub struct EngineTerms {
     pub lease: Duration,
 }
 
-/// A payment about which the engine is to be asked.
-#[derive(Clone, Debug)]
-pub struct ToAsk {
-    /// The payment.
-    pub payment: Payment,
-    /// So many tries have come to nothing.
-    pub tries: u32,
-    /// The version of x402 that it was submitted in.
-    pub x402_version: Option<u32>,
-    /// The host of what is paid for, where the payment names it.
-    pub host: Option<String>,
-}
-
 /// What became of a batch of decisions.
 #[derive(Clone, Debug, Default)]
 pub struct Decisions {
@@ -97,15 +89,20 @@ pub struct Decisions {
     pub waiting: usize,
     /// Those about which the caller is to ask the engine. For a while nobody else is told to.
     pub to_ask: Vec<ToAsk>,
+    /// The accounts whose policy this process cannot read. Their payments wait.
+    pub unreadable: Vec<AccountId>,
 }
 
 /// What the ledger knows of the candidates, read behind locks.
 struct Known {
-    /// Those that nobody has moved since they were loaded.
+    /// Those that can be decided on: nobody has moved them since they were loaded, and what their
+    /// tenants allow can be read.
     unmoved: HashSet<Uuid>,
+    unreadable: HashSet<Uuid>,
     hosts: HashMap<Uuid, String>,
     policies: HashMap<Uuid, PolicyVersion>,
-    reserved: HashSet<Uuid>,
+    reserved: Reserved,
+    paid: Vec<Paid>,
     by_hand: HashMap<Uuid, bool>,
     controls: HashMap<Uuid, Control>,
     consultations: HashMap<Uuid, Recorded>,
@@ -118,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when nothing was decided, or, after a lost connection, when that is unknown;
-    /// deciding again is harmless. A policy that cannot be read decides nothing either.
+    /// deciding again is harmless.
     pub async fn decide(
         &self,
         candidates: Vec<Candidate>,
@@ -126,7 +123,7 @@ impl Store {
         terms: &DecisionTerms,
     ) -> Result<Decisions, StoreError> {
         let now = terms.now;
-        if candidates.is_empty() {
+        if candidates.is_empty() && !others.iter().any(is_undecided) {
             let advance = self.advance(others, now).await?;
             return Ok(Decisions { advance, ..Decisions::default() });
         }
@@ -138,6 +135,7 @@ impl Store {
             .filter(|candidate| known.unmoved.contains(&candidate.payment.id.uuid()))
             .collect();
         let mut taken = std::mem::take(&mut known.taken);
+        known.paid.iter().for_each(|paid| taken.count(&paid.takes));
         let cases: Vec<Case<'_>> =
             open.iter().map(|candidate| known.case(candidate, terms)).collect();
         let decided = decide(&cases, &mut taken, now);
@@ -152,10 +150,11 @@ impl Store {
                 consultation: known.consultations.get(&candidate.payment.id.uuid()),
             })
             .collect();
-        let mut decisions = apply(&mut tx, (&all, &known.budgets), others, terms).await?;
+        let mut decisions = apply(&mut tx, (&all, &known), others, terms).await?;
         if let Some(engine) = terms.engine {
-            decisions.to_ask = ask(&mut tx, &all, engine, now).await?;
+            decisions.to_ask = question::ask(&mut tx, &all, engine, now).await?;
         }
+        decisions.unreadable = known.unreadable.iter().copied().map(AccountId::new).collect();
         for asked in &mut decisions.to_ask {
             asked.host = known.hosts.get(&asked.payment.id.uuid()).cloned();
         }
@@ -184,16 +183,24 @@ impl Decided<'_> {
         }
     }
 
+    /// What it takes up of its tenant's budgets, where it is allowed.
+    fn take(&self) -> Option<Take<'_>> {
+        match &self.decision {
+            Decision::Allow(takes) => Some((self.candidate.payment.id, takes)),
+            Decision::Deny(_) | Decision::Review(..) | Decision::Wait(_) | Decision::Ask => None,
+        }
+    }
+
     /// How far asking the engine has come, where there is one.
     fn progress(&self) -> Option<&Progress> {
         Some(&self.consultation?.consultation.progress)
     }
 
-    /// How long an approval holds: never longer than the engine's answer.
+    /// How long an approval holds: never longer than the engine's allowance.
     fn valid_until(&self, terms: &DecisionTerms) -> Timestamp {
         let usual = terms.now.plus(terms.validity);
-        let answer = self.consultation.and_then(|it| it.consultation.answer(terms.now));
-        answer.map_or(usual, |answer| usual.min(answer.valid_until))
+        let allowance = self.consultation.and_then(|it| it.consultation.allowance(terms.now));
+        allowance.map_or(usual, |allowance| usual.min(allowance.valid_until))
     }
 }
 
@@ -208,7 +215,6 @@ impl Known {
         let approved_by_hand = self.by_hand.get(&id).copied().unwrap_or_default();
         let occasion = Occasion {
             session_demanded: policy.require_session,
-            approved_by_hand,
             patience: patience(payment.created_at, *decide_by),
             now: terms.now,
         };
@@ -227,7 +233,7 @@ impl Known {
             host: self.hosts.get(&id).map(String::as_str),
             balance: *balance,
             policy,
-            reserved: self.reserved.contains(&id),
+            reserved: self.reserved.payments.contains(&id),
             approved_by_hand,
             engine,
             decide_by: *decide_by,
@@ -264,22 +270,37 @@ async fn read(
     .fetch_all(&mut **tx)
     .await?;
     let versions: HashMap<Uuid, i32> = rows.iter().map(|row| (row.id, row.version)).collect();
-    let unmoved = candidates.iter().filter(|candidate| {
-        let version = versions.get(&candidate.payment.id.uuid());
-        version.is_some_and(|version| u32::try_from(*version) == Ok(candidate.payment.version))
-    });
-    let unmoved: HashSet<Uuid> = unmoved.map(|candidate| candidate.payment.id.uuid()).collect();
+    let accounts: Vec<Uuid> = candidates
+        .iter()
+        .map(|candidate| &candidate.payment)
+        .chain(others.iter().filter(|other| is_undecided(other)).map(|other| &other.payment))
+        .map(|payment| payment.account.uuid())
+        .collect();
+    let Newest { policies, unreadable } = policy::newest(tx, &accounts).await?;
+    let is_open = |payment: &Payment| {
+        let version = versions.get(&payment.id.uuid());
+        version.is_some_and(|version| u32::try_from(*version) == Ok(payment.version))
+            && !unreadable.contains(&payment.account.uuid())
+    };
+    let payments = candidates.iter().map(|candidate| &candidate.payment);
+    let unmoved = payments.filter(|payment| is_open(payment)).map(|payment| payment.id.uuid());
+    let unmoved: HashSet<Uuid> = unmoved.collect();
     let hosts = rows.into_iter().filter_map(|row| Some((row.id, row.resource_host?)));
     let hosts: HashMap<Uuid, String> = hosts.collect();
     let controls = control::controls(tx, candidates, &hosts).await?;
-    let accounts: Vec<Uuid> =
-        candidates.iter().map(|candidate| candidate.payment.account.uuid()).collect();
+    let reserved = budget::reserved(tx, &touched).await?;
+    // A payment takes up once, however often a block holds it.
+    let is_new = |other: &&Change| {
+        is_open(&other.payment) && !reserved.payments.contains(&other.payment.id.uuid())
+    };
     let mut known = Known {
+        paid: paid(others.iter().filter(is_new), &policies, terms.now),
+        reserved,
         unmoved,
+        unreadable,
         hosts,
         controls,
-        policies: policy::newest(tx, &accounts).await?,
-        reserved: budget::reserved(tx, &uuids(&ids)).await?,
+        policies,
         by_hand: hold::decisions(tx, &uuids(&ids)).await?,
         consultations: match terms.engine {
             Some(_) => consultation::recorded(tx, &uuids(&ids)).await?,
@@ -293,8 +314,9 @@ async fn read(
         .iter()
         .flat_map(|candidate| known.case(candidate, terms).budgets(terms.now))
         .map(|(key, _)| key)
+        .chain(known.paid.iter().flat_map(|paid| &paid.takes).map(|(key, _)| *key))
         .collect();
-    known.budgets = budget::lock(tx, wanted).await?;
+    known.budgets = budget::lock(tx, wanted, &known.reserved).await?;
     known.taken.budgets = known.budgets.iter().map(|(key, budget)| (*key, budget.used)).collect();
     Ok(known)
 }
@@ -302,7 +324,7 @@ async fn read(
 /// Moves the payments, and writes what they take up and why.
 async fn apply(
     tx: &mut PgTransaction<'_>,
-    (all, budgets): (&[Decided<'_>], &HashMap<BudgetKey, Locked>),
+    (all, known): (&[Decided<'_>], &Known),
     others: Vec<Change>,
     terms: &DecisionTerms,
 ) -> Result<Decisions, StoreError> {
@@ -316,7 +338,9 @@ async fn apply(
     let done: Vec<&Decided<'_>> =
         all.iter().filter(|decided| moved.contains(&decided.candidate.payment.id)).collect();
     exposure::open(tx, &done).await?;
-    budget::take_up(tx, &done, budgets).await?;
+    let paid = known.paid.iter().filter(|paid| moved.contains(&paid.payment));
+    let paid = paid.map(|paid| (paid.payment, &*paid.takes));
+    budget::take_up(tx, done.iter().filter_map(|it| it.take()).chain(paid), &known.budgets).await?;
     evaluation::record(tx, &done, terms).await?;
     let reasons = done.iter().filter_map(|decided| match decided.decision {
         Decision::Deny(reason) | Decision::Review(reason, _) => {
@@ -327,45 +351,5 @@ async fn apply(
     let reasons = reasons.collect();
     let waits = Decision::Wait(WaitingFor::Purse);
     let waiting = all.iter().filter(|decided| decided.decision == waits).count();
-    Ok(Decisions { advance, reasons, waiting, to_ask: Vec::new() })
-}
-
-/// Tells the caller alone to ask about what is to be asked about, and has the others looked at when it
-/// is their turn.
-async fn ask(
-    tx: &mut PgTransaction<'_>,
-    all: &[Decided<'_>],
-    engine: EngineTerms,
-    now: Timestamp,
-) -> Result<Vec<ToAsk>, StoreError> {
-    let later: Vec<(Uuid, Timestamp)> = all
-        .iter()
-        .filter(|decided| decided.decision == Decision::Wait(WaitingFor::Engine))
-        .filter_map(|decided| match decided.progress()? {
-            Progress::Open { ask_at, .. } if now < *ask_at => {
-                Some((decided.candidate.payment.id.uuid(), *ask_at))
-            }
-            Progress::Unasked
-            | Progress::Open { .. }
-            | Progress::Answered(_)
-            | Progress::Undecided => None,
-        })
-        .collect();
-    consultation::put_off(tx, &later).await?;
-    let to_ask: Vec<ToAsk> = all
-        .iter()
-        .filter(|decided| decided.decision == Decision::Ask)
-        .map(|decided| ToAsk {
-            payment: decided.candidate.payment.clone(),
-            tries: match decided.progress() {
-                Some(Progress::Open { tries, .. }) => *tries,
-                Some(Progress::Unasked | Progress::Answered(_) | Progress::Undecided) | None => 0,
-            },
-            x402_version: decided.consultation.and_then(|it| it.x402_version),
-            host: None,
-        })
-        .collect();
-    let ids: Vec<Uuid> = to_ask.iter().map(|asked| asked.payment.id.uuid()).collect();
-    consultation::claim(tx, &ids, engine.consulting.engine, now.plus(engine.lease)).await?;
-    Ok(to_ask)
+    Ok(Decisions { advance, reasons, waiting, ..Decisions::default() })
 }

@@ -10,9 +10,9 @@ use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use store::{EngineReply, EngineSaid, EngineTerms, Store, StoreError, ToAsk};
 use tokio::sync::Semaphore;
 
-use crate::engine::{Asked, Case, Engine, EngineSetupError, Outcome, ReceiptBox};
+use crate::engine::{Asked, Case, Engine, EngineSetupError, LONGEST_TURN, Outcome, ReceiptBox};
 
-/// So much longer than one try may take, nobody else asks about a payment.
+/// So much longer than waiting for a turn and one try may take, nobody else asks about a payment.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// An engine that decides with us.
@@ -55,7 +55,8 @@ impl ConsultedEngine {
 
     /// How it takes part in decisions.
     pub(crate) const fn terms(&self) -> EngineTerms {
-        EngineTerms { consulting: self.consulting, lease: self.timeout.saturating_add(GRACE) }
+        let lease = self.timeout.saturating_add(LONGEST_TURN).saturating_add(GRACE);
+        EngineTerms { consulting: self.consulting, lease }
     }
 }
 
@@ -95,7 +96,7 @@ impl Consultant {
         Ok(EngineReply {
             payment: payment.id,
             engine: parts.engine.consulting.engine,
-            said: said(asked.outcome, parts.now()),
+            said: said(asked.outcome, question.patience, parts.now()),
             request_sha256: asked.request_sha256,
             response_sha256: asked.response_sha256,
         })
@@ -104,7 +105,7 @@ impl Consultant {
 
 impl Parts {
     async fn ask(&self, question: &ToAsk) -> Result<Asked, StoreError> {
-        let ToAsk { payment, tries, x402_version, host } = question;
+        let ToAsk { payment, tries, x402_version, host, .. } = question;
         let context = self.store.risk_contexts(&[payment.id]).await?.remove(&payment.id);
         let context = context.unwrap_or_default();
         let (x402_version, resource) = (*x402_version, host.as_deref());
@@ -117,7 +118,9 @@ impl Parts {
     }
 }
 
-fn said(outcome: Outcome, now: Timestamp) -> EngineSaid {
+/// What there is to be written down. The payment is looked at before it is asked about again where there
+/// would be no time left then for anybody to decide on it.
+fn said(outcome: Outcome, patience: Timestamp, now: Timestamp) -> EngineSaid {
     match outcome {
         Outcome::Decided(answer) => EngineSaid::Answered(EngineAnswer {
             decision: answer.decision,
@@ -126,7 +129,25 @@ fn said(outcome: Outcome, now: Timestamp) -> EngineSaid {
             reasons: answer.reasons,
             valid_until: now.plus(answer.valid_for),
         }),
-        Outcome::Again { at, tries, why } => EngineSaid::Again { at, tries, why: why.as_str() },
+        Outcome::Again { at, tries, why } => {
+            EngineSaid::Again { at: at.min(patience), tries, why: why.as_str() }
+        }
         Outcome::Undecided(why) => EngineSaid::Undecided(why.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::NoDecision;
+
+    #[test]
+    fn nobody_is_asked_again_behind_the_time_when_somebody_has_to_decide() {
+        let at = Timestamp::from_unix_secs;
+        for (patience, expected) in [(100, 60), (40, 40)] {
+            let again = Outcome::Again { at: at(60), tries: 1, why: NoDecision::Timeout };
+            let said = said(again, at(patience), at(30));
+            assert_eq!(said, EngineSaid::Again { at: at(expected), tries: 1, why: "timeout" });
+        }
     }
 }

@@ -13,8 +13,8 @@ use queue::Herald;
 use runtime::clock::Clock;
 use runtime::{FailPoint, fail_point};
 use store::{
-    Candidate, Change, DecisionTerms, EngineReply, EngineTerms, SignedPayment, Store, StoreError,
-    ToAsk,
+    Candidate, Change, DecisionTerms, EngineReply, EngineSaid, EngineTerms, SignedPayment, Store,
+    StoreError, ToAsk,
 };
 
 use crate::proof::{self, Signatures, Tried, Unproven};
@@ -97,7 +97,8 @@ impl Decider {
         payments.iter().map(followup).collect()
     }
 
-    /// Writes down what the engine said, and loads the payments as they are.
+    /// Writes down what the engine said, and loads the payments as they are, but for those that it is
+    /// asked about again later: till then nothing about them has changed.
     async fn load(
         &self,
         matters: Vec<Matter>,
@@ -106,7 +107,13 @@ impl Decider {
         let replies: Vec<EngineReply> =
             matters.into_iter().filter_map(|matter| matter.reply).collect();
         self.store.hear_engine(&replies, self.now()).await?;
-        self.store.load_signed(payments).await
+        let later: HashSet<PaymentId> = replies.iter().filter_map(asked_about_later).collect();
+        let payments: Vec<PaymentId> =
+            payments.iter().copied().filter(|payment| !later.contains(payment)).collect();
+        if payments.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.store.load_signed(&payments).await
     }
 
     fn now(&self) -> Timestamp {
@@ -173,9 +180,9 @@ impl Decider {
             }
         }
         // Nobody else waits for what wallets have to say.
-        let mut to_ask = self.commit(candidates, changes, now).await?;
+        let mut to_ask = self.commit(candidates, changes).await?;
         let Tried { proven, refused } = proof::try_all(network, unproven).await;
-        to_ask.extend(self.commit(proven, refused, now).await?);
+        to_ask.extend(self.commit(proven, refused).await?);
         Ok(to_ask)
     }
 
@@ -185,17 +192,24 @@ impl Decider {
         &self,
         candidates: Vec<Candidate>,
         changes: Vec<Change>,
-        now: Timestamp,
     ) -> Result<Vec<ToAsk>, RiskError> {
         if candidates.is_empty() && changes.is_empty() {
             return Ok(Vec::new());
         }
-        let terms = DecisionTerms { validity: self.decision_validity, engine: self.engine, now };
+        let terms = DecisionTerms {
+            validity: self.decision_validity,
+            engine: self.engine,
+            // The node may have taken its time, and whoever asks the engine is to have all of its lease.
+            now: self.now(),
+        };
         let decisions = self.store.decide(candidates, changes, &terms).await?;
         fail_point(FailPoint::AfterDecision);
         let advance = &decisions.advance;
         advance.moved().for_each(|payment| count(payment, decisions.reasons.get(&payment.id)));
         meters::waiting(decisions.waiting);
+        for account in &decisions.unreadable {
+            tracing::error!(%account, "payments wait for a policy that cannot be read");
+        }
         self.herald.announce(advance.moved(), &advance.deliveries);
         Ok(decisions.to_ask)
     }
@@ -214,6 +228,13 @@ impl Decider {
             return Ok(HashSet::new());
         }
         Ok(self.store.decided_holds(&held).await?.into_iter().collect())
+    }
+}
+
+fn asked_about_later(reply: &EngineReply) -> Option<PaymentId> {
+    match reply.said {
+        EngineSaid::Again { .. } => Some(reply.payment),
+        EngineSaid::Answered(_) | EngineSaid::Undecided(_) => None,
     }
 }
 

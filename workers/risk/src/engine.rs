@@ -29,6 +29,7 @@ pub use question::Case;
 pub(crate) use receipt::Why;
 pub(crate) use receipt::{ReceiptBox, Told};
 pub use remote::EngineSetupError;
+pub(crate) use remote::LONGEST_TURN;
 
 use local::Local;
 use remote::Remote;

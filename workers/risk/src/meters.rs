@@ -11,6 +11,10 @@ const WAITING: &str = "payer_exposure_rejections_total";
 const RECEIPTS: &str = "risk_receipts_total";
 const RECEIPTS_PENDING: &str = "risk_receipts_pending";
 
+/// The rules by which somebody has to decide.
+const HELD_BY: [PolicyReason; 3] =
+    [PolicyReason::ApprovalRequired, PolicyReason::EngineReview, PolicyReason::EngineSilent];
+
 /// Describes every metric of this worker.
 pub fn describe_metrics() {
     describe_counter!(DECISIONS, "Decisions, by decision and reason");
@@ -33,7 +37,12 @@ fn register_decisions() {
     for reason in rules.chain(failures) {
         metrics::counter!(DECISIONS, "decision" => "rejected", "reason" => reason).increment(0);
     }
-    metrics::counter!(DECISIONS, "decision" => "approved", "reason" => "none").increment(0);
+    for reason in HELD_BY.map(PolicyReason::as_str) {
+        metrics::counter!(DECISIONS, "decision" => "held", "reason" => reason).increment(0);
+    }
+    for decision in ["approved", "confirmed", "expired"] {
+        metrics::counter!(DECISIONS, "decision" => decision, "reason" => "none").increment(0);
+    }
     waiting(0);
     drop(metrics::histogram!(EVALUATION));
 }

@@ -189,6 +189,25 @@ async fn an_engine_that_fails_three_times_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_question_that_has_no_turn_while_its_lease_lasts_is_put_off() {
+    let (receiver, engine) = answering(Answer::Hang).await;
+    let under_way = async { tokio::join!(ask(&engine, 0), ask(&engine, 0)) };
+    let third = async {
+        receiver.wait_for(2, Duration::from_secs(30)).await;
+        ask(&engine, 1).await
+    };
+    let asked = tokio::select! {
+        asked = third => asked,
+        _ = under_way => panic!("an engine that hangs has answered"),
+    };
+    assert!(
+        matches!(asked.outcome, Outcome::Again { why: NoDecision::Busy, tries: 1, .. }),
+        "{asked:?}"
+    );
+    assert_eq!(receiver.requests().len(), 2);
+}
+
+#[tokio::test]
 async fn what_an_engine_refuses_in_a_question_does_not_count_against_it() {
     let (receiver, engine) = answering(Answer::status(404)).await;
     for _ in 0..4 {
@@ -218,8 +237,21 @@ async fn no_answer_is_kept_for_the_next_question() {
 #[tokio::test]
 async fn every_outcome_can_be_watched_from_the_start() {
     let metrics = runtime::metrics::install().unwrap();
+    risk::describe_metrics();
     let _engine = engine("http://127.0.0.1:1", 1_000);
     let shown = metrics.render();
+    for (decision, reason) in [
+        ("approved", "none"),
+        ("confirmed", "none"),
+        ("expired", "none"),
+        ("held", "APPROVAL_REQUIRED"),
+        ("held", "RISK_REVIEW"),
+        ("held", "RISK_ENGINE_UNAVAILABLE"),
+        ("rejected", "RISK_DENIED"),
+    ] {
+        let line = format!("risk_decisions_total{{decision=\"{decision}\",reason=\"{reason}\"}} ");
+        assert!(shown.contains(&line), "{line} in {shown}");
+    }
     let decisions = ["allow", "review", "deny"].into_iter();
     for outcome in decisions.chain(NoDecision::ALL) {
         let line = format!("risk_engine_requests_total{{outcome=\"{outcome}\"}} ");

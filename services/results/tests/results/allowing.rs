@@ -115,6 +115,14 @@ async fn a_payment_tells_how_it_was_decided_on() {
     assert_eq!(told.body["risk"]["reasons"], json!(["PER_REQUEST_LIMIT_EXCEEDED"]));
     let why = Told::by(api.get(&format!("{path}/risk"))).await;
     assert_eq!(why.body["data"][0]["policy_version"], json!(1));
+    // The rules that it was decided by can still be read when there are others.
+    put(&api, &limits(json!({"max_per_payment": "2"}))).await;
+    let version = async |version| Told::by(api.get(&format!("{POLICY}?version={version}"))).await;
+    let then = version("1").await;
+    let bound = &then.body["policy"]["limits"][0]["max_per_payment"];
+    assert_eq!((&then.body["version"], bound), (&json!(1), &json!("1")));
+    assert_eq!(version("3").await.problem(), (404, "not_found"));
+    assert_eq!(version("one").await.problem(), (400, "invalid_query"));
     let stranger = Seller::create(&api.database.store).await;
     let other = api.request(Method::GET, &format!("{path}/risk"), &stranger.key);
     assert_eq!(Told::by(other).await.problem(), (404, "not_found"));
@@ -129,12 +137,15 @@ async fn somebody_decides_on_a_held_payment_once_and_with_a_reason() {
     let operator = api.seller.another_key(&api.database.store, &[Scope::Ops]).await;
     let listed = Told::by(api.request(Method::GET, "/ops/v1/holds", &operator.key)).await;
     assert_eq!(listed.body["data"][0]["payment_id"], payment.id.to_string());
+    assert_eq!(listed.body["data"][0]["risk"]["reasons"], json!(["APPROVAL_REQUIRED"]));
     let post = async |what: &str, reason: &str| {
         let path = format!("/ops/v1/holds/{}/{what}", payment.id);
         let request = api.request(Method::POST, &path, &operator.key);
         Told::by(request.json(&json!({"reason": reason}))).await
     };
-    assert_eq!(post("approve", "").await.problem(), (422, "malformed_field"));
+    for nothing in ["", " \n"] {
+        assert_eq!(post("approve", nothing).await.problem(), (422, "malformed_field"));
+    }
     assert_eq!(post("approve", "they are known").await.status, 202);
     assert_eq!(post("approve", "they are known").await.status, 202);
     assert_eq!(post("deny", "too late").await.problem(), (409, "conflict"));

@@ -113,11 +113,15 @@ async fn an_agent_begins_a_session_tells_of_a_trace_and_is_allowed_to_pay() {
 async fn a_session_pays_from_its_own_wallet_alone() {
     let api = start().await;
     let sid = api.session().await;
-    let answer = api.evaluate(&sid, None, OTHER_WALLET).await;
+    let tid = api.trace(&sid, &plain("r-1")).await;
+    let answer = api.evaluate(&sid, Some(&tid), OTHER_WALLET).await;
     assert_eq!(decided(&answer), ("deny", &json!(["wallet_mismatch"])));
     assert_eq!(answer.text("risk_level"), "high");
-    let lower = api.evaluate(&sid, None, &WALLET.to_lowercase()).await;
+    let lower = api.evaluate(&sid, Some(&tid), &WALLET.to_lowercase()).await;
     assert_eq!(decided(&lower).0, "allow");
+    // The model that it may use is not told.
+    let silent = api.evaluate(&sid, None, WALLET).await;
+    assert_eq!(decided(&silent), ("deny", &json!(["model_not_allowed"])));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ const LATER: Timestamp = Timestamp::from_unix_secs(1_001);
 const TRUSTLINE: Consulting = Consulting { engine: EngineKind::Trustline, session_required: false };
 
 fn occasion() -> Occasion {
-    Occasion { session_demanded: false, approved_by_hand: false, patience: LATER, now: NOW }
+    Occasion { session_demanded: false, patience: LATER, now: NOW }
 }
 
 fn asked(progress: Progress) -> Consultation {
@@ -29,7 +29,6 @@ fn answered(decision: RiskDecision, valid_until: Timestamp) -> Consultation {
 fn what_an_engine_says_on_one_page() {
     use RiskDecision::{Allow, Deny, Review};
     let open = |ask_at| asked(Progress::Open { tries: 1, ask_at });
-    let by_hand = Occasion { approved_by_hand: true, ..occasion() };
     let late = Occasion { patience: NOW, ..occasion() };
     for (consultation, occasion, word) in [
         (asked(Progress::Unasked), occasion(), EngineWord::AskNow),
@@ -41,12 +40,13 @@ fn what_an_engine_says_on_one_page() {
         (answered(Allow, LATER), occasion(), EngineWord::Said(Allow)),
         (answered(Allow, LATER), late, EngineWord::Said(Allow)),
         (answered(Allow, NOW), occasion(), EngineWord::AskNow),
-        (answered(Allow, NOW), by_hand, EngineWord::AskNow),
         (answered(Allow, NOW), late, EngineWord::Silent),
-        (answered(Deny, LATER), by_hand, EngineWord::Said(Deny)),
+        (answered(Deny, LATER), occasion(), EngineWord::Said(Deny)),
+        (answered(Deny, NOW), occasion(), EngineWord::Said(Deny)),
+        (answered(Deny, NOW), late, EngineWord::Said(Deny)),
         (answered(Review, LATER), occasion(), EngineWord::Said(Review)),
-        (answered(Review, NOW), occasion(), EngineWord::AskNow),
-        (answered(Review, NOW), by_hand, EngineWord::Said(Review)),
+        (answered(Review, NOW), occasion(), EngineWord::Said(Review)),
+        (answered(Review, NOW), late, EngineWord::Said(Review)),
     ] {
         assert_eq!(consultation.word(&TRUSTLINE, occasion), word, "{consultation:?} {occasion:?}");
     }
@@ -86,7 +86,6 @@ proptest! {
         ask_at in 990i64..1_010,
         valid_until in 990i64..1_010,
         kind in 0usize..6,
-        by_hand: bool,
         patience in 990i64..1_010,
     ) {
         let valid_until = Timestamp::from_unix_secs(valid_until);
@@ -99,7 +98,6 @@ proptest! {
             _ => answered(RiskDecision::Review, valid_until),
         };
         let occasion = Occasion {
-            approved_by_hand: by_hand,
             patience: Timestamp::from_unix_secs(patience),
             ..occasion()
         };

@@ -58,10 +58,10 @@ reasons! {
     MonthlyBudgetExceeded = "MONTHLY_BUDGET_EXCEEDED",
     /// The payer has made as many payments as it may for now.
     VelocityExceeded = "VELOCITY_EXCEEDED",
-    /// Somebody has to decide on so much.
-    ApprovalRequired = "APPROVAL_REQUIRED",
     /// The engine denies it.
     EngineDenied = "RISK_DENIED",
+    /// Somebody has to decide on so much.
+    ApprovalRequired = "APPROVAL_REQUIRED",
     /// The engine leaves it to somebody.
     EngineReview = "RISK_REVIEW",
     /// The engine has not decided in time.

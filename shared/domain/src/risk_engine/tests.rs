@@ -148,6 +148,8 @@ fn only_models_of_the_list_may_be_used_where_there_is_one() {
         let found = assess(&asked).unwrap().reasons.contains(&RiskFinding::ModelNotAllowed);
         assert_eq!(found, !allowed, "{trace:?}");
     }
+    let asked = RiskInquiry { models: &models, ..inquiry(&session, NamedTrace::None) };
+    assert_eq!(assess(&asked).unwrap().reasons, [RiskFinding::ModelNotAllowed]);
 }
 
 #[test]

@@ -36,10 +36,7 @@ pub(super) fn findings(
 ) -> Vec<RiskFinding> {
     let mut findings = Vec::new();
     let Some(told) = &trace.agent_trace else {
-        // Nothing is told of the model and of why the agent pays.
-        if !models.is_empty() {
-            findings.push(RiskFinding::ModelNotAllowed);
-        }
+        findings.extend(of_none(models));
         findings.push(RiskFinding::ReasoningMissing);
         return findings;
     };
@@ -62,6 +59,11 @@ pub(super) fn findings(
         findings.push(RiskFinding::ReasoningMissing);
     }
     findings
+}
+
+/// What follows where nothing is told of the model.
+pub(super) fn of_none(models: &[String]) -> Option<RiskFinding> {
+    (!models.is_empty()).then_some(RiskFinding::ModelNotAllowed)
 }
 
 fn is_another_agents(told: &Value, session: &RiskSession) -> bool {

@@ -70,7 +70,7 @@ impl Layers {
             }
             let Some(section) = risk_engine::section(&mut self.merged) else { continue };
             if key == "dialect" {
-                // Its only alias says "local": another dialect that was chosen contradicts it.
+                // Another dialect that was chosen contradicts what its alias says.
                 if dialect_is_set && section.get(key) != Some(&value) {
                     let problem = "is set together with another risk.engine.dialect";
                     return Err(ConfigError::invalid(variable, problem));

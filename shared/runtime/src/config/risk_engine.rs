@@ -101,9 +101,12 @@ pub(super) fn aliases(
         let value = Value::String(url.trim_end_matches('/').to_owned());
         aliases.push(Alias { key: "url", value, variable: ENGINE_URL.to_owned() });
     }
-    if let Some(text) = lookup(ENGINE_COMPAT) {
-        // It is about sessions that a proxy passes on; nothing here does. A slip is told all the same.
-        yes_or_no(ENGINE_COMPAT, text, &COMPAT_YES, &COMPAT_NO)?;
+    if let Some(text) = lookup(ENGINE_COMPAT)
+        && yes_or_no(ENGINE_COMPAT, text, &COMPAT_YES, &COMPAT_NO)?
+    {
+        // What else it changes is how a proxy passes sessions on, and none is passed on here.
+        let value = Value::String("trustline".to_owned());
+        aliases.push(Alias { key: "dialect", value, variable: ENGINE_COMPAT.to_owned() });
     }
     if let Some((variable, token)) = environment::secret(INTERNAL_TOKEN, environment, read_file)? {
         aliases.push(Alias { key: "token", value: Value::String(token), variable });
@@ -135,8 +138,8 @@ pub(super) fn errors(config: &Config) -> Vec<Issue> {
     let remote = matches!(engine.dialect, Dialect::Trustline | Dialect::Score);
     let mut issues = Vec::new();
     if remote && engine.url.is_none() {
-        let problem =
-            "is not set, and risk.engine.dialect is of a remote engine: set RISK_ENGINE_URL";
+        let problem = "is not set, and risk.engine.dialect (RISK_ENGINE_COMPAT) is of a remote \
+                       engine: set RISK_ENGINE_URL";
         issues.push(issue("url", problem));
     }
     if !remote && engine.url.is_some() {

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use domain::{Address, Amount, BudgetKey, Decision, Timestamp};
+use domain::{Address, Amount, BudgetKey, PaymentId, Timestamp};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
-use super::{Decided, exposure};
+use super::exposure;
 use crate::StoreError;
 use crate::row::{parse, unreadable};
 
@@ -32,19 +32,36 @@ impl Columns {
     }
 }
 
+/// What some payments have taken up already.
+#[derive(Debug, Default)]
+pub(super) struct Reserved {
+    /// The payments that have.
+    pub(super) payments: HashSet<Uuid>,
+    /// Of these budgets. Whoever ends the payments gives it back.
+    budgets: Vec<i64>,
+}
+
 /// Which of the payments have taken up their budgets already.
 pub(super) async fn reserved(
     tx: &mut PgTransaction<'_>,
     payments: &[Uuid],
-) -> Result<HashSet<Uuid>, StoreError> {
-    let rows = sqlx::query_scalar!(
-        r#"select payment_id as "id!" from budget_takes where payment_id = any($1)
-           union select payment_id from budget_reservations where payment_id = any($1)"#,
+) -> Result<Reserved, StoreError> {
+    let rows = sqlx::query!(
+        r#"select payment_id as "payment!", budgets as "budgets!" from budget_takes
+           where payment_id = any($1)
+           union all
+           select payment_id, array[budget_id] from budget_reservations
+           where payment_id = any($1)"#,
         payments,
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(rows.into_iter().collect())
+    let mut reserved = Reserved::default();
+    for row in rows {
+        reserved.payments.insert(row.payment);
+        reserved.budgets.extend(row.budgets);
+    }
+    Ok(reserved)
 }
 
 /// A budget that this transaction has locked.
@@ -76,10 +93,12 @@ impl Wanted {
     }
 }
 
-/// Makes and locks these budgets, and says what each has counted.
+/// Makes and locks these budgets, and says what each has counted. What may be given back in the same
+/// transaction is locked with them, so that nobody who gives back waits in a circle.
 pub(super) async fn lock(
     tx: &mut PgTransaction<'_>,
     keys: Vec<BudgetKey>,
+    reserved: &Reserved,
 ) -> Result<HashMap<BudgetKey, Locked>, StoreError> {
     let by_columns: BTreeMap<Columns, BudgetKey> =
         keys.into_iter().map(|key| (Columns::of(&key), key)).collect();
@@ -93,16 +112,23 @@ pub(super) async fn lock(
         r#"select b.id, b.account_id, b.chain_id, b.asset, b.payer, b.period,
                   (b.reserved + b.spent)::text as "used!"
            from budgets b
-           join unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[])
-               as wanted (account_id, chain_id, asset, payer, period)
-               on wanted.account_id = b.account_id and wanted.chain_id = b.chain_id
-               and wanted.asset = b.asset and wanted.payer = b.payer and wanted.period = b.period
+           where b.id = any(array(
+               select named.id from budgets named
+               join unnest($1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::text[])
+                   as wanted (account_id, chain_id, asset, payer, period)
+                   on wanted.account_id = named.account_id and wanted.chain_id = named.chain_id
+                   and wanted.asset = named.asset and wanted.payer = named.payer
+                   and wanted.period = named.period
+               union all
+               select unnest($6::bigint[])
+           ))
            order by b.id for update of b"#,
         &wanted.accounts,
         &wanted.chains,
         &wanted.assets,
         &wanted.payers,
         &wanted.periods,
+        &reserved.budgets,
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -184,19 +210,21 @@ async fn make(
     Ok(made.collect())
 }
 
+/// What a payment takes up.
+pub(super) type Take<'a> = (PaymentId, &'a [(BudgetKey, Amount)]);
+
 /// Writes what these payments take up.
-pub(super) async fn take_up(
+pub(super) async fn take_up<'a>(
     tx: &mut PgTransaction<'_>,
-    done: &[&Decided<'_>],
+    taking: impl Iterator<Item = Take<'a>>,
     budgets: &HashMap<BudgetKey, Locked>,
 ) -> Result<(), StoreError> {
     let (mut payments, mut ids, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
     let mut sums: BTreeMap<i64, Amount> = BTreeMap::new();
-    for decided in done {
-        let Decision::Allow(takes) = &decided.decision else { continue };
+    for (payment, takes) in taking {
         for (key, amount) in takes {
             let budget = budgets.get(key).ok_or_else(|| unreadable("budget"))?;
-            payments.push(decided.candidate.payment.id.uuid());
+            payments.push(payment.uuid());
             ids.push(budget.id);
             amounts.push(amount.to_string());
             let sum = sums.entry(budget.id).or_default();

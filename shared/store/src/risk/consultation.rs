@@ -1,6 +1,6 @@
 //! What an engine was asked about payments, and what it has said.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use domain::risk_engine::{RiskDecision, RiskLevel};
 use domain::{Consultation, EngineAnswer, EngineKind, PaymentId, Progress, Timestamp};
@@ -57,7 +57,8 @@ pub(super) struct Recorded {
 
 impl Store {
     /// Writes down what an engine said. A decision that holds is not replaced: what was answered late,
-    /// or twice, changes nothing. Payments that are to be asked about again are due then.
+    /// or twice, changes nothing, and nothing is heard of a payment that has been decided on meanwhile.
+    /// Payments that are to be asked about again are due then.
     ///
     /// # Errors
     /// [`StoreError`] when nothing was written, or, after a lost connection, when that is unknown.
@@ -66,12 +67,13 @@ impl Store {
         replies: &[EngineReply],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let replies = one_each(replies);
+        let mut replies = one_each(replies);
         if replies.is_empty() {
             return Ok(());
         }
         let mut tx = self.pool.begin().await?;
-        lock_payments(&mut tx, &replies).await?;
+        let undecided = lock_payments(&mut tx, &replies).await?;
+        replies.retain(|reply| undecided.contains(&reply.payment.uuid()));
         let again: Vec<(Uuid, Timestamp)> = replies
             .iter()
             .filter_map(|reply| match reply.said {
@@ -103,16 +105,21 @@ fn one_each(replies: &[EngineReply]) -> Vec<&EngineReply> {
     replies
 }
 
-/// Payments first, as whoever decides does it.
+/// Payments first, as whoever decides does it; says which of them nobody has decided on. What the others
+/// were decided by is evidence, and no word that comes late may take its place.
 async fn lock_payments(
     tx: &mut PgTransaction<'_>,
     replies: &[&EngineReply],
-) -> Result<(), StoreError> {
+) -> Result<HashSet<Uuid>, StoreError> {
     let payments: Vec<Uuid> = replies.iter().map(|reply| reply.payment.uuid()).collect();
-    sqlx::query!("select id from payments where id = any($1) order by id for update", &payments)
-        .fetch_all(&mut **tx)
-        .await?;
-    Ok(())
+    let locked = sqlx::query!(
+        "select id, state from payments where id = any($1) order by id for update",
+        &payments,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    let undecided = locked.into_iter().filter(|row| matches!(&*row.state, "accepted" | "held"));
+    Ok(undecided.map(|row| row.id).collect())
 }
 
 async fn write(
@@ -145,7 +152,8 @@ async fn write(
              level = excluded.level, reasons = excluded.reasons,
              valid_until = excluded.valid_until, request_sha256 = excluded.request_sha256,
              response_sha256 = excluded.response_sha256
-         where risk_answers.state <> 'answered' or risk_answers.valid_until <= $14",
+         where risk_answers.state <> 'answered'
+            or (risk_answers.decision = 'allow' and risk_answers.valid_until <= $14)",
         &rows.iter().map(|row| row.payment).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.state.to_owned()).collect::<Vec<_>>(),
         &rows.iter().map(|row| row.engine.to_owned()).collect::<Vec<_>>(),

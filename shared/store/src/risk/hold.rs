@@ -38,7 +38,7 @@ pub enum HoldOutcome {
     Recorded,
     /// Somebody has decided already: so.
     Decided(bool),
-    /// The payment is not held.
+    /// The payment is not held, or not for longer than until now.
     NotHeld,
     /// There is no such payment.
     Unknown,
@@ -89,16 +89,17 @@ impl Store {
         now: Timestamp,
     ) -> Result<HoldOutcome, StoreError> {
         let mut tx = self.pool.begin().await?;
-        let state = sqlx::query_scalar!(
-            "select state from payments where id = $1 for update",
+        let payment = sqlx::query!(
+            r#"select state = 'held' as "is_held!", coalesce(held_until <= $2, true) as "is_over!"
+               from payments where id = $1 for update"#,
             decision.payment.uuid(),
+            now.to_datetime(),
         )
         .fetch_optional(&mut *tx)
         .await?;
-        match state.as_deref() {
-            Some("held") => {}
-            Some(_) => return Ok(HoldOutcome::NotHeld),
-            None => return Ok(HoldOutcome::Unknown),
+        let Some(payment) = payment else { return Ok(HoldOutcome::Unknown) };
+        if !payment.is_held {
+            return Ok(HoldOutcome::NotHeld);
         }
         let before = sqlx::query_scalar!(
             "select approved from hold_decisions where payment_id = $1",
@@ -108,6 +109,10 @@ impl Store {
         .await?;
         if let Some(approved) = before {
             return Ok(HoldOutcome::Decided(approved));
+        }
+        // Nobody has looked at it since its time was over, and then it is rejected.
+        if payment.is_over {
+            return Ok(HoldOutcome::NotHeld);
         }
         sqlx::query!(
             "insert into hold_decisions (payment_id, approved, reason, decided_by, decided_at)

@@ -1,6 +1,6 @@
 //! Tenants' policies: one row for each version, of which the newest counts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use domain::{AccountId, ApiKeyId, Policy, Timestamp};
@@ -47,15 +47,21 @@ pub enum Written {
 }
 
 impl Store {
-    /// The account's policy, if it has one.
+    /// The account's newest policy, or the one of this version, if there is one.
     ///
     /// # Errors
     /// [`StoreError`] when the ledger cannot answer, or holds what no policy can be.
-    pub async fn policy(&self, account: AccountId) -> Result<Option<PolicyVersion>, StoreError> {
+    pub async fn policy(
+        &self,
+        account: AccountId,
+        version: Option<u32>,
+    ) -> Result<Option<PolicyVersion>, StoreError> {
         let row = sqlx::query!(
             "select version, document, created_at from risk_policies
-             where account_id = $1 order by version desc limit 1",
+             where account_id = $1 and ($2::bigint is null or version = $2)
+             order by version desc limit 1",
             account.uuid(),
+            version.map(i64::from),
         )
         .fetch_optional(&self.pool)
         .await?;
@@ -105,11 +111,20 @@ impl Store {
     }
 }
 
+/// The newest policies of some accounts.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    /// By their accounts.
+    pub(super) policies: HashMap<Uuid, PolicyVersion>,
+    /// Accounts that have one which this process cannot read. Nothing is known to be allowed there.
+    pub(super) unreadable: HashSet<Uuid>,
+}
+
 /// The newest policy of each of these accounts that has one.
 pub(super) async fn newest(
     tx: &mut PgTransaction<'_>,
     accounts: &[Uuid],
-) -> Result<HashMap<Uuid, PolicyVersion>, StoreError> {
+) -> Result<Newest, StoreError> {
     let rows = sqlx::query!(
         r#"select a.id as "account!", p.version, p.document, p.created_at
            from (select distinct unnest($1::uuid[]) as id) a
@@ -121,9 +136,14 @@ pub(super) async fn newest(
     )
     .fetch_all(&mut **tx)
     .await?;
-    rows.into_iter()
-        .map(|row| Ok((row.account, read(row.version, row.document, row.created_at)?)))
-        .collect()
+    let mut newest = Newest::default();
+    for row in rows {
+        match read(row.version, row.document, row.created_at) {
+            Ok(policy) => drop(newest.policies.insert(row.account, policy)),
+            Err(_) => drop(newest.unreadable.insert(row.account)),
+        }
+    }
+    Ok(newest)
 }
 
 fn read(

@@ -69,7 +69,14 @@ impl Store {
                  from due where r.payment_id = due.payment_id
                  returning r.payment_id, r.attempts
              )
-             select c.payment_id, c.attempts, a.decision_id as "decision_id?",
+             select c.payment_id, c.attempts,
+                    -- Where it was being asked again when the payment ended: what it had said before.
+                    coalesce(a.decision_id, (
+                        select e.engine ->> 'decision_id' from risk_evaluations e
+                        where e.payment_id = c.payment_id and e.engine ->> 'engine' = 'trustline'
+                          and e.engine ->> 'decision_id' is not null
+                        order by e.id desc limit 1
+                    )) as decision_id,
                     x.mandate ->> 'ref' as mandate,
                     (select i.transaction_id from transaction_items i
                      where i.payment_id = c.payment_id
@@ -91,18 +98,23 @@ impl Store {
                 loaded.map(|payment| (payment.id.uuid(), payment)).collect()
             }
         };
-        let due = rows.into_iter().map(|row| {
-            Ok(DueReceipt {
+        let (mut due, mut nameless) = (Vec::new(), Vec::new());
+        for row in rows {
+            let Some(decision_id) = row.decision_id else {
+                nameless.push(row.payment_id);
+                continue;
+            };
+            due.push(DueReceipt {
                 payment: payments
                     .remove(&row.payment_id)
                     .ok_or_else(|| unreadable("payment of a receipt"))?,
-                decision_id: row.decision_id.ok_or_else(|| unreadable("decision of a receipt"))?,
+                decision_id,
                 mandate: row.mandate,
                 transaction: row.transaction_id.map(TransactionId::new),
                 attempt: count(row.attempts)?,
-            })
-        });
-        let due = due.collect::<Result<_, StoreError>>()?;
+            });
+        }
+        give_up(&mut tx, &nameless, now).await?;
         tx.commit().await?;
         Ok(due)
     }
@@ -159,6 +171,27 @@ impl Store {
     }
 }
 
+/// Gives up receipts that name no decision: they must not keep others from being told.
+async fn give_up(
+    tx: &mut PgTransaction<'_>,
+    nameless: &[Uuid],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if nameless.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update risk_receipts
+         set state = 'given_up', lease_until = null, last_outcome = 'no_decision', ended_at = $2
+         where payment_id = any($1)",
+        nameless,
+        now.to_datetime(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Has engines told that payments are over on which they have decided, where they want to know.
 pub(crate) async fn owe_receipts(
     tx: &mut PgTransaction<'_>,
@@ -170,8 +203,13 @@ pub(crate) async fn owe_receipts(
     }
     sqlx::query!(
         "insert into risk_receipts (payment_id, state, due_at, created_at)
-         select payment_id, 'pending', $2, $2 from risk_answers
-         where payment_id = any($1) and state = 'answered' and engine = 'trustline'
+         select payment_id, 'pending', $2, $2 from risk_answers a
+         where payment_id = any($1) and engine = 'trustline'
+           and (state = 'answered' or exists (
+               select from risk_evaluations e
+               where e.payment_id = a.payment_id and e.engine ->> 'engine' = 'trustline'
+                 and e.engine ->> 'decision_id' is not null
+           ))
          on conflict do nothing",
         ended,
         now.to_datetime(),

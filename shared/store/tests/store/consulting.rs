@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use domain::risk_engine::RiskDecision;
 use domain::{
-    Amount, Consulting, EngineAnswer, EngineKind, Event, OnEngineFailure, Payment, PaymentId,
-    Policy, PolicyReason, StateName, Timestamp,
+    Amount, Authorization, Consulting, EngineAnswer, EngineKind, Event, OnEngineFailure, Payment,
+    PaymentId, Policy, PolicyReason, RiskContext, StateName, Timestamp,
 };
 use futures::future::join_all;
 use store::{
-    Candidate, DecisionTerms, Decisions, EngineReply, EngineSaid, EngineTerms, HoldDecision, Store,
+    Candidate, DecisionTerms, Decisions, EngineReply, EngineSaid, EngineTerms, HoldDecision,
+    Intake, Store,
 };
 use uuid::Uuid;
 
 use crate::deciding::{daily, states};
-use crate::ledger::{Ledger, NOW, change, later};
+use crate::due::due_at;
+use crate::ledger::{Ledger, NOW, authorization, change, intake, later, new};
 
 /// How long whoever is to ask has for it.
 const LEASE: Duration = Duration::from_secs(15);
@@ -25,7 +27,7 @@ fn terms(now: Timestamp) -> DecisionTerms {
     DecisionTerms { validity: Duration::from_secs(300), engine, now }
 }
 
-async fn decide(store: &Store, payments: &[Payment], now: Timestamp) -> Decisions {
+pub(crate) async fn decide(store: &Store, payments: &[Payment], now: Timestamp) -> Decisions {
     let candidate = |payment: &Payment| Candidate {
         payment: payment.clone(),
         balance: Amount::from(1_000_000),
@@ -38,20 +40,19 @@ async fn decide(store: &Store, payments: &[Payment], now: Timestamp) -> Decision
 
 impl Ledger {
     /// Payments that came with a session.
-    async fn with_session(&self, count: usize) -> Vec<Payment> {
-        let payments = self.payments_of(1, 100, count).await;
-        for payment in &payments {
-            let sql = format!(
-                "insert into risk_contexts (payment_id, session_id) values ('{}', '{}')",
-                payment.id.uuid(),
-                Uuid::new_v4()
-            );
-            self.sql(&sql).await.unwrap();
+    pub(crate) async fn with_session(&self, count: usize) -> Vec<Payment> {
+        let mut payments = Vec::new();
+        for _ in 0..count {
+            let authorization = Authorization { amount: Amount::from(100), ..authorization() };
+            let session = Some(Uuid::new_v4());
+            let risk_context = RiskContext { session, ..RiskContext::default() };
+            let intake = Intake { risk_context, ..intake(self.seller, &authorization) };
+            payments.push(new(self.accept(intake).await));
         }
         payments
     }
 
-    async fn hear(&self, payment: PaymentId, said: EngineSaid, now: Timestamp) {
+    pub(crate) async fn hear(&self, payment: PaymentId, said: EngineSaid, now: Timestamp) {
         self.store().hear_engine(&[reply(payment, said)], now).await.unwrap();
     }
 
@@ -67,7 +68,7 @@ fn reply(payment: PaymentId, said: EngineSaid) -> EngineReply {
     EngineReply { payment, engine, said, request_sha256, response_sha256: Some([2; 32]) }
 }
 
-fn answer(decision: RiskDecision, valid_until: Timestamp) -> EngineSaid {
+pub(crate) fn answer(decision: RiskDecision, valid_until: Timestamp) -> EngineSaid {
     EngineSaid::Answered(EngineAnswer {
         decision,
         decision_id: format!("d-{}", decision.as_str()),
@@ -77,7 +78,7 @@ fn answer(decision: RiskDecision, valid_until: Timestamp) -> EngineSaid {
     })
 }
 
-fn asked(decisions: &Decisions) -> Vec<PaymentId> {
+pub(crate) fn asked(decisions: &Decisions) -> Vec<PaymentId> {
     decisions.to_ask.iter().map(|asked| asked.payment.id).collect()
 }
 
@@ -250,4 +251,58 @@ async fn what_waits_for_the_engine_takes_up_no_budget_and_is_judged_by_what_is_l
     let all: Vec<StateName> = decided.iter().flat_map(states).collect();
     let approved = all.iter().filter(|state| **state == StateName::Approved).count();
     assert_eq!((all.len(), approved), (10, 3));
+}
+
+#[tokio::test]
+async fn what_speaks_against_a_payment_does_not_get_old_before_it_is_heeded() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.with_session(2).await;
+    decide(ledger.store(), &payments, later(0)).await;
+    // For no time at all, as an engine may say that nobody should keep its answer.
+    ledger.hear(payments[0].id, answer(RiskDecision::Deny, later(1)), later(1)).await;
+    ledger.hear(payments[1].id, answer(RiskDecision::Review, later(1)), later(1)).await;
+    // Nor does what comes later take it back.
+    ledger.hear(payments[0].id, answer(RiskDecision::Allow, later(300)), later(2)).await;
+    let decisions = decide(ledger.store(), &payments, later(2)).await;
+    assert_eq!(states(&decisions), [StateName::Rejected, StateName::Held]);
+}
+
+#[tokio::test]
+async fn a_payment_is_looked_at_before_there_is_no_time_left_for_somebody_to_decide() {
+    let ledger = Ledger::open().await;
+    let payment = ledger.with_session(1).await.remove(0);
+    let decide = async |now| {
+        let payment = payment.clone();
+        let balance = Amount::from(1_000_000);
+        let candidate = Candidate { payment, balance, as_of: NOW, decide_by: later(50) };
+        ledger.store().decide(vec![candidate], Vec::new(), &terms(now)).await.unwrap()
+    };
+    let told = decide(later(15)).await;
+    assert_eq!(told.to_ask[0].patience, later(25));
+    assert_eq!(due_at(&ledger, payment.id).await, Some(later(25)), "before the lease is over");
+
+    let again = EngineSaid::Again { at: later(60), tries: 1, why: "timeout" };
+    ledger.hear(payment.id, again, later(16)).await;
+    assert!(states(&decide(later(16)).await).is_empty());
+
+    assert_eq!(due_at(&ledger, payment.id).await, Some(later(25)), "before it is asked again");
+    assert_eq!(states(&decide(later(25)).await), [StateName::Held]);
+}
+
+#[tokio::test]
+async fn somebody_decides_on_what_the_engine_has_been_asked_about_and_not_before() {
+    let ledger = Ledger::open().await;
+    let mut policy = daily(1_000);
+    policy.limits[0].approve_above = Some(Amount::from(50));
+    ledger.allow(&policy).await;
+    let payments = ledger.with_session(1).await;
+    assert_eq!(asked(&decide(ledger.store(), &payments, later(0)).await), [payments[0].id]);
+    ledger.hear(payments[0].id, answer(RiskDecision::Review, later(300)), later(1)).await;
+
+    let held = decide(ledger.store(), &payments, later(1)).await;
+
+    assert_eq!(held.reasons[&payments[0].id], PolicyReason::ApprovalRequired);
+    let known = ledger.store().newest_evaluations(&[payments[0].id]).await.unwrap();
+    let engine = known[&payments[0].id].engine.as_ref().unwrap();
+    assert_eq!(engine.decision.as_deref(), Some("review"));
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::{
-    Amount, ApiKeyId, Authorization, Denial, Event, Payment, Per, Policy, PolicyReason, StateName,
-    Timestamp, TokenLimit,
+    Amount, ApiKeyId, Authorization, Denial, Event, Payment, PaymentState, Per, Policy,
+    PolicyReason, StateName, Timestamp, TokenLimit,
 };
 use futures::future::join_all;
 use store::{
@@ -18,7 +18,7 @@ use crate::ledger::{Ledger, NOW, authorization, change, intake, later, new};
 use crate::settling::inclusion;
 
 /// How decisions are made where there is no engine.
-fn terms(now: Timestamp) -> DecisionTerms {
+pub(crate) fn terms(now: Timestamp) -> DecisionTerms {
     DecisionTerms { validity: Duration::from_secs(300), engine: None, now }
 }
 
@@ -55,7 +55,7 @@ impl Ledger {
         assert!(matches!(written.unwrap(), Written::Version(_)));
     }
 
-    async fn decide(&self, payments: &[Payment], balance: u64) -> Decisions {
+    pub(crate) async fn decide(&self, payments: &[Payment], balance: u64) -> Decisions {
         let candidate = |payment: &Payment| Candidate {
             payment: payment.clone(),
             balance: Amount::from(balance),
@@ -278,6 +278,22 @@ async fn what_somebody_has_to_decide_on_waits_for_them_and_the_first_decision_co
     assert_eq!(decide(0, true).await, HoldOutcome::NotHeld);
 }
 
+#[tokio::test]
+async fn nobody_decides_on_a_hold_that_is_over() {
+    let ledger = Ledger::open().await;
+    let held = ledger.apply(&ledger.payments(1).await, Event::Held { until: later(60) }).await;
+    let (payment, by) = (held[0].id, ledger.key().await);
+    let decision =
+        HoldDecision { payment, approved: true, reason: "they are known".to_owned(), by };
+    // Nobody has looked at it since, and it is held still.
+    let late = ledger.store().decide_hold(&decision, later(60)).await.unwrap();
+    assert_eq!(late, HoldOutcome::NotHeld);
+    let in_time = ledger.store().decide_hold(&decision, later(59)).await.unwrap();
+    assert_eq!(in_time, HoldOutcome::Recorded);
+    let repeated = ledger.store().decide_hold(&decision, later(61)).await.unwrap();
+    assert_eq!(repeated, HoldOutcome::Decided(true));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn policies_written_at_the_same_instant_are_versions_of_which_one_counts() {
     let ledger = Ledger::open().await;
@@ -293,8 +309,8 @@ async fn policies_written_at_the_same_instant_are_versions_of_which_one_counts()
     let first = written.iter().filter(|written| **written == Written::Version(1)).count();
     let late = written.iter().filter(|written| **written == Written::Overtaken(1)).count();
     assert_eq!((first, late), (1, 2));
-    assert_eq!(store.policy(ledger.seller).await.unwrap().unwrap().version, 1);
-    assert_eq!(store.policy(ledger.account().await).await.unwrap(), None);
+    assert_eq!(store.policy(ledger.seller, None).await.unwrap().unwrap().version, 1);
+    assert_eq!(store.policy(ledger.account().await, None).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -315,6 +331,24 @@ async fn what_was_taken_up_before_there_was_one_row_for_it_is_given_back_as_well
     ledger.apply(&first, Event::Canceled).await;
     assert_eq!(ledger.count("budgets", "reserved = 0").await, 1);
     assert_eq!(states(&ledger.decide(&payments[1..], 1_000).await), [StateName::Approved]);
+}
+
+#[tokio::test]
+async fn a_policy_that_nobody_can_read_keeps_its_own_payments_waiting_and_no_others() {
+    let ledger = Ledger::open().await;
+    ledger.allow(&daily(1_000)).await;
+    // As a later process may have written it.
+    let unreadable = r#"update risk_policies set document = '{"of_later": true}'"#;
+    ledger.sql(unreadable).await.unwrap();
+    let own = ledger.payments_of(1, 100, 1).await.remove(0);
+    let others = authorization();
+    let others = new(ledger.accept(intake(ledger.account().await, &others)).await);
+
+    let decisions = ledger.decide(&[own.clone(), others.clone()], 100_000).await;
+
+    let moved: Vec<_> = decisions.advance.moved().map(|payment| payment.id).collect();
+    assert_eq!(moved, [others.id]);
+    assert_eq!(ledger.reload(own.id).await.state, PaymentState::Accepted);
 }
 
 #[tokio::test]

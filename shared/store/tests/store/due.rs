@@ -6,12 +6,12 @@ use std::time::Duration;
 use domain::{Event, FailureCode, Payment, PaymentId, StateName, Timestamp, schedule};
 use futures::future::join_all;
 use sqlx::Row;
-use store::{Due, Store};
+use store::{Due, HoldDecision, Store};
 
 use crate::ledger::{Ledger, NOW, later};
 use crate::settling::inclusion;
 
-async fn due_at(ledger: &Ledger, payment: PaymentId) -> Option<Timestamp> {
+pub(crate) async fn due_at(ledger: &Ledger, payment: PaymentId) -> Option<Timestamp> {
     let query = format!(
         "select (extract(epoch from due_at) * 1000)::bigint from payments where id = '{}'",
         payment.uuid(),
@@ -143,6 +143,24 @@ async fn a_hold_is_not_due_before_its_time_is_up() {
     let held = ledger.apply(&ledger.payments(1).await, Event::Held { until: later(900) }).await;
     assert!(ledger.store().take_due(10, later(899)).await.unwrap().is_empty());
     assert_eq!(ids(&ledger.store().take_due(10, later(900)).await.unwrap()), [held[0].id].into());
+}
+
+#[tokio::test]
+async fn a_hold_on_which_somebody_has_decided_is_due_like_any_payment_that_waits() {
+    let ledger = Ledger::open().await;
+    let held = ledger.apply(&ledger.payments(1).await, Event::Held { until: later(900) }).await;
+    let decision = HoldDecision {
+        payment: held[0].id,
+        approved: true,
+        reason: "they are known".to_owned(),
+        by: ledger.key().await,
+    };
+    ledger.store().decide_hold(&decision, later(10)).await.unwrap();
+    // Its payer's money is wanted by others, it is paused, or whoever looked was killed.
+    for secs in [10, 100, 200] {
+        let due = ledger.store().take_due(10, later(secs)).await.unwrap();
+        assert_eq!(ids(&due), [held[0].id].into(), "after {secs} s");
+    }
 }
 
 #[tokio::test]

@@ -20,6 +20,10 @@ use super::{Said, call, meters, score, trustline};
 /// Where an engine decides, below its URL.
 const PATH: &str = "/risk/evaluate";
 
+/// The longest that a question waits until fewer are under way. Whoever waited for longer would ask when
+/// its lease is over, beside the one who was told to ask after it.
+pub(crate) const LONGEST_TURN: Duration = Duration::from_secs(3);
+
 /// A remote engine, with its connections and its breaker.
 #[derive(Debug)]
 pub(super) struct Remote {
@@ -98,7 +102,9 @@ impl Remote {
         };
         let request_sha256 = Some(Sha256::digest(&body).into());
         // Waiting for a slot is no fault of the engine's, so it is outside of the time-out.
-        let _slot = self.slots.acquire().await;
+        let Ok(_slot) = tokio::time::timeout(LONGEST_TURN, self.slots.acquire()).await else {
+            return Said::nothing(Err(NoDecision::Busy));
+        };
         if !self.may_ask() {
             return Said::nothing(Err(NoDecision::BreakerOpen));
         }

@@ -143,10 +143,11 @@ async fn what_the_engine_denies_is_rejected_and_what_it_leaves_open_is_held() {
     world.ask(Dialect::Trustline, &engine.url_of(""), 5_000);
     let (denied, held) = (world.in_a_session().await, world.in_a_session().await);
     let _risk = world.judge();
-    engine.answer(decision("deny"));
+    // Of which nobody is to keep a copy; it counts all the same.
+    engine.answer(with("deny", &json!({"ttl_seconds": 0})));
     let rejected = world.wait_for(StateName::Rejected, denied.id).await;
     assert_eq!(rejected.state, PaymentState::Rejected(FailureCode::Denied));
-    engine.answer(decision("review"));
+    engine.answer(with("review", &json!({"ttl_seconds": 0})));
     world.wait_for(StateName::Held, held.id).await;
     assert_eq!(world.evidence(&denied).await[0].reasons, ["RISK_DENIED"]);
     assert_eq!(world.evidence(&held).await[0].reasons, ["RISK_REVIEW"]);
