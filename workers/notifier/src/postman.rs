@@ -173,14 +173,14 @@ impl Postman {
 
     async fn record(&self, made: Option<Made>) -> Result<(), LedgerError> {
         let Some(Made { record, disable }) = made else { return Ok(()) };
-        let (delivery, endpoint) = (record.delivery, record.endpoint);
+        let (delivery, endpoint, url) = (record.delivery, record.endpoint, record.url.clone());
         let recorded = self.ledger.record(record).await?;
         if recorded.lets_next_go {
             self.ring_for(&self.ledger.let_next_go(delivery).await?);
         }
         match (disable, recorded.failing.map(|failing| (failing, failing.consequence()))) {
             (Some(reason), _) | (None, Some((_, Consequence::Disable(reason)))) => {
-                self.disable(endpoint, reason).await
+                self.disable(endpoint, &url, reason).await
             }
             (None, Some((failing, Consequence::Warn(warning)))) => {
                 self.warn(endpoint, failing, warning).await
@@ -189,10 +189,17 @@ impl Postman {
         }
     }
 
-    async fn disable(&self, endpoint: EndpointId, reason: &'static str) -> Result<(), LedgerError> {
-        tracing::warn!(%endpoint, reason, "an endpoint is disabled");
-        meters::disabled();
-        self.ring_for(&self.ledger.disable(endpoint, reason).await?);
+    async fn disable(
+        &self,
+        endpoint: EndpointId,
+        url: &str,
+        reason: &'static str,
+    ) -> Result<(), LedgerError> {
+        if let Some(told) = self.ledger.disable(endpoint, url, reason).await? {
+            tracing::warn!(%endpoint, reason, "an endpoint is disabled");
+            meters::disabled();
+            self.ring_for(&told);
+        }
         Ok(())
     }
 
@@ -276,6 +283,7 @@ fn record(
     AttemptRecord {
         delivery: delivery.id,
         endpoint: delivery.endpoint,
+        url: delivery.url.clone(),
         reception: reception(judgement.outcome),
         in_order: delivery.in_order,
         number: delivery.attempts.saturating_add(1),

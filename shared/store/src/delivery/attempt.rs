@@ -16,6 +16,8 @@ pub struct AttemptRecord {
     pub delivery: DeliveryId,
     /// Where it went.
     pub endpoint: EndpointId,
+    /// The URL that the endpoint had when it was claimed.
+    pub url: String,
     /// How the endpoint took it.
     pub reception: Reception,
     /// Whether the endpoint wants the events of a payment in order.
@@ -100,7 +102,8 @@ impl Store {
     /// An attempt whose claim ran out is logged too, unless the one that took over logged the same
     /// number already, but it moves nothing.
     ///
-    /// Says how the endpoints stand at which an attempt failed.
+    /// Says how the endpoints stand at which an attempt failed. What another URL took or did not take than
+    /// an endpoint has by now says nothing about it.
     ///
     /// # Errors
     /// [`StoreError`] when nothing was recorded; the deliveries are then attempted again.
