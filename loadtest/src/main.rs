@@ -171,7 +171,7 @@ impl Name {
     async fn run(self, args: &Args) -> Answer {
         let long = match self {
             Self::Settle => 60,
-            // After three quarters of a minute breakers leave alone what hangs.
+            // Three times as long as it takes until breakers leave alone what hangs.
             Self::Isolation => 50,
             // As many payments are signed beforehand as can be verified in this time.
             Self::Facade => 10,

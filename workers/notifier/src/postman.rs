@@ -152,6 +152,7 @@ impl Postman {
             tracing::warn!(delivery = %delivery.id, "the claim is too old to be used");
             return Ok(None);
         }
+        permit.begin(Instant::now());
         let attempt = attempt(&self.egress, &delivery, self.timeout, now).await;
         fail_point(FailPoint::AfterAttempt);
         let over = self.now();
@@ -159,6 +160,7 @@ impl Postman {
         permit.note(lanes::Made {
             pace: pace(judgement.outcome),
             failed: reception(judgement.outcome) != Reception::Taken,
+            timed_out: judgement.outcome == Outcome::TimedOut,
             took: attempt.took,
             at: over,
         });
@@ -247,6 +249,7 @@ fn wish(outlook: &Outlook, now: Timestamp) -> Wish {
         delivery: outlook.delivery,
         endpoint: outlook.endpoint,
         line: if can_wait { Line::Later } else { Line::Live },
+        changed_at: outlook.endpoint_changed_at,
         most,
         paced: paced.is_some(),
         regardless: outlook.kind == DeliveryKind::Test

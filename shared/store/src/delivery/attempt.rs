@@ -124,7 +124,8 @@ impl Store {
     }
 
     /// Lets one of the account's deliveries be attempted now, whatever became of it; the attempt that
-    /// was planned is not made besides. One that is being attempted stays as it is.
+    /// was planned is not made besides. One that is being attempted stays as it is. Notifiers that leave the
+    /// endpoint alone try it again.
     ///
     /// # Errors
     /// [`StoreError`] when nothing changed.
@@ -141,9 +142,9 @@ impl Store {
                  select id, account_id, endpoint_id, lease_until from webhook_deliveries
                  where id = $1 for update
              )
-             select w.account_id, w.lease_until, e.state as endpoint from wanted w
+             select w.account_id, w.endpoint_id, w.lease_until, e.state as endpoint from wanted w
              join webhook_endpoints e on e.id = w.endpoint_id
-             for share of e",
+             for no key update of e",
             delivery.uuid(),
         )
         .fetch_optional(&mut *tx)
@@ -162,6 +163,15 @@ impl Store {
              set state = 'pending', due_at = $2, lease_until = null, finished_at = null
              where id = $1",
             delivery.uuid(),
+            now.to_datetime(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            // Later than before by every clock, as notifiers look whether it is another time.
+            "update webhook_endpoints set updated_at = greatest(updated_at + interval '1 ms', $2)
+             where id = $1",
+            found.endpoint_id,
             now.to_datetime(),
         )
         .execute(&mut *tx)
