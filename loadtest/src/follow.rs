@@ -12,7 +12,7 @@ use runtime::Clock;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::connection::Connections;
+use crate::connection::{Answer, Connections};
 use crate::latency::Latencies;
 use crate::receiver::unix_ms;
 use crate::world::World;
@@ -53,17 +53,16 @@ impl Status {
     }
 }
 
-/// Asks for something newer than `known`, and waits for it; none when no answer comes.
-pub(crate) async fn poll(
-    results: &Connections,
-    bearer: &str,
-    id: PaymentId,
-    known: u32,
-) -> Option<Status> {
+/// The question for something newer than `known`, which is waited for.
+pub(crate) fn question(bearer: &str, id: PaymentId, known: u32) -> Request<Full<Bytes>> {
     let path = format!("/v1/payments/{id}?wait={WAIT_SECS}&since_version={known}");
     let request = Request::get(path).header("host", "results").header("authorization", bearer);
-    let request = request.body(Full::new(Bytes::new())).unwrap();
-    let answer = tokio::time::timeout(PATIENCE, results.send(request)).await;
+    request.body(Full::new(Bytes::new())).unwrap()
+}
+
+/// What the answer to such a question says; none when no answer comes.
+pub(crate) async fn told(answer: impl Future<Output = Answer>) -> Option<Status> {
+    let answer = tokio::time::timeout(PATIENCE, answer).await;
     let (_, body) = answer.ok()?.ok()?;
     serde_json::from_slice(&body).ok()
 }
@@ -74,7 +73,8 @@ pub(crate) async fn follow(results: Arc<Connections>, bearer: String, id: Paymen
     let mut known = 1;
     while followed.end.is_none() {
         followed.polls += 1;
-        let Some(status) = poll(&results, &bearer, id, known).await else { break };
+        let answer = results.send(question(&bearer, id, known));
+        let Some(status) = told(answer).await else { break };
         known = followed.note(&status, known, Clock::system().now_unix_ms());
     }
     followed

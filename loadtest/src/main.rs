@@ -33,6 +33,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::order::{Market, Mix, sign};
+use crate::scenario::waiting::Way;
 use crate::scenario::{
     Answer, Plan, accept, burst, duplicates, facade, full_ledger, idle, isolation, lone, recover,
     risk, scale, settle, waiting, webhooks,
@@ -59,7 +60,8 @@ struct Args {
     #[arg(long)]
     hold: Option<u64>,
     /// Accept or settle so many payments a second, instead of looking for the most; in risk, those that come for three
-    /// seconds; in facade, those that are settled at once; in webhooks, isolation and recover, the payments whose ends are told.
+    /// seconds; in waiting, for five; in facade, those that are settled at once; in webhooks, isolation and recover, the
+    /// payments whose ends are told.
     #[arg(long)]
     rate: Option<u64>,
     /// So many of 100 requests repeat an earlier one.
@@ -114,6 +116,8 @@ enum Name {
     Burst,
     Duplicates,
     Waiting,
+    /// The same over few connections of HTTP/2, as a proxy brings them.
+    WaitingH2c,
     Idle,
     FullLedger,
     Scale,
@@ -126,13 +130,14 @@ enum Name {
 
 impl Name {
     const QUICK: [Self; 3] = [Self::Accept, Self::Settle, Self::Lone];
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Accept,
         Self::Settle,
         Self::Lone,
         Self::Burst,
         Self::Duplicates,
         Self::Waiting,
+        Self::WaitingH2c,
         Self::Idle,
         Self::FullLedger,
         Self::Scale,
@@ -151,6 +156,7 @@ impl Name {
             Self::Burst => "burst",
             Self::Duplicates => "duplicates",
             Self::Waiting => "waiting",
+            Self::WaitingH2c => "waiting_h2c",
             Self::Idle => "idle",
             Self::FullLedger => "full_ledger",
             Self::Scale => "scale",
@@ -165,7 +171,7 @@ impl Name {
     async fn run(self, args: &Args) -> Answer {
         let long = match self {
             Self::Settle => 60,
-            // After three quarters of a minute breakers leave alone what hangs.
+            // Three times as long as it takes until breakers leave alone what hangs.
             Self::Isolation => 50,
             // As many payments are signed beforehand as can be verified in this time.
             Self::Facade => 10,
@@ -191,7 +197,8 @@ impl Name {
             Self::Lone => lone::run(&plan).await,
             Self::Burst => burst::run(&plan).await,
             Self::Duplicates => duplicates::run(&plan).await,
-            Self::Waiting => waiting::run(&plan).await,
+            Self::Waiting => waiting::run(&plan, Way::Alone).await,
+            Self::WaitingH2c => waiting::run(&plan, Way::ByProxy).await,
             Self::Idle => idle::run(&plan).await,
             Self::FullLedger => full_ledger::run(&plan).await,
             Self::Scale => scale::run(&plan).await,
@@ -268,8 +275,10 @@ async fn run(args: &Args) -> ExitCode {
     for name in names {
         eprintln!("{}…", name.as_str());
         answers.push((name.as_str(), name.run(args).await));
+        // Each time, so that a run that is ended leaves what it found out.
+        report::publish(&answers, &args.into);
     }
-    match report::publish(&answers, &args.into) {
+    match report::conclude(&answers) {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }

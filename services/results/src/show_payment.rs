@@ -80,12 +80,13 @@ pub(crate) async fn show_payment(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    // Boxed, since what is needed for that would otherwise be kept for as long as the client waits.
+    // Boxed like what follows the wait, since room for it would otherwise be kept for as long as the client waits.
     let (viewer, payment) = Box::pin(Viewer::of(&app, &headers, &payment)).await?;
     let asked = Asked::read(&app, query.as_deref(), &headers)?;
     if sse::is_wanted(&headers) {
         let known = sse::last_event_id(&headers)?.or(asked.since_version);
-        return stream_payment::open(app, viewer, payment, known.unwrap_or_default()).await;
+        let known = known.unwrap_or_default();
+        return Box::pin(stream_payment::open(app, viewer, payment, known)).await;
     }
     // They hold on to the buffer that the request was read into.
     drop((headers, query));
@@ -93,7 +94,7 @@ pub(crate) async fn show_payment(
     let mut response = if asked.has(payment.version) {
         not_modified(&payment, app.settings())
     } else {
-        let answer = PaymentAnswer::gather(app.desk(), payment).await?;
+        let answer = Box::pin(PaymentAnswer::gather(app.desk(), *payment)).await?;
         answer.into_response(viewer, app.settings())
     };
     asked.mark(&mut response, heard);
@@ -141,9 +142,9 @@ impl Asked {
         app: &App,
         viewer: Viewer,
         id: PaymentId,
-    ) -> Result<(Payment, Heard), Refusal> {
+    ) -> Result<(Box<Payment>, Heard), Refusal> {
         let lookout = self.wait.map(|wait| (app.watchtower().look_out(id), Instant::now() + wait));
-        let payment = viewer.load(app, id).await?;
+        let payment = Box::pin(viewer.load(app, id)).await.map(Box::new)?;
         let Some((lookout, deadline)) = lookout else {
             return Ok((payment, Heard::Yes));
         };
@@ -158,7 +159,7 @@ impl Asked {
         drop(place);
         count_poll(ended.as_str());
         match ended {
-            Ended::Changed => Ok((viewer.load(app, id).await?, Heard::Yes)),
+            Ended::Changed => Ok((Box::pin(viewer.load(app, id)).await.map(Box::new)?, Heard::Yes)),
             Ended::TimeUp | Ended::Stopping => Ok((payment, Heard::Yes)),
         }
     }

@@ -1,7 +1,9 @@
 //! Serving HTTP: bounded connections, graceful shutdown, and what every answer has in common.
 
 mod connection;
+mod http2;
 mod observe;
+mod opening;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::http2::Streams;
 pub use self::observe::{RequestId, SlowByDesign, instrument};
 
 /// The most connections served at once; further ones wait in the kernel's queue.
@@ -32,12 +35,13 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     })
 }
 
-/// Serves `router` over HTTP/1.1 until `shutdown` is cancelled, then finishes the requests under way and returns.
-/// Dropping the future cuts them off.
+/// Serves `router` over HTTP/1.1, and over HTTP/2 to whom begins with it (prior knowledge, h2c), until `shutdown` is
+/// cancelled, then finishes the requests under way and returns. Dropping the future cuts them off.
 ///
-/// Handlers can extract `axum::extract::ConnectInfo<SocketAddr>`. TLS and HTTP/2 belong to the proxy in front.
+/// Handlers can extract `axum::extract::ConnectInfo<SocketAddr>`. TLS belongs to the proxy in front.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let streams = Streams::new();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -45,7 +49,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
             // Ended connections are collected as they end, so that the set holds only living ones.
             Some(_) = connections.join_next() => {}
             (stream, peer, slot) = next_connection(&listener, &slots) => {
-                let serving = connection::serve(stream, peer, router.clone(), shutdown.clone());
+                let (router, streams) = (router.clone(), streams.clone());
+                let serving = connection::serve(stream, peer, router, streams, shutdown.clone());
                 connections.spawn(async move {
                     serving.await;
                     drop(slot);

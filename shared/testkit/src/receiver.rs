@@ -15,6 +15,7 @@ use futures::StreamExt;
 use futures::stream;
 use serde_json::Value;
 use standardwebhooks::Webhook;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::eventually;
@@ -43,6 +44,8 @@ pub enum Answer {
     Redirect(String),
     /// A 200 after this long.
     Slow(Duration),
+    /// This status, once it is told to.
+    Held(u16, Arc<Notify>),
     /// Nothing, for ever, with the connection open.
     Hang,
     /// A 200 whose body comes a byte at a time, for ever.
@@ -231,6 +234,10 @@ async fn respond(answer: Answer) -> Response {
         Answer::Slow(delay) => {
             tokio::time::sleep(delay).await;
             respond_with(200, None, Body::empty())
+        }
+        Answer::Held(status, told) => {
+            told.notified().await;
+            respond_with(status, None, Body::empty())
         }
         Answer::Hang => std::future::pending().await,
         Answer::Drip => {

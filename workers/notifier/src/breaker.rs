@@ -15,6 +15,9 @@ const MOST_COUNTED: usize = 64;
 /// So many attempts at least say something about an endpoint.
 const FEWEST: usize = 10;
 
+/// So many calls at least that all hang say that an endpoint does.
+const FEWEST_HANGING: usize = 4;
+
 /// The first pause, which doubles with each failed probe, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
@@ -53,6 +56,17 @@ pub(crate) enum Leave {
     AfterTheProbe,
     /// Not before then.
     NotBefore(Timestamp),
+}
+
+/// Whether an endpoint hangs, when a call of it has had no answer for `took` and is given up. `others` are under way
+/// to it for so long each, and `quiet` ago it answered something, if it ever did.
+///
+/// One that is slow once answers others meanwhile. To wait until as many calls are given up as otherwise open a
+/// breaker would take one time limit after the other, since fewer are made at once after each.
+pub(crate) fn hangs(took: Duration, others: &[Duration], quiet: Option<Duration>) -> bool {
+    others.len() + 1 >= FEWEST_HANGING
+        && others.iter().all(|other| *other >= took / 2)
+        && quiet.is_none_or(|quiet| quiet >= took)
 }
 
 impl Breaker {
@@ -100,6 +114,22 @@ impl Breaker {
         }
     }
 
+    /// The endpoint hangs: it is left alone, whatever is known of it besides.
+    pub(crate) fn open(&mut self, now: Timestamp) {
+        if self.state == State::Closed {
+            self.ended.clear();
+            self.state = State::Open { until: now.plus(FIRST_PAUSE), pause: FIRST_PAUSE };
+        }
+    }
+
+    /// Somebody did something about the endpoint, or wants to see whether it is well: the next attempt is a probe.
+    pub(crate) fn look_again(&mut self, now: Timestamp) {
+        self.ended.clear();
+        if self.state != State::Closed {
+            self.state = State::Open { until: now, pause: FIRST_PAUSE };
+        }
+    }
+
     /// The probe was not made: another may be.
     pub(crate) fn give_up_probe(&mut self) {
         if let State::Probing { until, pause } = self.state {
@@ -117,8 +147,7 @@ impl Breaker {
         let failures = self.ended.iter().filter(|(_, failed)| *failed).count();
         // One that succeeds says that the endpoint is well, whatever failed before it.
         if failed && self.ended.len() >= FEWEST && failures * 2 >= self.ended.len() {
-            self.ended.clear();
-            self.state = State::Open { until: now.plus(FIRST_PAUSE), pause: FIRST_PAUSE };
+            self.open(now);
         }
     }
 }
@@ -190,6 +219,40 @@ mod tests {
             breaker.note(true, now);
         }
         assert_eq!(pauses, [30, 60, 120, 240, 480, 900, 900]);
+    }
+
+    #[test]
+    fn an_endpoint_hangs_when_all_calls_do_and_nothing_was_answered_meanwhile() {
+        let secs = |all: &[u64]| all.iter().copied().map(Duration::from_secs).collect::<Vec<_>>();
+        let table: [(&[u64], Option<u64>, bool, &str); 8] = [
+            (&[15, 15, 14, 14, 13, 12, 11], None, true, "a burst of which nothing is answered"),
+            (&[15, 15, 15], Some(60), true, "it was well a minute ago"),
+            (&[15, 15, 15], Some(15), true, "its last answer came before this call began"),
+            (&[15, 15, 15], Some(14), false, "it has answered another one since"),
+            (&[15, 15, 15, 1], None, false, "one has hardly begun"),
+            (&[8, 8, 8], None, true, "they came one after the other"),
+            (&[15, 15], None, false, "too few to know"),
+            (&[], None, false, "it is slow once, and nothing else is under way"),
+        ];
+        for (others, quiet, expected, why) in table {
+            let quiet = quiet.map(Duration::from_secs);
+            assert_eq!(hangs(Duration::from_secs(15), &secs(others), quiet), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_about_which_something_was_done_is_probed_at_once() {
+        let mut breaker = after([true; 10]);
+        breaker.look_again(at(10));
+        assert_eq!(breaker.look(at(10)), Leave::ToProbe);
+        breaker.probe();
+        breaker.note(true, at(11));
+        assert_eq!(breaker.look(at(12)), Leave::NotBefore(at(71)));
+        // Where nothing is wrong, nobody is kept back.
+        let mut closed = after([true; 9]);
+        closed.look_again(at(9));
+        closed.note(true, at(9));
+        assert_eq!(closed.look(at(9)), Leave::Granted);
     }
 
     #[test]

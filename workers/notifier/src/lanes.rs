@@ -12,7 +12,7 @@ mod permit;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::{DeliveryId, EndpointId, Timestamp};
 
@@ -55,6 +55,8 @@ pub(crate) struct Wish {
     pub(crate) delivery: DeliveryId,
     pub(crate) endpoint: EndpointId,
     pub(crate) line: Line,
+    /// When its owner last did something about the endpoint.
+    pub(crate) changed_at: Timestamp,
     /// What the endpoint's owner allows at once.
     pub(crate) most: usize,
     /// Whether its owner allows so many a second, and it may have to wait for its turn.
@@ -103,7 +105,9 @@ impl Lanes {
     pub(crate) fn enter(&self, wish: Wish, now: Timestamp) -> Entry {
         let mut state = self.lock();
         let first = self.limits.first;
-        let lane = state.lanes.entry(wish.endpoint).or_insert_with(|| Lane::new(first));
+        let changed_at = wish.changed_at;
+        let lane = state.lanes.entry(wish.endpoint).or_insert_with(|| Lane::new(first, changed_at));
+        lane.heed_change(changed_at, now);
         lane.most = wish.most;
         lane.paced = wish.paced;
         if let Some(until) = lane.shut_until(now).filter(|_| !wish.regardless) {
@@ -141,6 +145,10 @@ struct Place {
     slow: bool,
     /// The right to find out whether the endpoint is well again.
     probes: bool,
+    /// When the owner had last done something about the endpoint; what it was before says nothing.
+    changed_at: Timestamp,
+    /// When the call began that is under way.
+    call: Option<Instant>,
 }
 
 impl State {
@@ -168,7 +176,7 @@ impl State {
         lane.in_flight += 1;
         lane.later_in_flight += usize::from(wish.line == Line::Later);
         self.slow += usize::from(slow);
-        Some(Place { line: wish.line, slow, probes })
+        Some(Place { line: wish.line, slow, probes, changed_at: lane.changed_at, call: None })
     }
 
     fn leave_place(&mut self, endpoint: &EndpointId, place: Place) {
@@ -177,7 +185,8 @@ impl State {
         lane.in_flight = lane.in_flight.saturating_sub(1);
         let later = usize::from(place.line == Line::Later);
         lane.later_in_flight = lane.later_in_flight.saturating_sub(later);
-        if place.probes {
+        lane.end_call(place.call);
+        if place.probes && place.changed_at == lane.changed_at {
             lane.breaker.give_up_probe();
         }
     }
@@ -205,9 +214,10 @@ impl State {
     ) -> Option<(DeliveryId, Place)> {
         for line in [Line::Live, Line::Later] {
             let lane = self.lanes.get_mut(&endpoint)?;
-            let (most, paced) = (lane.most, lane.paced);
+            let (most, paced, changed_at) = (lane.most, lane.paced, lane.changed_at);
             let Some(delivery) = lane.line(line).front().copied() else { continue };
-            let wish = Wish { delivery, endpoint, line, most, paced, regardless: false };
+            let wish =
+                Wish { delivery, endpoint, line, changed_at, most, paced, regardless: false };
             let Some(place) = self.take_place(&wish, limits, now) else { continue };
             self.lanes.get_mut(&endpoint)?.line(line).pop_front();
             self.waiting.remove(&delivery);
@@ -240,12 +250,21 @@ impl State {
         taken
     }
 
+    fn begin_call(&mut self, endpoint: &EndpointId, now: Instant) {
+        if let Some(lane) = self.lanes.get_mut(endpoint) {
+            lane.calls.push(now);
+        }
+    }
+
     /// Takes note of an attempt at an endpoint.
-    fn note(&mut self, endpoint: &EndpointId, made: Made, most: usize) {
+    fn note(&mut self, endpoint: &EndpointId, place: Place, made: Made, most: usize) {
         let Some(lane) = self.lanes.get_mut(endpoint) else { return };
+        lane.end_call(place.call);
         lane.note_pace(made.pace, most);
         lane.note_time(made.took);
-        lane.breaker.note(made.failed, made.at);
+        if place.changed_at == lane.changed_at {
+            lane.note_end(place.call, made);
+        }
     }
 
     /// Lets those go for whom nobody would come, and forgets endpoints of which too many are remembered, or nothing worth it.
@@ -268,6 +287,8 @@ impl State {
 pub(crate) struct Made {
     pub(crate) pace: Pace,
     pub(crate) failed: bool,
+    /// It was given up without an answer.
+    pub(crate) timed_out: bool,
     pub(crate) took: Duration,
     /// When it was over.
     pub(crate) at: Timestamp,

@@ -153,15 +153,17 @@ impl Ledger {
         self.desk.patiently("let the next go", let_go).await
     }
 
-    /// Disables an endpoint, and holds what is on its way to it. What tells its owner is to be rung
-    /// for.
+    /// Disables an endpoint for what this URL answered, unless it has another one by now, and holds what
+    /// is on its way to it. What tells its owner is to be rung for; none when the endpoint stays as it was.
     pub(crate) async fn disable(
         &self,
         endpoint: EndpointId,
+        url: &str,
         reason: &str,
-    ) -> Result<Vec<DeliveryId>, LedgerError> {
+    ) -> Result<Option<Vec<DeliveryId>>, LedgerError> {
         let Desk { store, clock, .. } = &self.desk;
-        let disable = || store.disable_endpoint(endpoint, reason, Announce::ToOthers, now(clock));
+        let announce = Announce::ToOthers(url);
+        let disable = || store.disable_endpoint(endpoint, reason, announce, now(clock));
         self.desk.patiently("disable", disable).await
     }
 

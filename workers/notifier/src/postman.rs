@@ -152,6 +152,7 @@ impl Postman {
             tracing::warn!(delivery = %delivery.id, "the claim is too old to be used");
             return Ok(None);
         }
+        permit.begin(Instant::now());
         let attempt = attempt(&self.egress, &delivery, self.timeout, now).await;
         fail_point(FailPoint::AfterAttempt);
         let over = self.now();
@@ -159,6 +160,7 @@ impl Postman {
         permit.note(lanes::Made {
             pace: pace(judgement.outcome),
             failed: reception(judgement.outcome) != Reception::Taken,
+            timed_out: judgement.outcome == Outcome::TimedOut,
             took: attempt.took,
             at: over,
         });
@@ -173,14 +175,14 @@ impl Postman {
 
     async fn record(&self, made: Option<Made>) -> Result<(), LedgerError> {
         let Some(Made { record, disable }) = made else { return Ok(()) };
-        let (delivery, endpoint) = (record.delivery, record.endpoint);
+        let (delivery, endpoint, url) = (record.delivery, record.endpoint, record.url.clone());
         let recorded = self.ledger.record(record).await?;
         if recorded.lets_next_go {
             self.ring_for(&self.ledger.let_next_go(delivery).await?);
         }
         match (disable, recorded.failing.map(|failing| (failing, failing.consequence()))) {
             (Some(reason), _) | (None, Some((_, Consequence::Disable(reason)))) => {
-                self.disable(endpoint, reason).await
+                self.disable(endpoint, &url, reason).await
             }
             (None, Some((failing, Consequence::Warn(warning)))) => {
                 self.warn(endpoint, failing, warning).await
@@ -189,10 +191,17 @@ impl Postman {
         }
     }
 
-    async fn disable(&self, endpoint: EndpointId, reason: &'static str) -> Result<(), LedgerError> {
-        tracing::warn!(%endpoint, reason, "an endpoint is disabled");
-        meters::disabled();
-        self.ring_for(&self.ledger.disable(endpoint, reason).await?);
+    async fn disable(
+        &self,
+        endpoint: EndpointId,
+        url: &str,
+        reason: &'static str,
+    ) -> Result<(), LedgerError> {
+        if let Some(told) = self.ledger.disable(endpoint, url, reason).await? {
+            tracing::warn!(%endpoint, reason, "an endpoint is disabled");
+            meters::disabled();
+            self.ring_for(&told);
+        }
         Ok(())
     }
 
@@ -240,6 +249,7 @@ fn wish(outlook: &Outlook, now: Timestamp) -> Wish {
         delivery: outlook.delivery,
         endpoint: outlook.endpoint,
         line: if can_wait { Line::Later } else { Line::Live },
+        changed_at: outlook.endpoint_changed_at,
         most,
         paced: paced.is_some(),
         regardless: outlook.kind == DeliveryKind::Test
@@ -276,6 +286,7 @@ fn record(
     AttemptRecord {
         delivery: delivery.id,
         endpoint: delivery.endpoint,
+        url: delivery.url.clone(),
         reception: reception(judgement.outcome),
         in_order: delivery.in_order,
         number: delivery.attempts.saturating_add(1),

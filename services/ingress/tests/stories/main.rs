@@ -6,6 +6,7 @@ mod accepted;
 mod crowds;
 mod facilitating;
 mod handed_over;
+mod multiplexed;
 mod outages;
 mod reference;
 mod refused;

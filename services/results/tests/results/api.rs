@@ -126,7 +126,12 @@ impl Api {
 
     /// A request without a key.
     pub(crate) fn anonymous(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("http://{}{path}", self.address))
+        self.http.request(method, self.url(path))
+    }
+
+    /// Where this is to be asked for.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
     }
 
     /// Makes a webhook endpoint, and gives what the API says of it.

@@ -154,6 +154,7 @@ async fn attempt(api: &Api, deliveries: &[domain::DeliveryId]) {
     let failed = |delivery: &store::Delivery| AttemptRecord {
         delivery: delivery.id,
         endpoint: delivery.endpoint,
+        url: delivery.url.clone(),
         reception: store::Reception::Failed,
         in_order: delivery.in_order,
         number: 1,

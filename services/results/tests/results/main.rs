@@ -9,6 +9,7 @@ mod canceling;
 mod endpoints;
 mod events;
 mod listing;
+mod multiplexed;
 mod ownership;
 mod poll_tokens;
 mod receipts;

@@ -42,6 +42,7 @@ async fn attempt(api: &Api, next: DeliveryNext) {
     let record = AttemptRecord {
         delivery: delivery.id,
         endpoint: delivery.endpoint,
+        url: delivery.url.clone(),
         reception: Reception::Failed,
         in_order: delivery.in_order,
         number: delivery.attempts + 1,

@@ -1,7 +1,9 @@
 //! What every answer has in common: a request id, one access line, one measurement, and a problem for every failure.
 
-use std::panic::AssertUnwindSafe;
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -12,9 +14,10 @@ use axum::http::header::{
     X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
+use futures::future::BoxFuture;
+use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 
 use crate::id;
@@ -74,7 +77,7 @@ pub fn instrument(router: Router) -> Router {
     router
         .fallback(|| async { Problem::new(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(ProblemCode::MethodNotAllowed) })
-        .layer(from_fn(observe))
+        .layer(Observe)
 }
 
 /// What is known of a request before it is handled.
@@ -86,19 +89,58 @@ struct Seen {
     started: Instant,
 }
 
-async fn observe(mut request: Request, next: Next) -> Response {
-    let seen = Seen::of(&request);
-    let span = open_span(&mut request, &seen);
-    async {
-        // The state a handler may leave half-changed is its own: nothing of it is used after the panic.
-        let outcome = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let response = outcome.unwrap_or_else(|_panic| answer_to_panic());
-        let response = completed(response, &seen);
-        record(&response, &seen);
-        response
+/// Puts [`Observed`] around every route. Not `axum::middleware::from_fn`, whose future keeps room for a copy of the request
+/// at each step on the way, for as long as a client waits.
+#[derive(Clone, Copy, Debug)]
+struct Observe;
+
+impl<S> Layer<S> for Observe {
+    type Service = Observed<S>;
+
+    fn layer(&self, inner: S) -> Observed<S> {
+        Observed { inner }
     }
-    .instrument(span)
-    .await
+}
+
+/// A route whose requests are observed.
+#[derive(Clone, Debug)]
+struct Observed<S> {
+    inner: S,
+}
+
+impl<S> Service<Request> for Observed<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let seen = Seen::of(&request);
+        let span = open_span(&mut request, &seen);
+        // The state a handler may leave half-changed is its own: nothing of it is used after the panic.
+        let begun = span.in_scope(|| catch_unwind(AssertUnwindSafe(|| self.inner.call(request))));
+        let observed = async move {
+            let outcome = match begun {
+                Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let response = match outcome {
+                Ok(Ok(response)) => response,
+                Err(_panic) => answer_to_panic(),
+            };
+            let response = completed(response, &seen);
+            record(&response, &seen);
+            Ok(response)
+        };
+        observed.instrument(span).boxed()
+    }
 }
 
 impl Seen {

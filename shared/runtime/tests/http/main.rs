@@ -6,3 +6,4 @@ mod connections;
 mod observed;
 mod operations;
 mod server;
+mod streams;

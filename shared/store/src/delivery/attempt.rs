@@ -16,6 +16,8 @@ pub struct AttemptRecord {
     pub delivery: DeliveryId,
     /// Where it went.
     pub endpoint: EndpointId,
+    /// The URL that the endpoint had when it was claimed.
+    pub url: String,
     /// How the endpoint took it.
     pub reception: Reception,
     /// Whether the endpoint wants the events of a payment in order.
@@ -100,7 +102,8 @@ impl Store {
     /// An attempt whose claim ran out is logged too, unless the one that took over logged the same
     /// number already, but it moves nothing.
     ///
-    /// Says how the endpoints stand at which an attempt failed.
+    /// Says how the endpoints stand at which an attempt failed. What another URL took or did not take than
+    /// an endpoint has by now says nothing about it.
     ///
     /// # Errors
     /// [`StoreError`] when nothing was recorded; the deliveries are then attempted again.
@@ -121,7 +124,8 @@ impl Store {
     }
 
     /// Lets one of the account's deliveries be attempted now, whatever became of it; the attempt that
-    /// was planned is not made besides. One that is being attempted stays as it is.
+    /// was planned is not made besides. One that is being attempted stays as it is. Notifiers that leave the
+    /// endpoint alone try it again.
     ///
     /// # Errors
     /// [`StoreError`] when nothing changed.
@@ -138,9 +142,9 @@ impl Store {
                  select id, account_id, endpoint_id, lease_until from webhook_deliveries
                  where id = $1 for update
              )
-             select w.account_id, w.lease_until, e.state as endpoint from wanted w
+             select w.account_id, w.endpoint_id, w.lease_until, e.state as endpoint from wanted w
              join webhook_endpoints e on e.id = w.endpoint_id
-             for share of e",
+             for no key update of e",
             delivery.uuid(),
         )
         .fetch_optional(&mut *tx)
@@ -159,6 +163,15 @@ impl Store {
              set state = 'pending', due_at = $2, lease_until = null, finished_at = null
              where id = $1",
             delivery.uuid(),
+            now.to_datetime(),
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query!(
+            // Later than before by every clock, as notifiers look whether it is another time.
+            "update webhook_endpoints set updated_at = greatest(updated_at + interval '1 ms', $2)
+             where id = $1",
+            found.endpoint_id,
             now.to_datetime(),
         )
         .execute(&mut *tx)

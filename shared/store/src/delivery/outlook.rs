@@ -71,6 +71,8 @@ pub struct Outlook {
     /// Until when an earlier event of the same payment goes first, where the endpoint wants that; it
     /// may have arrived sooner.
     pub behind_until: Option<Timestamp>,
+    /// When the endpoint's owner last did something about it: changed or enabled it, or asked for a delivery again.
+    pub endpoint_changed_at: Timestamp,
     /// The endpoint's bound on calls at once.
     pub max_in_flight: Option<u32>,
     /// The endpoint's bound on calls a second.
@@ -109,7 +111,7 @@ impl Store {
                    from webhook_deliveries where id = any($1)
                )
                select w.id, w.endpoint_id, w.kind, w.attempts, w.created_at, e.max_in_flight,
-                      e.max_per_second, case when e.ordering = 'per_payment' then (
+                      e.max_per_second, e.updated_at, case when e.ordering = 'per_payment' then (
                           select max(least(
                               greatest(before.due_at, before.lease_until),
                               before.created_at + make_interval(secs => $3)
@@ -141,6 +143,7 @@ impl Store {
                     attempts: count(row.attempts)?,
                     created_at: moment(row.created_at),
                     behind_until: row.behind_until.map(moment),
+                    endpoint_changed_at: moment(row.updated_at),
                     max_in_flight: row.max_in_flight.map(count).transpose()?,
                     max_per_second: row.max_per_second.map(count).transpose()?,
                 })

@@ -41,8 +41,12 @@ pub(crate) async fn note_failures(
     tx: &mut PgTransaction<'_>,
     records: &[&AttemptRecord],
 ) -> Result<Vec<(EndpointId, Failing)>, StoreError> {
+    let urls = urls(tx, records).await?;
     let (mut well, mut spells) = (BTreeSet::new(), BTreeMap::new());
     for record in records {
+        if urls.get(&record.endpoint.uuid()).is_none_or(|url| *url != record.url) {
+            continue;
+        }
         let blocked = match record.reception {
             Reception::Taken => {
                 well.insert(record.endpoint.uuid());
@@ -55,9 +59,42 @@ pub(crate) async fn note_failures(
         spells.insert(record.endpoint.uuid(), Spell::and(spell, record.at, blocked));
     }
     spells.retain(|endpoint, _| !well.contains(endpoint));
+    if well.is_empty() && spells.is_empty() {
+        return Ok(Vec::new());
+    }
     lock(tx, well.iter().chain(spells.keys()).copied().collect()).await?;
     forget(tx, well.into_iter().collect()).await?;
     if spells.is_empty() { Ok(Vec::new()) } else { remember(tx, &spells).await }
+}
+
+/// The URLs of those of the endpoints of which something would be written: at which an attempt failed, or
+/// that failed before. They stay what they are until the end of the transaction.
+///
+/// Healthy endpoints, which are almost all, are not locked: everybody writes of them.
+async fn urls(
+    tx: &mut PgTransaction<'_>,
+    records: &[&AttemptRecord],
+) -> Result<BTreeMap<Uuid, String>, StoreError> {
+    let endpoints: Vec<Uuid> = records.iter().map(|record| record.endpoint.uuid()).collect();
+    let failed: Vec<Uuid> = records
+        .iter()
+        .filter(|record| record.reception != Reception::Taken)
+        .map(|record| record.endpoint.uuid())
+        .collect();
+    let rows = sqlx::query!(
+        // Changing an endpoint takes the whole lock of its row, disabling it does not.
+        "select e.id, e.url from webhook_endpoints e
+         where e.id in (
+             select unnest($2::uuid[])
+             union select endpoint_id from webhook_endpoint_failures where endpoint_id = any($1)
+         )
+         order by e.id for key share of e",
+        &endpoints,
+        &failed,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.url)).collect())
 }
 
 /// Locks what is known of these endpoints in the order of their ids, so that recorders at once

@@ -9,16 +9,17 @@ use crate::{Store, StoreError};
 
 /// Whether the account's other endpoints are told that one was disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Announce {
-    /// They are: its owner may not know.
-    ToOthers,
+pub enum Announce<'a> {
+    /// They are, as its owner may not know: it is disabled for what this URL answered, as long as that is
+    /// the one it has.
+    ToOthers(&'a str),
     /// They are not: its owner did it.
     ToNobody,
 }
 
 impl Store {
     /// Stops telling an endpoint anything; what is on its way is held until it is enabled. What is on
-    /// its way to others from this is to be rung for.
+    /// its way to others from this is to be rung for; none when it stays as it was.
     ///
     /// # Errors
     /// [`StoreError`] when nothing changed.
@@ -26,38 +27,43 @@ impl Store {
         &self,
         id: EndpointId,
         reason: &str,
-        announce: Announce,
+        announce: Announce<'_>,
         now: Timestamp,
-    ) -> Result<Vec<DeliveryId>, StoreError> {
+    ) -> Result<Option<Vec<DeliveryId>>, StoreError> {
         let mut tx = self.pool.begin().await?;
-        if announce == Announce::ToOthers {
-            one_at_a_time(&mut tx, id).await?;
-        }
+        let url = match announce {
+            Announce::ToOthers(url) => {
+                one_at_a_time(&mut tx, id).await?;
+                Some(url)
+            }
+            Announce::ToNobody => None,
+        };
         hold_pending(&mut tx, id).await?;
         let done = sqlx::query!(
             "update webhook_endpoints set state = 'disabled', disabled_reason = $2, updated_at = $3
-             where id = $1 and state = 'enabled'",
+             where id = $1 and state = 'enabled' and url = coalesce($4, url)",
             id.uuid(),
             reason,
             now.to_datetime(),
+            url,
         )
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {
-            // It was disabled or deleted already; if it is enabled by now, nothing may be held.
+            // It was disabled or deleted already, or is elsewhere; if it is enabled by now, nothing may be held.
             tx.rollback().await?;
-            return Ok(Vec::new());
+            return Ok(None);
         }
         // As when an endpoint is deleted: what came in between.
         hold_pending(&mut tx, id).await?;
         let told = match announce {
-            Announce::ToOthers => {
+            Announce::ToOthers(_) => {
                 tell_others(&mut tx, id, EndpointNews::Disabled(reason), now).await?
             }
             Announce::ToNobody => Vec::new(),
         };
         tx.commit().await?;
-        Ok(told)
+        Ok(Some(told))
     }
 
     /// Tells the account's endpoint again, from now on and of everything that was held; nothing

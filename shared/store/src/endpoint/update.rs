@@ -40,7 +40,7 @@ impl EndpointUpdate {
 
 impl Store {
     /// Changes the account's endpoint, and says how it is then; none when the account has no such
-    /// endpoint. What is on its way goes to the new URL.
+    /// endpoint. What is on its way goes to the new URL, of which nothing bad is known.
     ///
     /// # Errors
     /// [`StoreError`] when nothing changed.
@@ -66,8 +66,10 @@ impl Store {
         .await?;
         let Some(row) = row else { return Ok(None) };
         let before = row.into_endpoint()?;
+        let moves = update.url.as_ref().is_some_and(|url| *url != before.url);
         let after = Endpoint {
             url: update.url.clone().unwrap_or(before.url),
+            failing_since: before.failing_since.filter(|_| !moves),
             event_types: update.event_types.clone().unwrap_or(before.event_types),
             terms: update.terms(before.terms),
             ..before
@@ -89,6 +91,11 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
+        if moves {
+            sqlx::query!("delete from webhook_endpoint_failures where endpoint_id = $1", id.uuid())
+                .execute(&mut *tx)
+                .await?;
+        }
         tx.commit().await?;
         Ok(Some(after))
     }

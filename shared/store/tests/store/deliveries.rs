@@ -31,6 +31,7 @@ fn record(delivery: &Delivery, next: DeliveryNext) -> AttemptRecord {
     AttemptRecord {
         delivery: delivery.id,
         endpoint: delivery.endpoint,
+        url: delivery.url.clone(),
         reception: Reception::Failed,
         in_order: delivery.in_order,
         number: delivery.attempts + 1,

@@ -33,6 +33,7 @@ async fn record(ledger: &Ledger, delivery: &Delivery, next: DeliveryNext) {
     let record = AttemptRecord {
         delivery: delivery.id,
         endpoint: delivery.endpoint,
+        url: delivery.url.clone(),
         reception: Reception::Taken,
         in_order: delivery.in_order,
         number: delivery.attempts + 1,

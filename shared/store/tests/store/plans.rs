@@ -133,6 +133,7 @@ async fn deliveries_are_made(ledger: &Ledger) {
         .map(|delivery| AttemptRecord {
             delivery: delivery.id,
             endpoint: delivery.endpoint,
+            url: delivery.url.clone(),
             reception: Reception::Taken,
             in_order: delivery.in_order,
             number: delivery.attempts + 1,
@@ -188,6 +189,7 @@ async fn deliveries_are_found_by_their_ids_whatever_the_server_believes() {
     let record = AttemptRecord {
         delivery: nobody[0],
         endpoint: EndpointId::new(id(8, 1)),
+        url: "https://shop.example/hook".to_owned(),
         reception: Reception::Taken,
         in_order: false,
         number: 1,

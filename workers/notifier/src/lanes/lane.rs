@@ -1,12 +1,12 @@
 //! What is known of one endpoint, and what waits for it.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::{DeliveryId, Timestamp};
 
-use super::Pace;
-use crate::breaker::Breaker;
+use super::{Made, Pace};
+use crate::breaker::{Breaker, hangs};
 
 /// An attempt that takes longer is slow.
 const SLOW: Duration = Duration::from_secs(2);
@@ -40,12 +40,18 @@ pub(super) struct Lane {
     /// Whether each of the last attempts was slow, a bit each.
     slowness: u32,
     pub(super) breaker: Breaker,
+    /// When its owner last did something about it.
+    pub(super) changed_at: Timestamp,
+    /// When those calls began that are under way.
+    pub(super) calls: Vec<Instant>,
+    /// When it last answered, whatever it said.
+    answered: Option<Instant>,
     pub(super) live: VecDeque<DeliveryId>,
     pub(super) later: VecDeque<DeliveryId>,
 }
 
 impl Lane {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, changed_at: Timestamp) -> Self {
         Self {
             in_flight: 0,
             later_in_flight: 0,
@@ -55,6 +61,9 @@ impl Lane {
             good: 0,
             slowness: 0,
             breaker: Breaker::default(),
+            changed_at,
+            calls: Vec::new(),
+            answered: None,
             live: VecDeque::new(),
             later: VecDeque::new(),
         }
@@ -106,6 +115,37 @@ impl Lane {
                 self.limit = (self.limit / 2).max(1);
                 self.good = 0;
             }
+        }
+    }
+
+    /// What was known of it before its owner did something about it keeps nobody back.
+    pub(super) fn heed_change(&mut self, changed_at: Timestamp, now: Timestamp) {
+        if self.changed_at != changed_at {
+            self.changed_at = changed_at;
+            self.breaker.look_again(now);
+        }
+    }
+
+    /// A call is over that began then, if it did.
+    pub(super) fn end_call(&mut self, begun: Option<Instant>) {
+        // Which of two that began at the same time does not matter.
+        if let Some(at) = self.calls.iter().position(|call| Some(*call) == begun) {
+            self.calls.swap_remove(at);
+        }
+    }
+
+    /// Takes note of what came of a call that began then.
+    pub(super) fn note_end(&mut self, begun: Option<Instant>, made: Made) {
+        self.breaker.note(made.failed, made.at);
+        let Some(over) = begun.map(|begun| begun + made.took) else { return };
+        if !made.timed_out {
+            self.answered = self.answered.max(Some(over));
+            return;
+        }
+        let since = |earlier: &Instant| over.saturating_duration_since(*earlier);
+        let others: Vec<_> = self.calls.iter().map(since).collect();
+        if hangs(made.took, &others, self.answered.as_ref().map(since)) {
+            self.breaker.open(made.at);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The right to make attempts at an endpoint.
 
 use std::fmt;
+use std::time::Instant;
 
 use domain::{DeliveryId, EndpointId, Timestamp};
 
@@ -30,12 +31,20 @@ impl Permit {
         Self { lanes, endpoint, place: Some(place) }
     }
 
+    /// Says that the call begins now.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        if let Some(place) = &mut self.place {
+            place.call = Some(now);
+            self.lanes.lock().begin_call(&self.endpoint, now);
+        }
+    }
+
     /// Says what came of the attempt: more or fewer may be under way at once from now on, or none.
     pub(crate) fn note(&mut self, made: Made) {
-        if let Some(place) = &mut self.place {
-            place.probes = false;
-        }
-        self.lanes.lock().note(&self.endpoint, made, self.lanes.limits.most);
+        let Some(place) = &mut self.place else { return };
+        let ended = *place;
+        (place.probes, place.call) = (false, None);
+        self.lanes.lock().note(&self.endpoint, ended, made, self.lanes.limits.most);
     }
 
     /// Gives this one back for the next delivery in the lines.

@@ -21,6 +21,7 @@ fn wish(to: u128, bits: u128) -> Wish {
         delivery: delivery(bits),
         endpoint: endpoint(to),
         line: Line::Live,
+        changed_at: NOW,
         most: usize::MAX,
         paced: false,
         regardless: false,
@@ -33,7 +34,7 @@ fn later(to: u128, bits: u128) -> Wish {
 
 fn made(pace: Pace) -> Made {
     let failed = pace != Pace::Good;
-    Made { pace, failed, took: Duration::ZERO, at: NOW }
+    Made { pace, failed, timed_out: false, took: Duration::ZERO, at: NOW }
 }
 
 impl Lanes {
@@ -230,6 +231,46 @@ fn who_waits_when_an_endpoint_is_left_alone_is_put_off() {
     let Next::Shut(waiting, until) = one.next(NOW) else { panic!("it is not left alone") };
     assert_eq!(waiting, [delivery(3)]);
     assert_eq!(until, NOW.plus(Duration::from_secs(30)));
+}
+
+#[test]
+fn an_endpoint_that_hangs_is_left_alone_after_the_first_call_that_is_given_up() {
+    let lanes = Lanes::new(Limits { first: 4, most: 4, ..LIMITS });
+    let (begun, limit) = (Instant::now(), Duration::from_secs(15));
+    let given_up = Made { timed_out: true, took: limit, ..made(Pace::TooMuch) };
+    let call = |to, bits, at| {
+        let mut permit = lanes.go(wish(to, bits));
+        permit.begin(at);
+        permit
+    };
+    let [mut first, _second, _third, _fourth] = [1, 2, 3, 4].map(|bits| call(1, bits, begun));
+    first.note(given_up);
+    assert!(matches!(lanes.enter(wish(1, 5), NOW), Entry::Shut(_)));
+
+    // One that answers another meanwhile is slow and does not hang.
+    let [mut first, mut second, _third, _fourth] = [1, 2, 3, 4].map(|bits| call(2, bits, begun));
+    second.note(Made { took: Duration::from_secs(5), ..made(Pace::Good) });
+    second.begin(begun);
+    first.note(given_up);
+    assert!(!matches!(lanes.enter(wish(2, 5), NOW), Entry::Shut(_)));
+}
+
+#[test]
+fn an_endpoint_about_which_its_owner_did_something_is_probed_at_once() {
+    let lanes = Lanes::new(LIMITS);
+    let mut before = lanes.go(wish(1, 50));
+    failed(&lanes, 1);
+    assert!(matches!(lanes.enter(wish(1, 1), NOW), Entry::Shut(_)));
+    let changed = |bits| Wish { changed_at: NOW.plus(Duration::from_millis(1)), ..wish(1, bits) };
+
+    let mut probe = lanes.go(changed(1));
+    // What was under way before says nothing, and is not taken for the probe.
+    before.note(made(Pace::Unknown));
+    drop(before);
+    lanes.waits(changed(2));
+    probe.note(made(Pace::Good));
+    let (_probe, second) = next(probe);
+    assert_eq!(second, delivery(2));
 }
 
 #[test]

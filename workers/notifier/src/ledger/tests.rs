@@ -35,6 +35,7 @@ fn delivered(delivery: &Delivery, response: String) -> AttemptRecord {
     AttemptRecord {
         delivery: delivery.id,
         endpoint: delivery.endpoint,
+        url: delivery.url.clone(),
         reception: Reception::Taken,
         in_order: delivery.in_order,
         number: 1,

@@ -1,12 +1,14 @@
 //! Failures, and when it is tried again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Timestamp;
 use store::EndpointState;
 use testkit::{Answer, Receiver};
+use tokio::sync::Notify;
 
-use crate::scene::{Endpoint, ROOMY, Scene, Settings};
+use crate::scene::{Endpoint, ROOMY, SOON, Scene, Settings};
 
 /// Longer than any delay of the schedule.
 const A_LONG_TIME: Duration = Duration::from_secs(30 * 3600);
@@ -157,6 +159,28 @@ async fn an_endpoint_that_is_gone_is_disabled_and_everything_for_it_held() {
     let attempts: Vec<_> = scene.deliveries(&endpoint).await.iter().map(|d| d.attempts).collect();
     assert_eq!(attempts, [1, 0, 0]);
     assert_eq!(receiver.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_url_that_the_endpoint_has_left_meanwhile_cannot_disable_it() {
+    let (scene, old, new) = (Scene::new().await, Receiver::start().await, Receiver::start().await);
+    let endpoint = scene.endpoint(&scene.seller, old.url()).await;
+    scene.accept(&scene.seller, 1).await;
+    let answers = Arc::new(Notify::new());
+    old.answer(Answer::Held(410, Arc::clone(&answers)));
+
+    let _running = scene.notify(ROOMY);
+    scene.ring(&endpoint).await;
+    old.wait_for(1, SOON).await;
+    scene.move_to(&endpoint, new.url()).await;
+    answers.notify_one();
+    scene.wait_for_attempts(&endpoint, 1).await;
+    scene.hand.advance(A_LONG_TIME);
+    scene.ring(&endpoint).await;
+    scene.wait_for_state(&endpoint, "delivered").await;
+
+    assert_eq!(scene.state(&endpoint).await, EndpointState::Enabled);
+    assert_eq!((old.requests().len(), new.requests().len()), (1, 1));
 }
 
 #[tokio::test]

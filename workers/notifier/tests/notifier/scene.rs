@@ -7,7 +7,8 @@ use domain::{AccountId, DeliveryId, EndpointId, EndpointTerms, EventType, Timest
 use queue::{Job, Queue, QueueConfig, Stream};
 use runtime::{Clock, ClockHand, Config};
 use store::{
-    DeliveryFilter, DeliveryListing, LoggedAttempt, NewEndpoint, NewSecret, Rotation, Store,
+    DeliveryFilter, DeliveryListing, EndpointUpdate, LoggedAttempt, NewEndpoint, NewSecret,
+    Rotation, Store,
 };
 use testkit::{Buyer, Database, RedisServer, Seller, eventually};
 use tokio::task::JoinHandle;
@@ -115,6 +116,15 @@ impl Scene {
         };
         assert!(self.store().create_endpoint(&new, 20, self.now()).await.unwrap());
         Endpoint { id: new.id, secret: secret.text(), account: seller.account }
+    }
+
+    /// Changes the URL of an endpoint, a moment after whatever happened before.
+    pub(crate) async fn move_to(&self, endpoint: &Endpoint, url: String) {
+        self.hand.advance(Duration::from_millis(1));
+        let update = EndpointUpdate { url: Some(url), ..EndpointUpdate::default() };
+        let Endpoint { id, account, .. } = *endpoint;
+        let moved = self.store().update_endpoint(account, id, &update, self.now()).await.unwrap();
+        assert!(moved.is_some());
     }
 
     /// Gives an endpoint a new secret; the earlier one signs as well for so long.
