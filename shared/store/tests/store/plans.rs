@@ -3,6 +3,8 @@
 mod deciding;
 mod ground;
 
+use std::time::Duration;
+
 use domain::{
     AccountId, DeliveryId, EndpointId, Event, EventId, JobId, PaymentId, SignerId, StateName,
 };
@@ -113,7 +115,7 @@ async fn events_are_read(ledger: &Ledger) {
 
 async fn what_is_due_is_found(ledger: &Ledger) {
     let process = Process::start(ledger).await;
-    let due = process.store.take_due(100, NOW).await.unwrap();
+    let due = process.store.take_due(100, Duration::ZERO, NOW).await.unwrap();
     assert_eq!(due.len(), 100);
     process.store.backlog(1000, NOW).await.unwrap();
     let wanted = DueDeliveries { limit: 100, share: 10, except: &[] };
