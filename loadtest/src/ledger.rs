@@ -43,7 +43,11 @@ impl World {
 
     /// Waits until every payment is over, or for as long as that may take.
     pub(crate) async fn drain(&self) {
-        until(END, async || self.backlog().await == 0).await;
+        // One is enough to know: to count them all at every look would be part of what is measured.
+        let first = "select count(*)::text as n from (
+                         select 1 from payments where due_at is not null order by due_at limit 1
+                     ) open";
+        until(END, async || number(self.pool(), first).await == 0).await;
     }
 
     /// How many payments the run has brought.

@@ -14,7 +14,7 @@ use crate::dead::{self, DeadEntry};
 use crate::error::{HandlerError, QueueError, WorkError};
 use crate::gate::Gates;
 use crate::job::Job;
-use crate::scripts::DEPTH;
+use crate::scripts::{DEPTH, LINE};
 use crate::status::{self, Publisher, Subscriber};
 use crate::stream::{GROUP, Keys, Stream};
 use crate::worker;
@@ -186,6 +186,19 @@ impl Queue {
             lag: length.saturating_sub(pending),
             dead,
         })
+    }
+
+    /// For how long the first entry of the stream has waited that no worker has taken; `None` when
+    /// each was taken.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`] when Redis does not answer.
+    pub async fn waiting_for(&self, stream: &Stream) -> Result<Option<Duration>, QueueError> {
+        let mut script = LINE.key(&*self.keys(stream).stream);
+        script.arg(GROUP);
+        let ms: Option<u64> = self.shared.link.invoke("waiting_for", &script).await?;
+        Ok(ms.map(Duration::from_millis))
     }
 
     /// The newest entries of the stream's dead stream, newest first. It keeps about 10,000.

@@ -19,6 +19,9 @@ pub(crate) static RECLAIM: LazyLock<Script> =
 /// Counts a stream.
 pub(crate) static DEPTH: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/depth.lua")));
+/// Looks at the first entry that nobody has taken.
+pub(crate) static LINE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/line.lua")));
 /// Removes a consumer that stops.
 pub(crate) static LEAVE: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/leave.lua")));

@@ -35,8 +35,9 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     })
 }
 
-/// Serves `router` over HTTP/1.1, and over HTTP/2 to whom begins with it (prior knowledge, h2c), until `shutdown` is
-/// cancelled, then finishes the requests under way and returns. Dropping the future cuts them off.
+/// Serves `router` over HTTP/1.1, and over HTTP/2 to whom begins with it (prior knowledge, h2c).
+///
+/// When `shutdown` is cancelled, it finishes the requests under way and returns. Dropping the future cuts them off.
 ///
 /// Handlers can extract `axum::extract::ConnectInfo<SocketAddr>`. TLS belongs to the proxy in front.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {

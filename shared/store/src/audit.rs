@@ -209,10 +209,15 @@ impl Store {
             authorizations.iter().map(part).collect()
         };
         let ids = sqlx::query_scalar!(
+            // Each is looked up by itself: with all in one join, a ledger that was small when this was
+            // planned is walked through by its chain when it is large.
             "select p.id from unnest($2::bytea[], $3::bytea[], $4::bytea[]) as u (asset, payer, nonce)
-             join payments p
-               on p.chain_id = $1 and p.asset = u.asset and p.payer = u.payer and p.nonce = u.nonce
-             where p.permit2_spender is null",
+             cross join lateral (
+                 select id from payments
+                 where chain_id = $1 and asset = u.asset and payer = u.payer and nonce = u.nonce
+                   and permit2_spender is null
+                 limit 1
+             ) p",
             chain.as_i64(),
             &column(|(asset, _, _)| asset.to_vec()),
             &column(|(_, payer, _)| payer.to_vec()),

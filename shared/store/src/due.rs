@@ -1,5 +1,7 @@
 //! Payments and deliveries that nobody has looked at in time.
 
+use std::time::Duration;
+
 use domain::{ChainId, DeliveryId, PaymentId, PaymentState, StateName, Timestamp, schedule};
 use uuid::Uuid;
 
@@ -45,12 +47,18 @@ pub struct Backlog {
 }
 
 impl Store {
-    /// Up to `limit` payments that are due, each put off to its next due time, so that several
-    /// callers at once share them. A caller that dies with them costs a delay, nothing more.
+    /// Up to `limit` payments that have been due for longer than `line`, each put off to its next
+    /// due time, so that several callers at once share them. A caller that dies with them costs a
+    /// delay, nothing more.
     ///
     /// # Errors
     /// [`StoreError`] when nothing was put off.
-    pub async fn take_due(&self, limit: i64, now: Timestamp) -> Result<Vec<Due>, StoreError> {
+    pub async fn take_due(
+        &self,
+        limit: i64,
+        line: Duration,
+        now: Timestamp,
+    ) -> Result<Vec<Due>, StoreError> {
         let mut tx = self.pool.begin().await?;
         let rows = sqlx::query!(
             r#"select id, rings,
@@ -59,7 +67,7 @@ impl Store {
                       ) as "decided!"
                from payments where due_at <= $1
                order by due_at limit $2 for update skip locked"#,
-            now.to_datetime(),
+            now.minus(line).to_datetime(),
             limit,
         )
         .fetch_all(&mut *tx)

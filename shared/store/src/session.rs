@@ -15,11 +15,17 @@ const IDLE_IN_TRANSACTION_MS: u32 = 10_000;
 /// - Statements see what was committed before them: waiting for a row and then judging it as it
 ///   is now is how two transactions at the same instant agree.
 /// - A transaction that stands still is ended.
+/// - Rows are looked up, whatever the server believes of a table. A connection keeps the plan of a
+///   statement until statistics change: one that was made while a table was nearly empty would
+///   walk through it for each batch of the burst that fills it, for up to a minute. What the
+///   planner adds to a walk that nothing can replace must not look like work worth compiling.
 pub(crate) async fn set_up(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "select
            set_config('default_transaction_isolation', 'read committed', false) as isolation,
            set_config('idle_in_transaction_session_timeout', $1, false) as idle,
+           set_config('enable_seqscan', 'off', false) as walks,
+           set_config('jit', 'off', false) as compilation,
            set_config('synchronous_commit', case current_setting('synchronous_commit')
                when 'off' then 'on' else current_setting('synchronous_commit') end, false) as durability",
         IDLE_IN_TRANSACTION_MS.to_string(),

@@ -62,7 +62,7 @@ pub async fn run(
     let chains: Vec<ChainId> =
         config.networks.iter().filter_map(|network| ChainId::new(network.chain_id)).collect();
     tokio::join!(
-        wake::run(reconciler.clone(), interval, batch, &shutdown),
+        wake::run(reconciler.clone(), &chains, (interval, batch), &shutdown),
         measure::run(reconciler.clone(), &chains, &shutdown),
         recover::run(reconciler.clone(), &shutdown),
         approvals::run(reconciler.clone(), &shutdown),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use domain::DeliveryId;
+use domain::{ChainId, DeliveryId};
 use queue::{Job, Stream};
 use store::{Due, DueDeliveries};
 use tokio_util::sync::CancellationToken;
@@ -18,17 +18,23 @@ const MOST_BATCHES: u32 = 64;
 /// How many deliveries of one endpoint one look finds at most.
 const ENDPOINT_SHARE: i64 = 32;
 
+/// A payment may stand in line for as long as the first in line does, and up to this: it is rung for
+/// when it has been due for longer.
+const LONGEST_LINE: Duration = Duration::from_secs(30);
+
 /// With so many bells unanswered, ringing more for deliveries tells nobody anything.
 const MOST_UNANSWERED: u64 = 10_000;
 
 /// Looks for what is due in every interval, until `shutdown`.
 pub(crate) async fn run(
     reconciler: Reconciler,
-    interval: Duration,
-    batch: i64,
+    chains: &[ChainId],
+    (interval, batch): (Duration, i64),
     shutdown: &CancellationToken,
 ) {
-    let mut waker = Waker { reconciler, batch, rung: Rung::default() };
+    let settle = chains.iter().map(|chain| Stream::settle(*chain));
+    let lines = std::iter::once(Stream::Risk).chain(settle).collect();
+    let mut waker = Waker { reconciler, lines, batch, rung: Rung::default() };
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -39,6 +45,8 @@ pub(crate) async fn run(
 
 struct Waker {
     reconciler: Reconciler,
+    /// Where payments stand in line.
+    lines: Vec<Stream>,
     batch: i64,
     rung: Rung,
 }
@@ -58,8 +66,10 @@ impl Waker {
 
     async fn wake_payments(&self, shutdown: &CancellationToken) -> Option<()> {
         let Reconciler { store, ledger, .. } = &self.reconciler;
+        let line = self.longest_line().await?;
         for _ in 0..MOST_BATCHES {
-            let due = ledger.note(store.take_due(self.batch, self.reconciler.now()).await)?;
+            let now = self.reconciler.now();
+            let due = ledger.note(store.take_due(self.batch, line, now).await)?;
             for (stream, jobs) in by_stream(&due) {
                 self.ring(&stream, &jobs).await?;
             }
@@ -68,6 +78,18 @@ impl Waker {
             }
         }
         Some(())
+    }
+
+    /// For how long payments wait whose bells nobody has answered yet. To ring for them once more
+    /// would cost as much as a step of theirs, and put everybody further back.
+    async fn longest_line(&self) -> Option<Duration> {
+        let Reconciler { queue, redis, .. } = &self.reconciler;
+        let mut longest = Duration::ZERO;
+        for line in &self.lines {
+            let waiting = redis.note(queue.waiting_for(line).await)?;
+            longest = longest.max(waiting.unwrap_or_default());
+        }
+        Some(longest.min(LONGEST_LINE))
     }
 
     /// Ends by itself: what was rung for is not found again, and only so many are remembered.

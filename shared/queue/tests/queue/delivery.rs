@@ -102,6 +102,40 @@ async fn no_more_is_read_than_can_run() {
     worker.stopped().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_line_is_as_old_as_the_first_job_that_nobody_has_taken() {
+    let redis = RedisServer::start().await;
+    let queue = queue(&redis, LONG_LEASE);
+    let line = async || queue.waiting_for(&Stream::Risk).await.unwrap();
+    assert_eq!(line().await, None, "there is no stream");
+    queue.push(&Stream::Risk, &jobs(5)).await.unwrap();
+    assert!(line().await.is_some(), "there is no group");
+
+    let gate = Arc::new(Semaphore::new(0));
+    let worker = Worker::start(&queue, Stream::Risk, 4, {
+        let gate = Arc::clone(&gate);
+        move |_| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                Ok(())
+            }
+        }
+    });
+    eventually("four run", async || (worker.record.runs().len() == 4).then_some(())).await;
+    let before = line().await.expect("the fifth waits");
+    eventually("it grows older", async || (line().await > Some(before)).then_some(())).await;
+
+    gate.add_permits(4);
+    eventually("the fifth runs", async || (worker.record.runs().len() == 5).then_some(())).await;
+    assert_eq!(line().await, None, "who runs waits no more");
+    queue.push(&Stream::Risk, &jobs(8)).await.unwrap();
+    eventually("others wait", async || line().await.map(|_| ())).await;
+    assert!(line().await < Some(before + LONG_LEASE), "their own time counts");
+    gate.add_permits(20);
+    worker.stopped().await.unwrap();
+}
+
 /// Handlers that block their thread can only meet if they run on different ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn handlers_run_on_several_threads() {

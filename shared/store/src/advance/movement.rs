@@ -72,8 +72,10 @@ pub(super) async fn move_payments(
     let version = |version: u32| i32::try_from(version).unwrap_or(i32::MAX);
     let loaded: Vec<i32> = steps.iter().map(|step| version(step.loaded)).collect();
     let moved = sqlx::query_scalar!(
+        // One step leads to the next by the key of one row: two lists joined by their ids would be
+        // compared each with each, because the planner takes both to be short.
         r#"with change as (
-             select * from unnest(
+             select c.* from unnest(
                $1::uuid[], $2::integer[], $3::text[], $4::timestamptz[], $5::timestamptz[],
                $6::timestamptz[], $7::timestamptz[], $8::uuid[], $9::bytea[], $10::bigint[],
                $11::bigint[], $12::bytea[], $13::text[], $14::integer[]
@@ -81,9 +83,7 @@ pub(super) async fn move_payments(
                id, version, state, updated_at, due_at, held_until, approved_until, transaction_id,
                tx_hash, log_index, block_number, block_hash, failure_code, loaded
              )
-           ), locked as (
-             select p.id from payments p join change c on c.id = p.id
-             where p.version = c.loaded
+             join payments p on p.id = c.id and p.version = c.loaded
              order by p.id for update of p
            )
            update payments p
@@ -93,7 +93,7 @@ pub(super) async fn move_payments(
                block_number = c.block_number, block_hash = c.block_hash,
                failure_code = c.failure_code
            from change c
-           where p.id = c.id and p.version = c.loaded and p.id in (select id from locked)
+           where p.id = c.id and p.version = c.loaded
            returning p.id"#,
         &column(steps, |p, _| p.id.uuid()),
         &column(steps, |p, _| version(p.version)),

@@ -246,21 +246,21 @@ async fn move_deliveries(
     let dues: Vec<_> = nexts.iter().map(|next| next.due_at).collect();
     let finished: Vec<_> = nexts.iter().map(|next| next.finished_at).collect();
     sqlx::query!(
+        // Found by their ids alone and judged afterwards, as when they are claimed.
         "with next as (
-             select * from unnest(
+             select u.*, d.state as was, d.lease_until as claimed_until, d.attempts as before
+             from unnest(
                  $1::uuid[], $2::timestamptz[], $3::integer[], $4::text[], $5::timestamptz[],
                  $6::timestamptz[]
              ) as u (id, lease_until, attempts, state, due_at, finished_at)
-         ), locked as (
-             select id, state, lease_until, attempts from webhook_deliveries
-             where id = any($1) order by id for update
+             join webhook_deliveries d on d.id = u.id order by d.id for update of d
          )
          update webhook_deliveries d
          set attempts = n.attempts, state = n.state, due_at = n.due_at, lease_until = null,
              finished_at = n.finished_at
-         from next n join locked l on l.id = n.id
-         where d.id = n.id and l.state = 'pending' and l.lease_until = n.lease_until
-           and l.attempts = n.attempts - 1",
+         from next n
+         where d.id = n.id and n.was = 'pending' and n.claimed_until = n.lease_until
+           and n.before = n.attempts - 1",
         &deliveries(records),
         &leases,
         &numbers(records),

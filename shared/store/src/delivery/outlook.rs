@@ -161,17 +161,17 @@ impl Store {
         let behind: Vec<bool> = put_offs.iter().map(|put_off| put_off.behind).collect();
         sqlx::query!(
             "with wanted as (
-                 select id, state, lease_until from webhook_deliveries
-                 where id = any($1) order by id for update skip locked
+                 select d.id, d.state, d.lease_until, u.until, u.behind
+                 from unnest($1::uuid[], $2::timestamptz[], $3::boolean[]) as u (id, until, behind)
+                 join webhook_deliveries d on d.id = u.id
+                 order by d.id for update of d skip locked
              )
-             update webhook_deliveries d set due_at = u.until
+             update webhook_deliveries d set due_at = w.until
              from wanted w
-             join unnest($1::uuid[], $2::timestamptz[], $3::boolean[]) as u (id, until, behind)
-                 on u.id = w.id
              where d.id = w.id and w.state = 'pending'
-               and (w.lease_until is null or w.lease_until < $4) and d.due_at < u.until
+               and (w.lease_until is null or w.lease_until < $4) and d.due_at < w.until
                -- Whoever recorded the earlier one has let this one go already, and does not again.
-               and (not u.behind or (
+               and (not w.behind or (
                    select bool_or(before.state = 'pending') from payment_events own
                    join payment_events earlier
                        on earlier.payment_id = own.payment_id and earlier.version < own.version

@@ -292,16 +292,17 @@ pub(crate) async fn give_back(
          ), unpaid as (
              select u.budget_id, u.amount
              from takes t cross join lateral unnest(t.budgets, t.amounts) as u (budget_id, amount)
-             where t.payment_id <> all($3)
+             where t.payment_id not in (select unnest($3::uuid[]))
              union all
-             select budget_id, amount from reservations where payment_id <> all($3)
+             select budget_id, amount from reservations
+             where payment_id not in (select unnest($3::uuid[]))
          ), sums as (
              select budget_id, sum(amount) as amount from unpaid group by budget_id
          ), locked as (
-             select id from budgets where id in (select budget_id from sums) order by id for update
+             select b.id, s.amount from sums s join budgets b on b.id = s.budget_id
+             order by b.id for update of b
          )
-         update budgets b set reserved = b.reserved - s.amount
-         from sums s where b.id = s.budget_id and b.id in (select id from locked)",
+         update budgets b set reserved = b.reserved - l.amount from locked l where b.id = l.id",
         &leaving.closed,
         &leaving.over,
         &leaving.paid,

@@ -67,7 +67,8 @@ pub(super) async fn lock(
            from unnest($1::bigint[], $2::bytea[], $3::bytea[]) as purse (chain_id, asset, payer)
            join open_approvals o on o.chain_id = purse.chain_id and o.asset = purse.asset
                and o.payer = purse.payer
-           where (o.left_at is null or o.left_at > $5) and o.payment_id <> all($4)
+               and coalesce(o.left_at, 'infinity') > $5
+           where o.payment_id not in (select unnest($4::uuid[]))
            group by o.chain_id, o.asset, o.payer"#,
         &purses.iter().map(|purse| purse.chain.as_i64()).collect::<Vec<_>>(),
         &purses.iter().map(|purse| purse.asset.to_vec()).collect::<Vec<_>>(),

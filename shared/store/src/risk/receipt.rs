@@ -78,9 +78,11 @@ impl Store {
                         order by e.id desc limit 1
                     )) as decision_id,
                     x.mandate ->> 'ref' as mandate,
-                    (select i.transaction_id from transaction_items i
-                     where i.payment_id = c.payment_id
-                     order by i.transaction_id desc limit 1) as transaction_id
+                    -- The fence keeps the order from being read off the transactions of all payments.
+                    (select i.transaction_id from (
+                         select transaction_id from transaction_items
+                         where payment_id = c.payment_id offset 0
+                     ) i order by i.transaction_id desc limit 1) as transaction_id
              from claimed c
              left join risk_answers a on a.payment_id = c.payment_id
              left join risk_contexts x on x.payment_id = c.payment_id"#,

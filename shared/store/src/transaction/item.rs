@@ -96,9 +96,19 @@ pub(crate) async fn close_items(
     let (transactions, payments): (Vec<Uuid>, Vec<Uuid>) =
         left.iter().map(|(transaction, payment)| (transaction.uuid(), payment.uuid())).unzip();
     sqlx::query!(
-        "update transaction_items i set open = false
-         from unnest($1::uuid[], $2::uuid[]) as u (transaction_id, payment_id)
-         where i.payment_id = u.payment_id and i.transaction_id = u.transaction_id and i.open",
+        // Each is looked up by itself, and by its key once it is known: the planner may believe that
+        // nothing is ever open, and walk through all that is.
+        "with closing as materialized (
+             select i.transaction_id, i.position
+             from unnest($1::uuid[], $2::uuid[]) as u (transaction_id, payment_id)
+             cross join lateral (
+                 select transaction_id, position from transaction_items
+                 where payment_id = u.payment_id and open limit 1
+             ) i
+             where i.transaction_id = u.transaction_id
+         )
+         update transaction_items i set open = false from closing c
+         where i.transaction_id = c.transaction_id and i.position = c.position",
         &transactions,
         &payments,
     )

@@ -3,16 +3,18 @@
 mod deciding;
 mod ground;
 
+use std::time::Duration;
+
 use domain::{
     AccountId, DeliveryId, EndpointId, Event, EventId, JobId, PaymentId, SignerId, StateName,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{
     AttemptKind, AttemptRecord, Begun, BlockRange, DeliveryFilter, DeliveryNext, DueDeliveries,
     FeedPosition, Intake, PaymentFilter, PutOff, Reception, RecoverySpec, Stored,
 };
 
-use self::ground::{PAYMENTS, Process, busy, generic_plans, grown, id, walked};
+use self::ground::{PAYMENTS, Process, busy, compares, generic_plans, grown, id, walked};
 use crate::ledger::{Ledger, NOW, authorization, change, intake, keyed, later};
 use crate::settling::{LONG, follow_up, mined, round, take};
 
@@ -23,10 +25,26 @@ fn put_off(delivery: DeliveryId) -> PutOff {
 
 #[test]
 fn a_walk_is_found_wherever_it_stands_in_a_plan() {
-    let walk = serde_json::json!({"Node Type": "Seq Scan", "Relation Name": "payments"});
-    let small = serde_json::json!({"Node Type": "Seq Scan", "Relation Name": "signers"});
-    let plan = serde_json::json!([{"Plan": {"Node Type": "Limit", "Plans": [small, walk]}}]);
-    assert_eq!(walked(&plan), ["payments"]);
+    let walk = json!({"Node Type": "Seq Scan", "Relation Name": "payments"});
+    let small = json!({"Node Type": "Seq Scan", "Relation Name": "signers"});
+    let index = |name: &str| json!({"Node Type": "Index Scan", "Relation Name": "webhook_attempts", "Index Name": name});
+    let mut look = index("webhook_attempts_pkey");
+    look["Index Cond"] = json!("(id = 1)");
+    let parts = [small, walk, index("webhook_attempts_pkey"), look, index("payments_due_now")];
+    let plan = json!([{"Plan": {"Node Type": "Limit", "Plans": parts}}]);
+    assert_eq!(walked(&plan, &["payments", "webhook_attempts"]), ["payments", "webhook_attempts"]);
+}
+
+#[test]
+fn a_comparison_of_each_with_each_is_found_wherever_it_stands_in_a_plan() {
+    let list = json!({"Node Type": "CTE Scan", "Parent Relationship": "Inner"});
+    let join = json!({"Node Type": "Nested Loop", "Join Filter": "(a = b)", "Plans": [list]});
+    assert!(compares(&json!([{"Plan": {"Node Type": "ModifyTable", "Plans": [join]}}])));
+    let look = json!({"Node Type": "Index Scan", "Parent Relationship": "Inner"});
+    let join = json!({"Node Type": "Nested Loop", "Join Filter": "(a = b)", "Plans": [look]});
+    assert!(!compares(&json!([{"Plan": join}])));
+    let each = json!({"Node Type": "Nested Loop", "Plans": [list]});
+    assert!(!compares(&json!([{"Plan": each}])), "what follows from each row");
 }
 
 #[tokio::test]
@@ -113,7 +131,7 @@ async fn events_are_read(ledger: &Ledger) {
 
 async fn what_is_due_is_found(ledger: &Ledger) {
     let process = Process::start(ledger).await;
-    let due = process.store.take_due(100, NOW).await.unwrap();
+    let due = process.store.take_due(100, Duration::ZERO, NOW).await.unwrap();
     assert_eq!(due.len(), 100);
     process.store.backlog(1000, NOW).await.unwrap();
     let wanted = DueDeliveries { limit: 100, share: 10, except: &[] };

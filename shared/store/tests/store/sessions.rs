@@ -39,6 +39,19 @@ async fn statements_see_what_was_committed_before_them_whatever_the_servers_defa
 }
 
 #[tokio::test]
+async fn rows_are_looked_up_whatever_the_servers_default() {
+    let ledger = Ledger::open().await;
+    for setting in ["enable_seqscan", "jit"] {
+        let alter = format!(
+            "do $$ begin execute format('alter database %I set {setting} = on', \
+             current_database()); end $$"
+        );
+        ledger.sql(&alter).await.unwrap();
+        assert_eq!(shown(&ledger.handle(1), setting).await, "off", "{setting}");
+    }
+}
+
+#[tokio::test]
 async fn a_transaction_that_was_ended_for_standing_still_can_be_tried_again() {
     let ledger = Ledger::open().await;
     let stopped = ledger.handle(1);

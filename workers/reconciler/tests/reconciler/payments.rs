@@ -80,6 +80,29 @@ async fn an_unanswered_bell_is_rung_again_when_the_payment_is_due_again() {
 }
 
 #[tokio::test]
+async fn who_stands_in_line_is_rung_for_when_the_line_is_gone_and_not_before() {
+    let scene = Scene::new().await;
+    let forgotten = scene.accept(1).await;
+    scene.hand.advance(20 * DUE);
+    let in_line = scene.accept(1).await;
+    let bell = Job::new(in_line[0].id.to_string());
+    scene.queue.push(&Stream::Risk, &[bell]).await.unwrap();
+    // Both are due, and the line is longer than the second has been.
+    scene.hand.advance(DUE);
+    scene.wait_for_line(&Stream::Risk, DUE).await;
+
+    let running = scene.reconcile();
+    scene.wait_for_length(&Stream::Risk, 2).await;
+    running.stop().await;
+    assert_eq!(scene.length(&Stream::Risk).await, 2);
+    let mut risk = scene.listen(Stream::Risk);
+    assert_eq!(risk.hear(2).await, ids(&[forgotten, in_line.clone()].concat()));
+
+    let _running = scene.reconcile();
+    assert_eq!(risk.hear(1).await, ids(&in_line));
+}
+
+#[tokio::test]
 async fn what_is_not_due_or_over_is_not_rung_for() {
     let scene = Scene::new().await;
     let due = scene.accept(1).await;

@@ -113,6 +113,15 @@ impl Scene {
         eventually(SOON, || async { (self.length(stream).await >= count).then_some(()) }).await;
     }
 
+    /// Waits until the first in a line has stood there for so long.
+    pub(crate) async fn wait_for_line(&self, stream: &Stream, time: Duration) {
+        eventually(SOON, || async {
+            let line = self.queue.waiting_for(stream).await.unwrap();
+            (line >= Some(time)).then_some(())
+        })
+        .await;
+    }
+
     /// Takes the jobs of a stream from now on.
     pub(crate) fn listen(&self, stream: Stream) -> Ear {
         let (heard, ids) = mpsc::unbounded_channel();
