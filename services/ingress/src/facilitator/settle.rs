@@ -165,7 +165,7 @@ async fn take(
         resource_host: resource_host(&posted.request),
         risk_context: risk_headers::traced(&caller.handed_over, &caller.trace),
         request_id: caller.request_id.clone(),
-        idempotency: Some(Idempotency { key, body_digest }),
+        idempotency: vec![Idempotency { key, body_digest }],
         accepted_at: now,
     };
     let accepted = app.register().accept(intake).await;
