@@ -190,7 +190,7 @@ impl<'a> Till<'a> {
             resource_host: None,
             risk_context: RiskContext::default(),
             request_id: "req_load".to_owned(),
-            idempotency: None,
+            idempotency: Vec::new(),
             accepted_at: now(),
         }
     }

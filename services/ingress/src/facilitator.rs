@@ -6,6 +6,8 @@
 mod answer;
 mod desk;
 mod example;
+mod identifier;
+mod open;
 mod request;
 mod settle;
 mod settlement;
@@ -17,22 +19,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use chain::Node;
-use domain::{AccountId, ChainId, Scope};
-use runtime::config::FacilitatorConfig;
+use domain::ChainId;
+use queue::Queue;
 use runtime::problem::document::Codes;
-use runtime::{Config, Problem, ProblemCode};
+use runtime::{Config, ProblemCode};
 use store::Store;
 use tokio_util::task::TaskTracker;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use watchtower::Watchtower;
+use x402::Assets;
 
-use crate::{App, SettingsError, refusal};
-use desk::Desk;
-use simulation::Simulator;
+use self::desk::Desk;
+use self::open::Open;
+pub use self::open::{OpenSettings, Payees};
+use self::simulation::Simulator;
+use crate::{App, SettingsError, settings};
 
 /// What the facilitator's handlers share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -45,17 +48,20 @@ struct Shared {
     desk: Desk,
     simulators: HashMap<ChainId, Simulator>,
     watchtower: Watchtower,
-    open_account: Option<AccountId>,
+    open: Option<Open>,
+    assets: Assets,
     longest_wait: Duration,
     /// Settlements that are seen to their end, whether their caller waits for it or not.
     settling: TaskTracker,
 }
 
 /// What an operator decides about the facilitator.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FacilitatorSettings {
-    /// Whose payments those are that come without an API key; without it every caller needs one.
-    pub open_account: Option<AccountId>,
+    /// How callers without an API key are let in; without it every caller needs one.
+    pub open: Option<OpenSettings>,
+    /// The tokens that are settled here, a part of those that payments may be made in.
+    pub assets: Assets,
     /// The longest that a settlement is waited for.
     pub longest_wait: Duration,
 }
@@ -64,14 +70,17 @@ impl FacilitatorSettings {
     /// The settings in this configuration.
     ///
     /// # Errors
-    /// [`SettingsError`] when the account is none.
+    /// [`SettingsError`] when the account is none, or a network, token or payee cannot be.
     pub fn from_config(config: &Config) -> Result<Self, SettingsError> {
-        let FacilitatorConfig { open_account, wait_secs } = &config.facilitator;
-        let account = match open_account.as_str() {
-            "" => None,
-            name => Some(name.parse().map_err(|_| SettingsError::Account(name.to_owned()))?),
+        let listed = &config.facilitator.assets;
+        let is_settled = |chain_id, address: &_| {
+            listed.is_empty() || listed.iter().any(|listed| listed.covers(chain_id, address))
         };
-        Ok(Self { open_account: account, longest_wait: Duration::from_secs(*wait_secs) })
+        Ok(Self {
+            open: OpenSettings::from_config(config)?,
+            assets: settings::listed(&config.networks, is_settled)?,
+            longest_wait: Duration::from_secs(config.facilitator.wait_secs),
+        })
     }
 }
 
@@ -82,10 +91,11 @@ impl Facilitator {
         store: Store,
         nodes: Vec<Node>,
         watchtower: Watchtower,
-        settings: FacilitatorSettings,
+        (settings, queue): (FacilitatorSettings, &Queue),
     ) -> Self {
         let simulators = nodes.into_iter().map(|node| (node.chain(), Simulator::new(node)));
-        let FacilitatorSettings { open_account, longest_wait } = settings;
+        let FacilitatorSettings { open, assets, longest_wait } = settings;
+        let open = open.map(|settings| Open::new(settings, queue));
         let (simulators, settling) = (simulators.collect(), TaskTracker::new());
         let desk = Desk::new(store.clone());
         Self(Arc::new(Shared {
@@ -94,7 +104,8 @@ impl Facilitator {
             desk,
             simulators,
             watchtower,
-            open_account,
+            open,
+            assets,
             longest_wait,
             settling,
         }))
@@ -105,16 +116,6 @@ impl Facilitator {
     pub async fn finish(&self) {
         self.0.settling.close();
         self.0.settling.wait().await;
-    }
-
-    /// For whom the caller settles.
-    async fn account(&self, headers: &HeaderMap) -> Result<AccountId, Problem> {
-        if let (Some(account), false) = (self.0.open_account, headers.contains_key(AUTHORIZATION)) {
-            return Ok(account);
-        }
-        let app = &self.0.app;
-        let caller = app.keys().authorize(headers, Scope::PaymentsWrite).await;
-        Ok(caller.map_err(|denied| refusal::not_let_in(denied, app.settings()))?.account)
     }
 }
 

@@ -37,7 +37,7 @@ use utoipa_axum::routes;
 use watchtower::Watchtower;
 
 pub use app::App;
-pub use facilitator::{Facilitator, FacilitatorSettings};
+pub use facilitator::{Facilitator, FacilitatorSettings, OpenSettings, Payees};
 pub use settings::{Settings, SettingsError};
 
 /// How often a settlement that is waited for is looked at, should a notice of it be lost.
@@ -73,7 +73,7 @@ pub async fn run(
         // Whoever waits for a settlement is answered with the other requests under way.
         let never = CancellationToken::new();
         let watchtower = Watchtower::new(queue.subscribe(), store.clone(), RECHECK, never);
-        Facilitator::new(app.clone(), store, nodes, watchtower, settings)
+        Facilitator::new(app.clone(), store, nodes, watchtower, (settings, queue))
     };
     let heeding = {
         let (app, queue, shutdown) = (app.clone(), queue.clone(), shutdown.clone());

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use domain::{Address, ChainId};
 use runtime::Config;
-use runtime::config::{AssetConfig, IngressConfig, NetworkConfig, PublicUrl, TransferMethod};
+use runtime::config::{
+    AssetConfig, EvmAddress, IngressConfig, NetworkConfig, PublicUrl, TransferMethod,
+};
 use x402::{Asset, Assets, Limits, Methods, Wallets};
 
 /// What an operator decides about the payment API.
@@ -55,6 +57,9 @@ pub enum SettingsError {
     #[error("facilitator.open_account: {0:?} is not an account, which begins with acct_")]
     Account(String),
     /// Not an address.
+    #[error("facilitator.payees: {0:?} is not an address")]
+    Payee(String),
+    /// Not an address.
     #[error("networks.signature_factories: {0:?} is not an address")]
     Factory(String),
 }
@@ -68,6 +73,7 @@ impl Settings {
         let IngressConfig {
             listen: _,
             public_url,
+            trusted_proxies: _,
             max_body_bytes,
             min_validity_secs,
             max_validity_secs,
@@ -83,7 +89,7 @@ impl Settings {
             max_validity_secs: seconds(max_validity_secs),
         };
         Ok(Self {
-            assets: listed(&config.networks)?,
+            assets: listed(&config.networks, |_, _| true)?,
             limits,
             wallets: match contract_wallets {
                 true => Wallets::Taken { factories: factories(&config.networks)? },
@@ -104,10 +110,16 @@ fn seconds(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn listed(networks: &[NetworkConfig]) -> Result<Assets, SettingsError> {
+/// Those of the networks' tokens that are wanted.
+pub(crate) fn listed(
+    networks: &[NetworkConfig],
+    is_wanted: impl Fn(u64, &EvmAddress) -> bool,
+) -> Result<Assets, SettingsError> {
     let assets = networks
         .iter()
-        .flat_map(|network| network.assets.iter().map(|asset| listing(network, asset)))
+        .flat_map(|network| network.assets.iter().map(move |asset| (network, asset)))
+        .filter(|(network, asset)| is_wanted(network.chain_id, &asset.address))
+        .map(|(network, asset)| listing(network, asset))
         .collect::<Result<Vec<_>, _>>()?;
     let named = networks.iter().filter_map(|network| Some((network, network.name.clone()?)));
     let names = named.map(|(network, name)| own_name(network.chain_id, name));

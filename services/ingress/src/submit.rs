@@ -168,7 +168,9 @@ impl Call {
             .idempotency_key
             .clone()
             .map(|key| (key, digest::of(&checked, &extras, &self.handed_over)))
-            .map(|(key, body_digest)| Idempotency { key, body_digest });
+            .map(|(key, body_digest)| Idempotency { key, body_digest })
+            .into_iter()
+            .collect();
         Intake {
             id: PaymentId::new(runtime::new_uuid()),
             event: EventId::new(runtime::new_uuid()),
@@ -195,7 +197,7 @@ impl Call {
             Acceptance::AnotherAccounts => {
                 return Err(Problem::new(ProblemCode::AuthorizationAlreadySubmitted));
             }
-            Acceptance::KeyReused { payment, first_used_at } => {
+            Acceptance::KeyReused { payment, first_used_at, .. } => {
                 return Err(Problem::new(ProblemCode::IdempotencyKeyReused)
                     .detail(format!("The key was first used at {first_used_at} for {payment}"))
                     .payment_id(payment.to_string()));

@@ -28,6 +28,9 @@ pub struct QueueConfig {
     pub drain_deadline: Duration,
     /// How long Redis may take to answer one command, or to accept a connection.
     pub command_timeout: Duration,
+    /// How long Redis may take to say whether somebody is within a rate limit, before the process
+    /// decides by itself.
+    pub limit_timeout: Duration,
     /// How long a consumer may be silent, with nothing pending, before its name is removed.
     pub consumer_expiry: Duration,
     /// About how many entries a stream may hold; the oldest make room. What falls out is rung
@@ -63,6 +66,7 @@ impl QueueConfig {
             handler_deadline: Duration::from_secs(10 * 60),
             drain_deadline: Duration::from_secs(20),
             command_timeout: Duration::from_secs(2),
+            limit_timeout: Duration::from_millis(250),
             consumer_expiry: Duration::from_secs(10 * 60),
             stream_limit: 1_000_000,
         }

@@ -71,6 +71,12 @@ impl Endpoint {
         }))
     }
 
+    /// A link for what is worth no more than this much waiting.
+    pub(crate) fn hasty_link(&self, limit: Duration) -> Link {
+        let command_timeout = limit.min(self.command_timeout);
+        Self { command_timeout, ..self.clone() }.link(Duration::ZERO)
+    }
+
     /// Whether one link's commands may end on different servers.
     pub(crate) fn is_cluster(&self) -> bool {
         match &self.server {

@@ -14,6 +14,7 @@ use crate::dead::{self, DeadEntry};
 use crate::error::{HandlerError, QueueError, WorkError};
 use crate::gate::Gates;
 use crate::job::Job;
+use crate::rate_limit::{Quota, RateLimit};
 use crate::scripts::{DEPTH, LINE};
 use crate::status::{self, Publisher, Subscriber};
 use crate::stream::{GROUP, Keys, Stream};
@@ -35,6 +36,7 @@ struct Shared {
     settings: Arc<QueueConfig>,
     endpoint: Endpoint,
     link: Link,
+    hasty_link: Link,
     bell: Bell,
     publisher: Publisher,
 }
@@ -66,6 +68,7 @@ impl Queue {
         config.check()?;
         let endpoint = Endpoint::new(&config.url, config.command_timeout)?;
         let link = endpoint.link(Duration::ZERO);
+        let hasty_link = endpoint.hasty_link(config.limit_timeout);
         let bell = Bell::new(link.clone(), config.prefix.as_str().into(), config.stream_limit);
         let publisher = Publisher::new(link.clone(), status::channel(&config.prefix));
         Ok(Self {
@@ -73,6 +76,7 @@ impl Queue {
                 settings: Arc::new(config),
                 endpoint,
                 link,
+                hasty_link,
                 bell,
                 publisher,
             }),
@@ -92,6 +96,11 @@ impl Queue {
     /// The gates of this installation.
     pub fn gates(&self) -> Gates {
         Gates::new(self.shared.link.clone(), self.shared.settings.prefix.as_str().into())
+    }
+
+    /// A rate limit of this installation: processes that give it the same name and quota share it.
+    pub fn rate_limit(&self, name: &str, quota: Quota) -> RateLimit {
+        RateLimit::new(self.shared.hasty_link.clone(), &self.shared.settings.prefix, name, quota)
     }
 
     /// Starts to listen on the status channel. One subscriber is enough for a process.

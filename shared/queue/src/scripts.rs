@@ -28,6 +28,9 @@ pub(crate) static LEAVE: LazyLock<Script> =
 /// Removes consumers that are long gone.
 pub(crate) static SWEEP: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/sweep.lua")));
+/// Takes from a bucket that fills with time.
+pub(crate) static RATE_LIMIT: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/rate_limit.lua")));
 /// Lets somebody through a gate.
 pub(crate) static GATE_ENTER: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/gate_enter.lua")));

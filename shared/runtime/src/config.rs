@@ -3,6 +3,7 @@
 mod check;
 mod environment;
 mod error;
+mod facilitator;
 mod known_networks;
 mod layers;
 mod network;
@@ -18,12 +19,12 @@ use serde::Deserialize;
 
 pub use self::environment::PASSED_BY;
 pub use self::error::{ConfigError, Issue};
+pub use self::facilitator::{FacilitatorConfig, ListedAddress, OpenLimitsConfig};
 pub use self::network::{AssetConfig, NetworkConfig, TransferMethod};
 pub use self::risk_engine::{Dialect, RiskEngineConfig};
 pub use self::sections::{
-    DatabaseConfig, FacilitatorConfig, HttpClientConfig, IngressConfig, LogConfig, MetricsConfig,
-    NotifierConfig, ReconcilerConfig, RedisConfig, ResultsConfig, RiskConfig, SettlementConfig,
-    ShutdownConfig,
+    DatabaseConfig, HttpClientConfig, IngressConfig, LogConfig, MetricsConfig, NotifierConfig,
+    ReconcilerConfig, RedisConfig, ResultsConfig, RiskConfig, SettlementConfig, ShutdownConfig,
 };
 pub use self::signer::{KeySource, SignerConfig};
 pub use self::value::{EvmAddress, PublicUrl, RpcUrl, ValueError};

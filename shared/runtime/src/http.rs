@@ -1,5 +1,6 @@
 //! Serving HTTP: bounded connections, graceful shutdown, and what every answer has in common.
 
+mod client;
 mod connection;
 mod http2;
 mod observe;
@@ -16,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+pub use self::client::ClientAddress;
 use self::http2::Streams;
 pub use self::observe::{RequestId, SlowByDesign, instrument};
 

@@ -7,12 +7,16 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::code::ProblemCode;
+
+/// How much may be asked for (draft-ietf-httpapi-ratelimit-headers-10).
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -39,6 +43,22 @@ struct Parts {
     payment_id: Option<String>,
     x402_reason: Option<Cow<'static, str>>,
     retry_after_secs: Option<u32>,
+    allowance: Option<Allowance>,
+}
+
+/// How much a client may ask for, as it is told when it has asked for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The name of the limit.
+    pub policy: &'static str,
+    /// How much is earned in each window.
+    pub quota: u32,
+    /// The window, in seconds.
+    pub window_secs: u32,
+    /// How much is left.
+    pub remaining: u32,
+    /// When there is all of it again, in seconds.
+    pub reset_secs: u32,
 }
 
 /// What is wrong with one field of the request.
@@ -83,7 +103,16 @@ impl Problem {
             payment_id: None,
             x402_reason: None,
             retry_after_secs,
+            allowance: None,
         }))
+    }
+
+    /// A client has asked for more than it may, and may come again after these seconds.
+    #[must_use]
+    pub fn rate_limited(allowance: Allowance, retry_after_secs: u32) -> Self {
+        let mut problem = Self::new(ProblemCode::RateLimited).retry_after_secs(retry_after_secs);
+        problem.0.allowance = Some(allowance);
+        problem
     }
 
     /// Says what is particular about this occurrence.
@@ -180,6 +209,18 @@ impl Problem {
     }
 }
 
+impl Allowance {
+    /// The values of `RateLimit` and `RateLimit-Policy`.
+    fn fields(&self) -> [HeaderValue; 2] {
+        let Self { policy, quota, window_secs, remaining, reset_secs } = self;
+        let limit = format!("\"{policy}\";r={remaining};t={reset_secs}");
+        let policy = format!("\"{policy}\";q={quota};w={window_secs}");
+        [limit, policy].map(|field| {
+            HeaderValue::try_from(field).expect("a name of ours and numbers are visible ASCII")
+        })
+    }
+}
+
 impl From<ProblemCode> for Problem {
     fn from(code: ProblemCode) -> Self {
         Self::new(code)
@@ -194,6 +235,11 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, PROBLEM_JSON);
         if let Some(seconds) = self.0.retry_after_secs {
             headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if let Some(allowance) = self.0.allowance {
+            let [limit, policy] = allowance.fields();
+            headers.insert(RATE_LIMIT, limit);
+            headers.insert(RATE_LIMIT_POLICY, policy);
         }
         if self.status() == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -281,6 +327,26 @@ mod tests {
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[RETRY_AFTER], "7");
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[test]
+    fn who_asks_for_too_much_is_told_how_much_it_may() {
+        let allowance = Allowance {
+            policy: "address",
+            quota: 60,
+            window_secs: 60,
+            remaining: 0,
+            reset_secs: 20,
+        };
+        let response = Problem::rate_limited(allowance, 3).into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        for (name, value) in [
+            (RETRY_AFTER, "3"),
+            (RATE_LIMIT, "\"address\";r=0;t=20"),
+            (RATE_LIMIT_POLICY, "\"address\";q=60;w=60"),
+        ] {
+            assert_eq!(response.headers()[&name], value);
+        }
     }
 
     #[test]

@@ -464,6 +464,46 @@ fn all_zeros_are_reported_at_once() {
 }
 
 #[test]
+fn payees_and_tokens_are_listed_with_their_network_or_without() {
+    let (base, token) = ("eip155:84532", "0x036CbD53842c5426634e7929541eC2318f3dCF7e");
+    let list = format!("{base}:{token}, {}", token.to_lowercase());
+    let config = Sources::new()
+        .file(NETWORK)
+        .set("QUITTANCE_FACILITATOR__PAYEES", &list)
+        .set("QUITTANCE_FACILITATOR__ASSETS", &list)
+        .set("QUITTANCE_FACILITATOR__OPEN_LIMITS__PAYEE_BURST", "7")
+        .read()
+        .unwrap();
+    let listed = &config.facilitator.payees;
+    let address = &config.network(84_532).unwrap().assets[0].address;
+    assert!(listed.iter().all(|listed| listed.covers(84_532, address)));
+    assert_eq!(listed.iter().filter(|listed| listed.covers(1, address)).count(), 1);
+    assert_eq!(&config.facilitator.assets, listed);
+    assert_eq!(config.facilitator.open_limits.payee_burst, 7);
+    for malformed in ["0x1", "eip155:84532", "eip155:x:0x036CbD53842c5426634e7929541eC2318f3dCF7e"]
+    {
+        let refusal = Sources::new().set("QUITTANCE_FACILITATOR__PAYEES", malformed).refusal();
+        assert!(refusal.contains("(from QUITTANCE_FACILITATOR__PAYEES): must be 0x"), "{refusal}");
+    }
+}
+
+#[test]
+fn what_is_listed_and_not_configured_is_refused() {
+    let zero = "0x0000000000000000000000000000000000000000";
+    let lists = format!("[facilitator]\npayees = ['eip155:1:{zero}']\nassets = ['{zero}']\n");
+    let refusal = Sources::new().file(&lists).file(NETWORK).refusal();
+    assert_eq!(
+        refusal,
+        format!(
+            "facilitator.payees: name a payee on eip155:1, which is not configured\n\
+             facilitator.assets: name {zero}, which is no asset of a configured network"
+        )
+    );
+    let refusal = Sources::new().file("[facilitator.open_limits]\npayee_burst = 0\n").refusal();
+    assert_eq!(refusal, "facilitator.open_limits.payee_burst: must be at least 1");
+}
+
+#[test]
 fn a_window_in_which_nothing_fits_is_refused() {
     let refusal = Sources::new().file("[ingress]\nmin_validity_secs = 3600\n").refusal();
     assert!(refusal.starts_with("ingress.min_validity_secs: must be less than"), "{refusal}");

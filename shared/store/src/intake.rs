@@ -48,13 +48,14 @@ pub struct Intake {
     pub risk_context: RiskContext,
     /// The request that submitted it.
     pub request_id: String,
-    /// The request's `Idempotency-Key`, if it had one.
-    pub idempotency: Option<Idempotency>,
+    /// The keys under which the request may be repeated; of one that was used for another request,
+    /// the first is told. No two are the same.
+    pub idempotency: Vec<Idempotency>,
     /// When it was accepted.
     pub accepted_at: Timestamp,
 }
 
-/// A key under which the seller may repeat a request.
+/// A key under which a request may be repeated.
 #[derive(Clone, Debug)]
 pub struct Idempotency {
     /// The key, unique within the account.
@@ -68,14 +69,16 @@ pub struct Idempotency {
 pub enum Acceptance {
     /// It is a new payment.
     New(Payment),
-    /// The key was used before, for the same request: this payment.
+    /// A key was used before, for the same request: this payment.
     Replayed(Payment),
     /// The authorization was submitted before by the same account: this payment.
     Existing(Payment),
     /// The authorization was submitted before by another account.
     AnotherAccounts,
-    /// The key was used before, for another request.
+    /// A key was used before, for another request.
     KeyReused {
+        /// The key.
+        key: String,
         /// The payment of that request.
         payment: PaymentId,
         /// When that was.
@@ -90,16 +93,17 @@ impl Store {
     /// make one payment; within a batch the first has it. When this returns, what it says is
     /// committed.
     ///
-    /// The batch is one transaction, with one exception: a submission whose key was taken, in this
-    /// very batch, by one that came to nothing is decided in a transaction after that.
+    /// The batch is one transaction, with one exception: a submission one of whose keys was taken, in
+    /// this very batch, by one that came to nothing is decided in a transaction after that.
     ///
     /// # Errors
     /// [`StoreError`] when nothing, or at most a part, was committed, or, after a lost connection,
     /// when that is unknown; the whole batch can be given again.
     pub async fn accept(&self, batch: Vec<Intake>) -> Result<Vec<Acceptance>, StoreError> {
         let mut answers: Vec<Option<Acceptance>> = vec![None; batch.len()];
-        // Whoever takes a key is decided, so no batch needs more passes than it has members; one
-        // more is for keys that were forgotten at the same instant.
+        // The first that is undecided finds its keys free, or taken by an earlier batch, so no batch
+        // needs more passes than it has members; one more is for keys that were forgotten at the
+        // same instant.
         for _ in 0..=batch.len() {
             let open: Vec<usize> = (0..batch.len()).filter(|&at| answers[at].is_none()).collect();
             if open.is_empty() {
@@ -125,10 +129,11 @@ impl Store {
             .collect();
         let written = write_payments(&mut tx, &open).await?;
         let owners = find_owners(&mut tx, &open, &written).await?;
-        let fates: Fates = open
-            .iter()
-            .map(|intake| Ok((intake.id.uuid(), Fate::of(intake, &written, &owners)?)))
-            .collect::<Result<_, StoreError>>()?;
+        let mut fates: Fates =
+            batch.iter().map(|intake| (intake.id.uuid(), Fate::Answered)).collect();
+        for intake in &open {
+            fates.insert(intake.id.uuid(), Fate::of(intake, &written, &owners)?);
+        }
         repoint_keys(&mut tx, &open, &fates).await?;
         let new: Vec<&Intake> = open
             .iter()
@@ -143,7 +148,7 @@ impl Store {
     }
 }
 
-/// What became of a submission that no key has answered.
+/// What became of a submission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// Its payment is written, under its own name.
@@ -152,6 +157,8 @@ enum Fate {
     Existing(Uuid),
     /// Another account has.
     AnotherAccounts,
+    /// A key has answered it, or will when it is asked again.
+    Answered,
 }
 
 /// By the name that the submission would have given its payment.
@@ -208,7 +215,7 @@ fn stands_for(payment: Uuid, fates: &Fates) -> Option<Uuid> {
     match fates.get(&payment) {
         None | Some(Fate::New) => Some(payment),
         Some(Fate::Existing(other)) => Some(*other),
-        Some(Fate::AnotherAccounts) => None,
+        Some(Fate::AnotherAccounts | Fate::Answered) => None,
     }
 }
 
@@ -226,7 +233,7 @@ async fn answer(
             Claim::Same(payment) => stands_for(*payment, fates),
             Claim::Open => match fate(intake)? {
                 Fate::Existing(payment) => Some(payment),
-                Fate::New | Fate::AnotherAccounts => None,
+                Fate::New | Fate::AnotherAccounts | Fate::Answered => None,
             },
             Claim::Other { .. } | Claim::Vanished => None,
         })
@@ -247,12 +254,14 @@ async fn answer(
                     Fate::New => Some(Acceptance::New(as_payment(intake))),
                     Fate::Existing(payment) => Some(Acceptance::Existing(find(payment)?)),
                     Fate::AnotherAccounts => Some(Acceptance::AnotherAccounts),
+                    Fate::Answered => None,
                 },
                 Claim::Same(payment) => stands_for(*payment, fates)
                     .map(|payment| find(payment).map(Acceptance::Replayed))
                     .transpose()?,
-                Claim::Other { payment, first_used_at } => {
+                Claim::Other { key, payment, first_used_at } => {
                     stands_for(*payment, fates).map(|payment| Acceptance::KeyReused {
+                        key: key.clone(),
                         payment: PaymentId::new(payment),
                         first_used_at: *first_used_at,
                     })

@@ -73,7 +73,7 @@ impl Seller {
             resource_host: None,
             risk_context: RiskContext::default(),
             request_id: "req_test".to_owned(),
-            idempotency: None,
+            idempotency: Vec::new(),
             accepted_at: now(),
         }
     }

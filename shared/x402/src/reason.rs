@@ -113,6 +113,10 @@ reasons! {
     SettlementPending = "settlement_pending",
     /// The payment was submitted before, by somebody else or on other terms.
     DuplicateSettlement = "duplicate_settlement",
+    /// The buyer's identifier (`payment-identifier`) stands for another payment; x402 has no code.
+    PaymentIdentifierConflict = "payment_identifier_conflict",
+    /// It is missing where it is required, or is none; x402 has no code.
+    InvalidPaymentIdentifier = "invalid_payment_identifier",
     /// Verifying failed on our side.
     UnexpectedVerifyError = "unexpected_verify_error",
     /// Settling failed on our side, or was refused for a reason that is not the buyer's business.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::identifier::TAKEN;
 use crate::example::submission;
 
 const PAYER: &str = "0x857b06519e91e3a54538791bdbb0e22373e36b66";
@@ -23,7 +24,7 @@ pub(super) fn supported() -> Value {
             {"x402Version": 2, "scheme": "exact", "network": "eip155:84532"},
             {"x402Version": 1, "scheme": "exact", "network": "base-sepolia"},
         ],
-        "extensions": [],
+        "extensions": ["payment-identifier"],
         "signers": {"eip155:*": ["0x70997970c51812dc3a010c7d01b50e0d17dc79c8"]},
     })
 }
@@ -40,6 +41,16 @@ pub(super) fn not_verified() -> Value {
         "invalidReason": "invalid_network",
         "invalidMessage": "/paymentRequirements/network is not a network that is settled on, as this \
                            version writes it",
+        "payer": PAYER,
+    })
+}
+
+/// A payment whose identifier is another's.
+pub(super) fn not_verified_as_named() -> Value {
+    json!({
+        "isValid": false,
+        "invalidReason": "payment_identifier_conflict",
+        "invalidMessage": TAKEN,
         "payer": PAYER,
     })
 }
@@ -65,6 +76,18 @@ pub(super) fn not_settled() -> Value {
         "success": false,
         "errorReason": "unsupported_scheme",
         "errorMessage": "/paymentRequirements/scheme must be exact",
+        "transaction": "",
+        "network": "eip155:84532",
+        "payer": PAYER,
+    })
+}
+
+/// A payment whose identifier is another's.
+pub(super) fn not_settled_as_named() -> Value {
+    json!({
+        "success": false,
+        "errorReason": "payment_identifier_conflict",
+        "errorMessage": TAKEN,
         "transaction": "",
         "network": "eip155:84532",
         "payer": PAYER,

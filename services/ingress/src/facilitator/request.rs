@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use x402::{Checked, Limits, Reason, Refusal, RefusalKind, SettleRequest, check};
 
 use super::answer::Named;
-use crate::App;
+use super::{Facilitator, Shared, identifier};
 
 /// A request that was read.
 #[derive(Debug)]
@@ -58,21 +58,20 @@ fn unread(problem: Problem) -> NotRead {
 
 impl Posted {
     /// What can be known of it without asking the chain.
-    pub(super) fn check(&self, app: &App) -> Result<Checked, Refusal> {
-        let settings = app.settings();
-        self.check_within(app, &settings.limits)
+    pub(super) fn check(&self, facilitator: &Facilitator) -> Result<Checked, Refusal> {
+        self.check_within(facilitator, &facilitator.0.app.settings().limits)
     }
 
     /// The same, whatever time is left.
-    pub(super) fn check_at_any_time(&self, app: &App) -> Result<Checked, Refusal> {
+    pub(super) fn check_at_any_time(&self, facilitator: &Facilitator) -> Result<Checked, Refusal> {
         let limits = Limits { min_validity_secs: i64::MIN / 4, max_validity_secs: i64::MAX / 4 };
-        self.check_within(app, &limits)
+        self.check_within(facilitator, &limits)
     }
 
-    fn check_within(&self, app: &App, limits: &Limits) -> Result<Checked, Refusal> {
-        let settings = app.settings();
-        let now = app.now().unix_secs();
-        let checked = check(&self.request, &settings.assets, limits, &settings.wallets, now)?;
+    fn check_within(&self, facilitator: &Facilitator, limits: &Limits) -> Result<Checked, Refusal> {
+        let Shared { app, assets, .. } = &*facilitator.0;
+        let (wallets, now) = (&app.settings().wallets, app.now().unix_secs());
+        let checked = check(&self.request, assets, limits, wallets, now)?;
         self.names_the_token()?;
         Ok(checked)
     }
@@ -89,6 +88,11 @@ impl Posted {
         let (kind, reason) = (RefusalKind::AssetMismatch, Reason::MissingEip712Domain);
         let detail = "must have the token's name and version";
         Err(refused(kind, "/paymentRequirements/extra", detail, reason))
+    }
+
+    /// The buyer's own name for it, if it has one.
+    pub(super) fn identifier(&self) -> Result<Option<String>, Refusal> {
+        identifier::read(&self.request)
     }
 }
 

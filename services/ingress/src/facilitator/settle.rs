@@ -5,16 +5,17 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use domain::{AccountId, EventId, Finality, Payment, PaymentId, RiskContext};
+use domain::{EventId, Finality, Payment, PaymentId, RiskContext, Timestamp};
 use runtime::http::SlowByDesign;
-use runtime::problem::document::{Crowded, Keyed, Refused};
+use runtime::problem::document::{Crowded, Keyed, Limited, Refused};
 use runtime::{Problem, RequestId, TraceContext};
 use store::{Acceptance, Idempotency, Intake};
 use x402::{Checked, Reason, Refusal, RefusalKind, resource_host};
 
 use super::answer::{Named, SettlementAnswer, status};
+use super::open::{Asker, Deed, NotAPayee};
 use super::request::{NotRead, Posted, read};
-use super::{Facilitator, Unkept, Unread, example};
+use super::{Facilitator, Unkept, Unread, example, identifier};
 use crate::intake::NotAccepted;
 use crate::{digest, refusal, risk_headers};
 
@@ -28,14 +29,18 @@ use crate::{digest, refusal, risk_headers};
         it has failed, or after 20 s: then `settlement_pending` comes with the hash of the transaction \
         that carries it, and the same request waits for its end again. The same caller with the same \
         payment and the same requirements gets the same settlement, however often it asks; anything \
-        else is `duplicate_settlement`. What has not been sent after that time is taken back.",
+        else is `duplicate_settlement`. What has not been sent after that time is taken back. A \
+        `payment-identifier` stands for one payment for seven days. Who comes without a key, where \
+        that may be, is limited by address and by payee (429): nothing is taken then.",
     request_body(content = Object, example = example::settle_request),
     responses(
         (status = 200, body = SettlementAnswer, description = "What became of it.",
             example = example::settled),
         (status = 400, body = SettlementAnswer, description = "It is of a kind that is not settled \
             here, or a part of it is missing or malformed.", example = example::not_settled),
-        Refused<(Keyed, Unread, Crowded, Unkept)>,
+        (status = 409, body = SettlementAnswer, description = "Its `payment-identifier` stands for \
+            another payment.", example = example::not_settled_as_named),
+        Refused<(Keyed, Limited, Unread, Crowded, Unkept)>,
     ),
     security((), ("api_key" = ["payments:write"])),
 )]
@@ -53,6 +58,7 @@ async fn settle(facilitator: &Facilitator, request: Request) -> Result<Response,
     let app = &facilitator.0.app;
     let (head, body) = request.into_parts();
     let mut caller = Caller::read(facilitator, &head).await?;
+    facilitator.heed_address(caller.asker, Deed::Settle, &head).await?;
     let handed_over = risk_headers::read(&head.headers);
     let place = app.door().enter().map_err(|full| refusal::no_room(full, app.settings()))?;
     let posted = match read(Request::from_parts(head, body)).await {
@@ -64,10 +70,14 @@ async fn settle(facilitator: &Facilitator, request: Request) -> Result<Response,
         Ok(handed_over) => handed_over,
         Err(problem) => return Ok(unheard(&problem, posted.named)),
     };
-    let (payment, is_ours) = match posted.check(app) {
-        Ok(checked) => match take(facilitator, &caller, &posted, checked).await? {
+    let id = match posted.identifier() {
+        Ok(id) => id,
+        Err(refusal) => return Ok(refused(&refusal, posted.named)),
+    };
+    let (payment, is_ours) = match posted.check(facilitator) {
+        Ok(checked) => match take(facilitator, &caller, &posted, (checked, id)).await? {
             Ok(taken) => taken,
-            Err(duplicate) => return Ok(duplicate.into_response()),
+            Err((status, answer)) => return Ok((status, Json(answer)).into_response()),
         },
         // Whoever asks again comes late, perhaps too late for another payment.
         Err(refusal) => match known(facilitator, &caller, &posted, &refusal).await? {
@@ -124,7 +134,7 @@ fn unheard(problem: &Problem, named: Named) -> Response {
 
 /// Who asks.
 struct Caller {
-    account: AccountId,
+    asker: Asker,
     request_id: String,
     trace: TraceContext,
     handed_over: RiskContext,
@@ -134,7 +144,7 @@ impl Caller {
     async fn read(facilitator: &Facilitator, head: &Parts) -> Result<Self, Problem> {
         let known = &head.extensions;
         Ok(Self {
-            account: facilitator.account(&head.headers).await?,
+            asker: facilitator.asker(&head.headers).await?,
             request_id: known.get().map_or_else(String::new, |id: &RequestId| id.as_str().into()),
             trace: known.get().copied().unwrap_or_else(TraceContext::new_root),
             handed_over: RiskContext::default(),
@@ -147,27 +157,18 @@ async fn take(
     facilitator: &Facilitator,
     caller: &Caller,
     posted: &Posted,
-    checked: Checked,
-) -> Result<Result<(Payment, bool), SettlementAnswer>, Problem> {
+    (checked, id): (Checked, Option<String>),
+) -> Result<Result<(Payment, bool), (StatusCode, SettlementAnswer)>, Problem> {
     let app = &facilitator.0.app;
-    let now = app.now();
-    let (key, body_digest) = (key(&checked), digest::of_request(&posted.request));
-    let intake = Intake {
-        id: PaymentId::new(runtime::new_uuid()),
-        event: EventId::new(runtime::new_uuid()),
-        account: caller.account,
-        authorization: checked.authorization,
-        signature: checked.signature,
-        x402_version: checked.version.number(),
-        finality: Finality::default(),
-        reference: None,
-        metadata: None,
-        resource_host: resource_host(&posted.request),
-        risk_context: risk_headers::traced(&caller.handed_over, &caller.trace),
-        request_id: caller.request_id.clone(),
-        idempotency: Some(Idempotency { key, body_digest }),
-        accepted_at: now,
-    };
+    let unpaid =
+        |reason, words: &str| SettlementAnswer::unpaid(reason, words, posted.named.clone());
+    if let Err(NotAPayee) = facilitator.admits(caller.asker, &checked) {
+        let answer = unpaid(Reason::InvalidPaymentRequirements, NotAPayee::WORDS);
+        return Ok(Err((StatusCode::OK, answer)));
+    }
+    facilitator.heed_payee(caller.asker, Deed::Settle, &checked).await?;
+    let identifier = id.map(|id| identifier::key(caller.asker, &id, &checked));
+    let intake = intake(caller, posted, checked, identifier.as_ref(), app.now());
     let accepted = app.register().accept(intake).await;
     let acceptance = accepted.map_err(|outcome| refusal::not_accepted(outcome, app.settings()))?;
     Ok(match acceptance {
@@ -177,13 +178,44 @@ async fn take(
         }
         // It may have been posted to be settled whenever that is; whoever made it takes it back.
         Acceptance::Replayed(payment) | Acceptance::Existing(payment) => Ok((payment, false)),
+        Acceptance::KeyReused { key, .. } if Some(&key) == identifier.as_ref() => {
+            let answer = unpaid(Reason::PaymentIdentifierConflict, identifier::TAKEN);
+            Err((StatusCode::CONFLICT, answer))
+        }
         // Whose it is, and what became of it, is nobody else's business.
         Acceptance::AnotherAccounts | Acceptance::KeyReused { .. } => {
             let words = "The payment was submitted before, by another caller or on other terms";
-            let named = posted.named.clone();
-            Err(SettlementAnswer::unpaid(Reason::DuplicateSettlement, words, named))
+            Err((StatusCode::OK, unpaid(Reason::DuplicateSettlement, words)))
         }
     })
+}
+
+/// The payment to be taken, once for each of its keys. The buyer's own name for it is told first.
+fn intake(
+    caller: &Caller,
+    posted: &Posted,
+    checked: Checked,
+    identifier: Option<&String>,
+    now: Timestamp,
+) -> Intake {
+    let body_digest = digest::of_request(&posted.request);
+    let keys = identifier.into_iter().cloned().chain([key(&checked)]);
+    Intake {
+        id: PaymentId::new(runtime::new_uuid()),
+        event: EventId::new(runtime::new_uuid()),
+        account: caller.asker.account(),
+        authorization: checked.authorization,
+        signature: checked.signature,
+        x402_version: checked.version.number(),
+        finality: Finality::default(),
+        reference: None,
+        metadata: None,
+        resource_host: resource_host(&posted.request),
+        risk_context: risk_headers::traced(&caller.handed_over, &caller.trace),
+        request_id: caller.request_id.clone(),
+        idempotency: keys.map(|key| Idempotency { key, body_digest }).collect(),
+        accepted_at: now,
+    }
 }
 
 /// The payment that this very request was taken for before, when it would be refused now for nothing
@@ -198,9 +230,9 @@ async fn known(
     if refusal.kind != RefusalKind::AuthorizationExpired {
         return Ok(None);
     }
-    let Ok(checked) = posted.check_at_any_time(app) else { return Ok(None) };
+    let Ok(checked) = posted.check_at_any_time(facilitator) else { return Ok(None) };
     let (key, body_digest) = (key(&checked), digest::of_request(&posted.request));
-    let found = facilitator.0.store.find_by_key(caller.account, &key, &body_digest).await;
+    let found = facilitator.0.store.find_by_key(caller.asker.account(), &key, &body_digest).await;
     found.map_err(|error| {
         tracing::warn!(%error, "a settlement could not be looked up");
         refusal::not_accepted(NotAccepted::Unavailable, app.settings())

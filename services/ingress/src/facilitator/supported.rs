@@ -9,7 +9,7 @@ use domain::{Address, ChainId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Facilitator, example};
+use super::{Facilitator, example, identifier};
 
 /// What is settled here.
 #[derive(Serialize, ToSchema)]
@@ -49,7 +49,7 @@ struct Kind {
 )]
 pub(crate) async fn show_supported(State(facilitator): State<Facilitator>) -> Response {
     let shared = &facilitator.0;
-    let assets = &shared.app.settings().assets;
+    let assets = &shared.assets;
     let chains: Vec<ChainId> = assets.networks();
     let kinds = chains.iter().flat_map(|chain| {
         let kind = |x402_version, network| Kind { x402_version, scheme: "exact", network };
@@ -65,5 +65,6 @@ pub(crate) async fn show_supported(State(facilitator): State<Facilitator>) -> Re
         }
     };
     let signers = BTreeMap::from([("eip155:*", signers)]);
-    Json(Supported { kinds: kinds.collect(), extensions: Vec::new(), signers }).into_response()
+    let extensions = vec![identifier::EXTENSION];
+    Json(Supported { kinds: kinds.collect(), extensions, signers }).into_response()
 }

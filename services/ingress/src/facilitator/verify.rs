@@ -2,17 +2,20 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chain::ChainError;
 use domain::AccountId;
-use runtime::problem::document::{Crowded, Keyed, Refused};
+use runtime::Problem;
+use runtime::problem::document::{Crowded, Keyed, Limited, Refused};
 use store::StoreError;
 use x402::{Checked, Reason, Refusal};
 
 use super::answer::{Named, Verification, status};
+use super::open::{Asker, Deed, NotAPayee};
 use super::request::{NotRead, Posted, read};
 use super::simulation::Outlook;
-use super::{Facilitator, Unkept, Unread, example, settle, settlement};
+use super::{Facilitator, Unkept, Unread, example, identifier, settle, settlement};
 use crate::{digest, refusal};
 
 /// Says whether a payment would be settled, and changes nothing.
@@ -23,14 +26,17 @@ use crate::{digest, refusal};
     summary = "See whether a payment would be settled",
     description = "Checks the payment against `paymentRequirements`, looks whether it is over already, \
         and asks the chain whether it would be made now. Changes nothing. The body is the same as that of `/settle`. The codes are \
-        those of x402's reference implementation; a request that nobody could settle is a 400.",
+        those of x402's reference implementation; a request that nobody could settle is a 400. Who \
+        comes without a key, where that may be, is limited by address and by payee (429).",
     request_body(content = Object, example = example::settle_request),
     responses(
         (status = 200, body = Verification, description = "Whether it would be settled.",
             example = example::verified),
         (status = 400, body = Verification, description = "It is of a kind that is not settled here, \
             or a part of it is missing or malformed.", example = example::not_verified),
-        Refused<(Keyed, Unread, Crowded, Unkept)>,
+        (status = 409, body = Verification, description = "Its `payment-identifier` stands for another \
+            payment.", example = example::not_verified_as_named),
+        Refused<(Keyed, Limited, Unread, Crowded, Unkept)>,
     ),
     security((), ("api_key" = ["payments:write"])),
 )]
@@ -38,24 +44,49 @@ pub(crate) async fn verify_payment(
     State(facilitator): State<Facilitator>,
     request: Request,
 ) -> Response {
-    let app = &facilitator.0.app;
-    let account = match facilitator.account(request.headers()).await {
-        Ok(account) => account,
-        Err(problem) => return problem.into_response(),
-    };
-    let _place = match app.door().enter() {
-        Ok(place) => place,
-        Err(full) => return refusal::no_room(full, app.settings()).into_response(),
-    };
-    let posted = match read(request).await {
-        Ok(posted) => posted,
-        Err(NotRead::Problem(problem)) => return problem.into_response(),
-        Err(NotRead::Refused(refusal)) => return refused(&refusal, Named::default()),
-    };
-    match posted.check(app) {
-        Ok(checked) => answer(&facilitator, account, &posted, &checked).await.into_response(),
-        Err(refusal) => refused(&refusal, posted.named),
+    match verify(&facilitator, request).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
     }
+}
+
+async fn verify(facilitator: &Facilitator, request: Request) -> Result<Response, Problem> {
+    let app = &facilitator.0.app;
+    let (head, body) = request.into_parts();
+    let asker = facilitator.asker(&head.headers).await?;
+    facilitator.heed_address(asker, Deed::Verify, &head).await?;
+    let _place = app.door().enter().map_err(|full| refusal::no_room(full, app.settings()))?;
+    let posted = match read(Request::from_parts(head, body)).await {
+        Ok(posted) => posted,
+        Err(NotRead::Problem(problem)) => return Err(problem),
+        Err(NotRead::Refused(refusal)) => return Ok(refused(&refusal, Named::default())),
+    };
+    let checked = posted.identifier().and_then(|id| Ok((id, posted.check(facilitator)?)));
+    let (id, checked) = match checked {
+        Ok(checked) => checked,
+        Err(refusal) => return Ok(refused(&refusal, posted.named)),
+    };
+    if let Err(NotAPayee) = facilitator.admits(asker, &checked) {
+        let reason = Reason::InvalidPaymentRequirements;
+        let verification = Verification::invalid(reason, NotAPayee::WORDS, posted.named);
+        return Ok(verification.into_response());
+    }
+    facilitator.heed_payee(asker, Deed::Verify, &checked).await?;
+    let key = id.map(|id| identifier::key(asker, &id, &checked));
+    Ok(match facilitator.stands_for_another(asker, key, &posted).await {
+        Ok(false) => answer(facilitator, asker.account(), &posted, &checked).await.into_response(),
+        Ok(true) => {
+            let reason = Reason::PaymentIdentifierConflict;
+            let verification = Verification::invalid(reason, identifier::TAKEN, posted.named);
+            (StatusCode::CONFLICT, Json(verification)).into_response()
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a payment's identifier could not be looked up");
+            let words = "The ledger does not answer; try again";
+            let reason = Reason::UnexpectedVerifyError;
+            Verification::invalid(reason, words, posted.named).into_response()
+        }
+    })
 }
 
 fn refused(refusal: &Refusal, named: Named) -> Response {
@@ -101,6 +132,18 @@ impl Facilitator {
         let (key, body_digest) = (settle::key(checked), digest::of_request(&posted.request));
         let found = self.0.store.find_by_key(account, &key, &body_digest).await?;
         Ok(found.as_ref().and_then(settlement::why_not_again))
+    }
+
+    /// Whether the payment's identifier, if it has one, stands for another.
+    async fn stands_for_another(
+        &self,
+        asker: Asker,
+        key: Option<String>,
+        posted: &Posted,
+    ) -> Result<bool, StoreError> {
+        let Some(key) = key else { return Ok(false) };
+        let body_digest = digest::of_request(&posted.request);
+        self.0.store.is_key_of_another(asker.account(), &key, &body_digest).await
     }
 
     /// What the chain would say to a payment now.

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use access::ApiToken;
 use chain::{BreakerPolicy, HttpClient, Node, NodeConfig};
 use domain::{AccountId, Address, ApiKeyId, Payment, Scope, Timestamp};
-use ingress::{App, Facilitator, FacilitatorSettings, Settings, router};
-use queue::{Queue, QueueConfig, Stream};
+use ingress::{App, Facilitator, FacilitatorSettings, OpenSettings, Payees, Settings, router};
+use queue::{Queue, QueueConfig, Quota, Stream};
 use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use runtime::Clock;
@@ -29,7 +29,7 @@ const NO_REDIS: &str = "redis://127.0.0.1:1";
 /// The payment API on a port of its own, over a database of its own. It ends with this value.
 #[derive(Debug)]
 pub(crate) struct Shop {
-    pub(crate) database: Database,
+    pub(crate) database: Arc<Database>,
     pub(crate) seller: Seller,
     address: SocketAddr,
     http: reqwest::Client,
@@ -55,7 +55,8 @@ pub(crate) struct ShopBuilder {
     max_backlog: u64,
     wallets: Wallets,
     nodes: Vec<Node>,
-    open_account: Option<AccountId>,
+    open: Option<OpenSettings>,
+    facilitated: Assets,
     longest_wait: Duration,
     factories: HashSet<Address>,
 }
@@ -98,8 +99,19 @@ impl ShopBuilder {
     }
 
     /// Whoever comes without a key settles for this account.
-    pub(crate) fn open_to_all(mut self, account: AccountId) -> Self {
-        self.open_account = Some(account);
+    pub(crate) fn open_to_all(self, account: AccountId) -> Self {
+        self.open_with(open_to_all(account))
+    }
+
+    /// Whoever comes without a key is let in so.
+    pub(crate) fn open_with(mut self, settings: OpenSettings) -> Self {
+        self.open = Some(settings);
+        self
+    }
+
+    /// Stock servers may have these tokens paid.
+    pub(crate) fn facilitated(mut self, assets: Assets) -> Self {
+        self.facilitated = assets;
         self
     }
 
@@ -133,9 +145,16 @@ impl ShopBuilder {
         self
     }
 
+    /// A second process over the ledger of this shop.
+    pub(crate) async fn open_beside(self, shop: &Shop) -> Shop {
+        let (address, running) = self.serve(shop.database.store.clone()).await;
+        let (database, seller) = (Arc::clone(&shop.database), shop.seller.clone());
+        Shop { database, seller, address, http: testkit::http::client(), _running: running }
+    }
+
     /// Opens the shop; the second value is the API's own handle on the ledger.
     pub(crate) async fn open(self) -> (Shop, Store) {
-        let database = Database::create().await;
+        let database = Arc::new(Database::create().await);
         let seller = new_seller(&database.store, &[Scope::PaymentsWrite]).await;
         let store = self.pool.map_or_else(
             || database.store.clone(),
@@ -159,16 +178,21 @@ impl ShopBuilder {
             status_retry_after_secs: 1,
             unavailable_retry_after_secs: 2,
         };
-        let queue = Queue::connect(QueueConfig::new(self.redis_url)).unwrap();
+        let mut queue = QueueConfig::new(self.redis_url);
+        // On a busy machine a Redis that is there must not be taken for one that is away.
+        queue.limit_timeout = Duration::from_secs(5);
+        let queue = Queue::connect(queue).unwrap();
         let app = App::new(settings, store.clone(), queue.bell(), Clock::system());
         let shutdown = CancellationToken::new();
         let second = Duration::from_secs(1);
         let watchtower =
             Watchtower::new(queue.subscribe(), store.clone(), second, shutdown.clone());
         let facilitating = FacilitatorSettings {
-            open_account: self.open_account,
+            open: self.open,
+            assets: self.facilitated,
             longest_wait: self.longest_wait,
         };
+        let facilitating = (facilitating, &queue);
         let facilitator =
             Facilitator::new(app.clone(), store, self.nodes, watchtower, facilitating);
         let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -195,7 +219,8 @@ impl Shop {
             max_backlog: 1_000,
             wallets: Wallets::Taken { factories: HashSet::new() },
             nodes: Vec::new(),
-            open_account: None,
+            open: None,
+            facilitated: Assets::new([Anvil::token()]),
             longest_wait: Duration::from_secs(1),
             factories: HashSet::new(),
         }
@@ -250,6 +275,19 @@ impl Shop {
     pub(crate) async fn tamper(&self, sql: String) {
         let query = sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
         self.database.store.pool().execute(query).await.unwrap();
+    }
+}
+
+/// Everybody is let in without a key, as often as they like.
+pub(crate) fn open_to_all(account: AccountId) -> OpenSettings {
+    let often = Quota { per_period: 60_000, period: Duration::from_secs(60), burst: 60_000 };
+    OpenSettings {
+        account,
+        payees: Payees::All,
+        by_address: often,
+        to_payee: often,
+        verifies_per_settle: 1,
+        trusted_proxies: 0,
     }
 }
 

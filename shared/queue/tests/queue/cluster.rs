@@ -2,8 +2,9 @@
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use queue::{Job, Network, Queue, QueueConfig, Stream};
+use queue::{Job, Network, Queue, QueueConfig, Quota, Stream};
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
@@ -63,7 +64,9 @@ impl Cluster {
 
     fn queue(&self) -> Queue {
         let url = format!("redis+cluster://127.0.0.1:{}/", self.nodes[0].port);
-        Queue::connect(QueueConfig::new(url)).unwrap()
+        let mut config = QueueConfig::new(url);
+        config.limit_timeout = Duration::from_secs(5);
+        Queue::connect(config).unwrap()
     }
 }
 
@@ -164,6 +167,13 @@ async fn everything_works_on_a_cluster() {
         queue.push(stream, &[Job::new("panic")]).await.unwrap();
     }
     queue.publisher().publish([("pay_1", 2)]);
+    let once = Quota { per_period: 1, period: Duration::from_secs(86_400), burst: 1 };
+    for subject in 0..20 {
+        for (process, allowed) in [(&queue, true), (&cluster.queue(), false)] {
+            let limit = process.rate_limit("once", once);
+            assert_eq!(limit.take(&subject.to_string(), 1).await.allowed, allowed);
+        }
+    }
 
     assert_eq!(watch.changed().await, 2);
     for (worker, stream) in workers.into_iter().zip(&streams) {

@@ -9,6 +9,7 @@ mod failure;
 mod gates;
 mod metering;
 mod outage;
+mod rate_limits;
 mod recovery;
 mod redis_server;
 mod stage;

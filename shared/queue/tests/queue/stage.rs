@@ -43,6 +43,7 @@ pub(crate) fn config(redis: &RedisServer, lease: Duration) -> QueueConfig {
     let mut config = QueueConfig::new(redis.url());
     config.lease = lease;
     config.command_timeout = Duration::from_secs(5);
+    config.limit_timeout = Duration::from_secs(5);
     config
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::Issue;
-use super::{Config, NetworkConfig, known_networks, risk_engine};
+use super::{Config, NetworkConfig, facilitator, known_networks, risk_engine};
 
 const DATABASE_SCHEMES: &[&str] = &["postgres://", "postgresql://"];
 const REDIS_SCHEMES: &[&str] =
@@ -28,6 +28,7 @@ pub(super) fn errors(config: &Config) -> Vec<Issue> {
     issues.extend(bad_url("redis.url", "REDIS_URL", &config.redis.url, REDIS_SCHEMES));
     issues.extend(zeros(config));
     issues.extend(risk_engine::errors(config));
+    issues.extend(facilitator::errors(config));
     if config.ingress.min_validity_secs >= config.ingress.max_validity_secs {
         issues.push(Issue::new(
             "ingress.min_validity_secs",
@@ -113,7 +114,6 @@ fn zeros(config: &Config) -> Vec<Issue> {
         ("ingress.max_batch", wide(config.ingress.max_batch)),
         ("ingress.max_in_flight", wide(config.ingress.max_in_flight)),
         ("ingress.max_backlog", config.ingress.max_backlog),
-        ("facilitator.wait_secs", config.facilitator.wait_secs),
         ("results.recheck_ms", config.results.recheck_ms),
         ("results.max_waiters", wide(config.results.max_waiters)),
         ("risk.concurrency", wide(config.risk.concurrency)),
@@ -135,7 +135,9 @@ fn zeros(config: &Config) -> Vec<Issue> {
         ("reconciler.audit_interval_secs", config.reconciler.audit_interval_secs),
         ("reconciler.audit_blocks", config.reconciler.audit_blocks),
     ];
-    zero_issues("", &counts)
+    let mut issues = zero_issues("", &counts);
+    issues.extend(zero_issues("", &facilitator::counts(config)));
+    issues
 }
 
 fn network_errors(network: &NetworkConfig) -> Vec<Issue> {

@@ -51,6 +51,8 @@ pub struct IngressConfig {
     /// Where clients reach the API, for absolute status URLs.
     #[serde(deserialize_with = "value::unset_if_empty")]
     pub public_url: Option<PublicUrl>,
+    /// How many proxies stand in front, each of which says in `X-Forwarded-For` who called it.
+    pub trusted_proxies: u32,
     /// The longest request body, in bytes.
     pub max_body_bytes: usize,
     /// The smallest remaining time of `validBefore`, in seconds.
@@ -69,16 +71,6 @@ pub struct IngressConfig {
     pub status_retry_after_secs: u32,
     /// `Retry-After` of a 503 while payments cannot be stored, in seconds.
     pub unavailable_retry_after_secs: u32,
-}
-
-/// `[facilitator]`: what stock x402 servers ask of the payment API.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FacilitatorConfig {
-    /// The account whose payments those are that come without an API key; empty: every caller needs one.
-    pub open_account: String,
-    /// The longest that a settlement is waited for, in seconds.
-    pub wait_secs: u64,
 }
 
 /// `[results]`: the status, event and operator API.

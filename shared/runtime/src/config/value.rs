@@ -147,6 +147,9 @@ pub enum ValueError {
     /// Not an RPC URL.
     #[error("must be an http, https, ws or wss URL")]
     RpcUrl,
+    /// Not an address, with its chain or without.
+    #[error("must be 0x and 40 hexadecimal digits, with eip155:<chain id>: before it or without")]
+    ListedAddress,
     /// Not a base URL.
     #[error("must be an http or https URL without user, query and fragment")]
     PublicUrl,

@@ -61,6 +61,10 @@ pub enum Contested {}
 #[derive(Clone, Copy, Debug)]
 pub enum Malformed {}
 
+/// Who asks too often must wait.
+#[derive(Clone, Copy, Debug)]
+pub enum Limited {}
+
 /// There may be no room.
 #[derive(Clone, Copy, Debug)]
 pub enum Crowded {}
@@ -84,6 +88,7 @@ codes! {
     Bodied: MalformedJson, InvalidRequest, RequestTimeout, PayloadTooLarge, UnsupportedMediaType;
     Contested: Conflict;
     Malformed: MalformedField;
+    Limited: RateLimited;
     Crowded: Overloaded;
 }
 
@@ -136,6 +141,17 @@ fn answer(status: StatusCode, codes: &[ProblemCode]) -> Response {
     if Problem::new(codes[0]).0.retry_after_secs.is_some() {
         response = response.header("Retry-After", seconds("When to come again, in seconds."));
     }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response = response
+            .header(
+                "RateLimit",
+                text("What is left, and in how many seconds there is all of it again."),
+            )
+            .header(
+                "RateLimit-Policy",
+                text("How much there is, and in how many seconds it is earned."),
+            );
+    }
     if status == StatusCode::UNAUTHORIZED {
         let challenge = HeaderBuilder::new().description(Some("`Bearer`")).build();
         response = response.header("WWW-Authenticate", challenge);
@@ -146,6 +162,11 @@ fn answer(status: StatusCode, codes: &[ProblemCode]) -> Response {
 fn seconds(description: &str) -> utoipa::openapi::Header {
     let count = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
     HeaderBuilder::new().schema(count).description(Some(description)).build()
+}
+
+fn text(description: &str) -> utoipa::openapi::Header {
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    HeaderBuilder::new().schema(text).description(Some(description)).build()
 }
 
 /// The schemas that the answers refer to, by their names.

@@ -13,18 +13,20 @@ use crate::{Store, StoreError};
 
 /// What an intake's key says about it before its payment is written.
 pub(super) enum Claim {
-    /// Nothing: it has no key, or the key is new and its own now.
+    /// Nothing: it has no key, or all of them are new and its own now.
     Open,
-    /// The key stands for this payment, for the same request.
+    /// A key stands for this payment, for the same request.
     Same(Uuid),
-    /// The key stands for another request.
+    /// A key stands for another request.
     Other {
+        /// The key.
+        key: String,
         /// That request's payment.
         payment: Uuid,
         /// When the key was used for it.
         first_used_at: Timestamp,
     },
-    /// The key was there and is forgotten now: to be claimed again.
+    /// A key was there and is forgotten now: to be claimed again.
     Vanished,
 }
 
@@ -51,53 +53,112 @@ impl Store {
         let Some(payment) = payment else { return Ok(None) };
         Ok(load(&self.pool, &[payment]).await?.pop())
     }
+
+    /// Whether a key of the account was used for another request than this.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn is_key_of_another(
+        &self,
+        account: AccountId,
+        key: &str,
+        body_digest: &[u8; 32],
+    ) -> Result<bool, StoreError> {
+        let found = sqlx::query_scalar!(
+            "select 1 from idempotency_keys
+             where account_id = $1 and key = $2 and body_sha256 <> $3",
+            account.uuid(),
+            key,
+            body_digest.as_slice(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(found.is_some())
+    }
 }
 
-type Keyed<'a> = (&'a Intake, &'a Idempotency);
+/// One key of an intake.
+struct Keyed<'a> {
+    intake: &'a Intake,
+    key: &'a Idempotency,
+}
+
+fn keyed<'a>(intakes: impl IntoIterator<Item = &'a Intake>) -> Vec<Keyed<'a>> {
+    let of = |intake: &'a Intake| intake.idempotency.iter().map(move |key| Keyed { intake, key });
+    intakes.into_iter().flat_map(of).collect()
+}
 
 /// Claims each new key for its intake, and looks up what the others stand for.
 ///
-/// Keys, and then authorizations, are always locked in ascending order, so that batches at the
-/// same instant wait for each other but never in a circle.
+/// An intake has either all of its keys or none: where one of them has an answer, those that it
+/// claimed are let go again. Keys, and then authorizations, are always locked in ascending order, so
+/// that batches at the same instant wait for each other but never in a circle.
 pub(super) async fn claim_keys(
     tx: &mut PgTransaction<'_>,
     batch: &[&Intake],
 ) -> Result<Vec<Claim>, StoreError> {
-    let keyed: Vec<Keyed<'_>> = batch
-        .iter()
-        .filter_map(|intake| intake.idempotency.as_ref().map(|key| (*intake, key)))
-        .collect();
-    if keyed.is_empty() {
+    let all = keyed(batch.iter().copied());
+    if all.is_empty() {
         return Ok(batch.iter().map(|_| Claim::Open).collect());
     }
-    insert_keys(tx, &keyed).await?;
-    let stored = read_keys(tx, &keyed).await?;
-    let claim = |intake: &&Intake| {
-        let Some(key) = &intake.idempotency else {
-            return Claim::Open;
-        };
-        match stored.get(&intake.id.uuid()) {
-            None => Claim::Vanished,
-            Some(row) if row.payment == intake.id.uuid() => Claim::Open,
-            Some(row) if row.body_sha256 == key.body_digest => Claim::Same(row.payment),
-            Some(&KeyRow { payment, first_used_at, .. }) => Claim::Other { payment, first_used_at },
+    insert_keys(tx, &all).await?;
+    let stored = read_keys(tx, &all).await?;
+    let mut places = all.iter().zip(stored);
+    let claims: Vec<Claim> = batch
+        .iter()
+        .map(|intake| {
+            let own = places.by_ref().take(intake.idempotency.len());
+            Claim::of(intake, &own.collect::<Vec<_>>())
+        })
+        .collect();
+    let answered = batch.iter().zip(&claims).filter(|(_, claim)| !matches!(claim, Claim::Open));
+    let_go(tx, &keyed(answered.map(|(intake, _)| *intake))).await?;
+    Ok(claims)
+}
+
+impl Claim {
+    /// What the keys of an intake say together. One that was used for something else says the most.
+    fn of(intake: &Intake, keys: &[(&Keyed<'_>, Option<KeyRow>)]) -> Self {
+        let (mut same, mut vanished) = (None, false);
+        for (keyed, stored) in keys {
+            match stored {
+                None => vanished = true,
+                Some(row) if row.payment == intake.id.uuid() => {}
+                Some(row) if row.body_sha256 == keyed.key.body_digest => {
+                    same.get_or_insert(row.payment);
+                }
+                Some(row) => {
+                    return Self::Other {
+                        key: keyed.key.key.clone(),
+                        payment: row.payment,
+                        first_used_at: row.first_used_at,
+                    };
+                }
+            }
         }
-    };
-    Ok(batch.iter().map(claim).collect())
+        match same {
+            _ if vanished => Self::Vanished,
+            Some(payment) => Self::Same(payment),
+            None => Self::Open,
+        }
+    }
 }
 
 fn accounts(keyed: &[Keyed<'_>]) -> Vec<Uuid> {
-    keyed.iter().map(|(intake, _)| intake.account.uuid()).collect()
+    keyed.iter().map(|it| it.intake.account.uuid()).collect()
 }
 
 fn names(keyed: &[Keyed<'_>]) -> Vec<String> {
-    keyed.iter().map(|(_, key)| key.key.clone()).collect()
+    keyed.iter().map(|it| it.key.key.clone()).collect()
+}
+
+fn payments(keyed: &[Keyed<'_>]) -> Vec<Uuid> {
+    keyed.iter().map(|it| it.intake.id.uuid()).collect()
 }
 
 async fn insert_keys(tx: &mut PgTransaction<'_>, keyed: &[Keyed<'_>]) -> Result<(), StoreError> {
-    let digests: Vec<Vec<u8>> = keyed.iter().map(|(_, key)| key.body_digest.to_vec()).collect();
-    let payments: Vec<Uuid> = keyed.iter().map(|(intake, _)| intake.id.uuid()).collect();
-    let times: Vec<_> = keyed.iter().map(|(intake, _)| intake.accepted_at.to_datetime()).collect();
+    let digests: Vec<Vec<u8>> = keyed.iter().map(|it| it.key.body_digest.to_vec()).collect();
+    let times: Vec<_> = keyed.iter().map(|it| it.intake.accepted_at.to_datetime()).collect();
     sqlx::query!(
         "insert into idempotency_keys (account_id, key, body_sha256, payment_id, created_at)
          select account_id, key, body_sha256, payment_id, created_at
@@ -108,7 +169,7 @@ async fn insert_keys(tx: &mut PgTransaction<'_>, keyed: &[Keyed<'_>]) -> Result<
         &accounts(keyed),
         &names(keyed),
         &digests,
-        &payments,
+        &payments(keyed),
         &times,
     )
     .execute(&mut **tx)
@@ -122,31 +183,31 @@ struct KeyRow {
     first_used_at: Timestamp,
 }
 
-/// What is stored under each intake's key, by the name that the intake would give its payment.
+/// What is stored under each of these keys, in their order.
 async fn read_keys(
     tx: &mut PgTransaction<'_>,
     keyed: &[Keyed<'_>],
-) -> Result<HashMap<Uuid, KeyRow>, StoreError> {
-    let claims: Vec<Uuid> = keyed.iter().map(|(intake, _)| intake.id.uuid()).collect();
+) -> Result<Vec<Option<KeyRow>>, StoreError> {
     let rows = sqlx::query!(
-        r#"select wanted.claim as "claim!", k.body_sha256, k.payment_id, k.created_at
-           from unnest($1::uuid[], $2::text[], $3::uuid[]) as wanted (account_id, key, claim)
+        r#"select wanted.place as "place!", k.body_sha256, k.payment_id, k.created_at
+           from unnest($1::uuid[], $2::text[]) with ordinality as wanted (account_id, key, place)
            join idempotency_keys k on k.account_id = wanted.account_id and k.key = wanted.key"#,
         &accounts(keyed),
         &names(keyed),
-        &claims,
     )
     .fetch_all(&mut **tx)
     .await?;
-    Ok(rows
+    let mut stored: HashMap<i64, KeyRow> = rows
         .into_iter()
         .map(|row| {
             let first_used_at = moment(row.created_at);
             let stored =
                 KeyRow { payment: row.payment_id, body_sha256: row.body_sha256, first_used_at };
-            (row.claim, stored)
+            (row.place, stored)
         })
-        .collect())
+        .collect();
+    // SQL counts from 1.
+    Ok((1..).take(keyed.len()).map(|place| stored.remove(&place)).collect())
 }
 
 /// Keys of intakes that found their authorization taken: they stand for the payment that has it,
@@ -156,17 +217,16 @@ pub(super) async fn repoint_keys(
     open: &[&Intake],
     fates: &Fates,
 ) -> Result<(), StoreError> {
-    let (mut existing, mut payments, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
-    for intake in open {
-        let Some(key) = &intake.idempotency else { continue };
-        match fates.get(&intake.id.uuid()) {
+    let (mut existing, mut now_for, mut nothing) = (Vec::new(), Vec::new(), Vec::new());
+    for it in keyed(open.iter().copied()) {
+        match fates.get(&it.intake.id.uuid()) {
             // A batch that is given again finds its own payments, and its keys as they should be.
-            Some(&Fate::Existing(payment)) if payment != intake.id.uuid() => {
-                existing.push((*intake, key));
-                payments.push(payment);
+            Some(&Fate::Existing(payment)) if payment != it.intake.id.uuid() => {
+                existing.push(it);
+                now_for.push(payment);
             }
-            Some(Fate::AnotherAccounts) => nothing.push((*intake, key)),
-            Some(Fate::New | Fate::Existing(_)) | None => {}
+            Some(Fate::AnotherAccounts) => nothing.push(it),
+            Some(Fate::New | Fate::Existing(_) | Fate::Answered) | None => {}
         }
     }
     if !existing.is_empty() {
@@ -176,22 +236,29 @@ pub(super) async fn repoint_keys(
              where k.account_id = u.account_id and k.key = u.key",
             &accounts(&existing),
             &names(&existing),
-            &payments,
+            &now_for,
         )
         .execute(&mut **tx)
         .await?;
     }
-    if !nothing.is_empty() {
-        sqlx::query!(
-            "delete from idempotency_keys k
-             using unnest($1::uuid[], $2::text[]) as u (account_id, key)
-             where k.account_id = u.account_id and k.key = u.key",
-            &accounts(&nothing),
-            &names(&nothing),
-        )
-        .execute(&mut **tx)
-        .await?;
+    let_go(tx, &nothing).await
+}
+
+/// Forgets those of these keys that their intakes have claimed.
+async fn let_go(tx: &mut PgTransaction<'_>, keyed: &[Keyed<'_>]) -> Result<(), StoreError> {
+    if keyed.is_empty() {
+        return Ok(());
     }
+    sqlx::query!(
+        "delete from idempotency_keys k
+         using unnest($1::uuid[], $2::text[], $3::uuid[]) as u (account_id, key, payment_id)
+         where k.account_id = u.account_id and k.key = u.key and k.payment_id = u.payment_id",
+        &accounts(keyed),
+        &names(keyed),
+        &payments(keyed),
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

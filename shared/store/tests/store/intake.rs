@@ -36,8 +36,8 @@ async fn the_same_key_with_another_body_is_told_apart_and_leaves_nothing() {
     let mut second = keyed(intake(ledger.seller, &authorization()), "order-1", 2);
     second.accepted_at = later(60);
     match ledger.accept(second).await {
-        Acceptance::KeyReused { payment, first_used_at } => {
-            assert_eq!((payment, first_used_at), (first.id, NOW));
+        Acceptance::KeyReused { key, payment, first_used_at } => {
+            assert_eq!((&*key, payment, first_used_at), ("order-1", first.id, NOW));
         }
         other => panic!("the key was used before: {other:?}"),
     }
@@ -144,6 +144,35 @@ async fn within_a_batch_the_first_submission_under_a_key_has_it() {
         }
     }
     assert_eq!(ledger.count("payments", "true").await, 257);
+}
+
+#[tokio::test]
+async fn a_submission_has_all_of_its_keys_or_none() {
+    let ledger = Ledger::open().await;
+    let two = |first, second, body| {
+        let submitted = keyed(intake(ledger.seller, &authorization()), first, body);
+        keyed(submitted, second, body)
+    };
+    let first = new(ledger.accept(two("a", "b", 1)).await);
+    for (submitted, reused) in [(two("c", "b", 2), "b"), (two("b", "a", 2), "b")] {
+        match ledger.accept(submitted).await {
+            Acceptance::KeyReused { key, payment, .. } => {
+                assert_eq!((&*key, payment), (reused, first.id));
+            }
+            other => panic!("the key was used before: {other:?}"),
+        }
+    }
+    assert_eq!(ledger.count("idempotency_keys", "true").await, 2);
+
+    // What one of them let go is free for the next, in the same batch too.
+    let batch = vec![two("c", "b", 3), two("c", "d", 4), two("d", "c", 4)];
+    let answers = ledger.store().accept(batch).await.unwrap();
+    match &answers[..] {
+        [Acceptance::KeyReused { .. }, Acceptance::New(new), Acceptance::Replayed(again)] => {
+            assert_eq!(new.id, again.id);
+        }
+        other => panic!("the second has both: {other:?}"),
+    }
 }
 
 #[tokio::test]

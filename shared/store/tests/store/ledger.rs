@@ -71,15 +71,15 @@ pub(crate) fn intake(account: AccountId, authorization: &Authorization) -> Intak
         resource_host: None,
         risk_context: RiskContext::default(),
         request_id: "req_test".to_owned(),
-        idempotency: None,
+        idempotency: Vec::new(),
         accepted_at: NOW,
     }
 }
 
-/// The same with a key, under which it says what `body` stands for.
-pub(crate) fn keyed(intake: Intake, key: &str, body: u8) -> Intake {
-    let idempotency = Some(Idempotency { key: key.to_owned(), body_digest: [body; 32] });
-    Intake { idempotency, ..intake }
+/// The same with a further key, under which it says what `body` stands for.
+pub(crate) fn keyed(mut intake: Intake, key: &str, body: u8) -> Intake {
+    intake.idempotency.push(Idempotency { key: key.to_owned(), body_digest: [body; 32] });
+    intake
 }
 
 /// A ledger that no other test sees.

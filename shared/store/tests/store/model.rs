@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use crate::ledger::{Ledger, authorization, intake, keyed};
 
-/// A submission by numbers: which account, key, body and authorization.
+/// A submission by numbers: which account, keys, body and authorization.
 #[derive(Clone, Copy, Debug)]
 struct Submission {
     account: usize,
-    key: Option<usize>,
+    keys: [bool; KEYS],
     body: u8,
     authorization: usize,
 }
@@ -27,10 +27,15 @@ const BODIES: u8 = 2;
 const AUTHORIZATIONS: usize = 3;
 
 fn submission() -> impl Strategy<Value = Submission> {
-    let key = prop::option::weighted(0.75, 0..KEYS);
-    (0..ACCOUNTS, key, 0..BODIES, 0..AUTHORIZATIONS).prop_map(
-        |(account, key, body, authorization)| Submission { account, key, body, authorization },
+    (0..ACCOUNTS, any::<[bool; KEYS]>(), 0..BODIES, 0..AUTHORIZATIONS).prop_map(
+        |(account, keys, body, authorization)| Submission { account, keys, body, authorization },
     )
+}
+
+impl Submission {
+    fn keys(self) -> impl Iterator<Item = usize> {
+        (0..KEYS).filter(move |&key| self.keys[key])
+    }
 }
 
 fn batches() -> impl Strategy<Value = Vec<Vec<Submission>>> {
@@ -70,10 +75,14 @@ struct Model {
 
 impl Model {
     fn accept(&mut self, submitted: Submission, id: PaymentId) -> Answer {
-        let Submission { account, key, body, authorization } = submitted;
-        if let Some(&(payment, said)) = key.and_then(|key| self.keys.get(&(account, key))) {
-            let same = said == body;
-            return if same { Answer::Replayed(payment) } else { Answer::KeyReused(payment) };
+        let Submission { account, body, authorization, .. } = submitted;
+        let used: Vec<(PaymentId, u8)> =
+            submitted.keys().filter_map(|key| self.keys.get(&(account, key)).copied()).collect();
+        if let Some((payment, _)) = used.iter().find(|(_, said)| *said != body) {
+            return Answer::KeyReused(*payment);
+        }
+        if let Some((payment, _)) = used.first() {
+            return Answer::Replayed(*payment);
         }
         let answer = match self.payments.get(&authorization) {
             None => Answer::New(id),
@@ -83,8 +92,8 @@ impl Model {
         if let Answer::New(_) = answer {
             self.payments.insert(authorization, (id, account));
         }
-        if let (Answer::New(payment) | Answer::Existing(payment), Some(key)) = (answer, key) {
-            self.keys.insert((account, key), (payment, body));
+        if let Answer::New(payment) | Answer::Existing(payment) = answer {
+            self.keys.extend(submitted.keys().map(|key| ((account, key), (payment, body))));
         }
         answer
     }
@@ -123,12 +132,9 @@ impl Cast {
     }
 
     fn intake(&self, submitted: Submission) -> Intake {
-        let Submission { account, key, body, authorization } = submitted;
+        let Submission { account, body, authorization, .. } = submitted;
         let intake = intake(self.accounts[account], &self.authorizations[authorization]);
-        match key {
-            Some(key) => keyed(intake, &format!("key-{key}"), body),
-            None => intake,
-        }
+        submitted.keys().fold(intake, |intake, key| keyed(intake, &format!("key-{key}"), body))
     }
 
     fn intakes(&self, batch: &[Submission]) -> Vec<Intake> {
@@ -230,22 +236,27 @@ fn check_facts(
     prop_assert_eq!(&owners.into_iter().collect::<BTreeMap<_, _>>(), &stored.payments);
     for &(said, id, answer) in answered {
         let owner = stored.payments.get(&said.authorization).copied();
-        let key = said.key.and_then(|key| stored.keys.get(&(said.account, key)).copied());
+        let keys: Vec<Option<(PaymentId, u8)>> =
+            said.keys().map(|key| stored.keys.get(&(said.account, key)).copied()).collect();
+        let all_are = |payment| keys.iter().all(|key| *key == Some((payment, said.body)));
         match answer {
             Answer::New(payment) => {
                 prop_assert_eq!(payment, id);
-                prop_assert!(said.key.is_none() || key == Some((payment, said.body)));
+                prop_assert!(all_are(payment));
             }
             Answer::Existing(payment) => {
                 prop_assert_eq!(owner, Some((payment, said.account)));
-                prop_assert!(said.key.is_none() || key == Some((payment, said.body)));
+                prop_assert!(all_are(payment));
             }
             Answer::AnotherAccounts => {
                 prop_assert!(owner.is_some_and(|(_, account)| account != said.account));
             }
-            Answer::Replayed(payment) => prop_assert_eq!(key, Some((payment, said.body))),
+            Answer::Replayed(payment) => {
+                prop_assert!(keys.contains(&Some((payment, said.body))));
+            }
             Answer::KeyReused(payment) => {
-                prop_assert!(key.is_some_and(|(of, body)| of == payment && body != said.body));
+                let mut used = keys.iter().flatten();
+                prop_assert!(used.any(|(of, body)| *of == payment && *body != said.body));
             }
         }
     }
@@ -253,7 +264,7 @@ fn check_facts(
     for (&(account, key), &(payment, body)) in &stored.keys {
         let told = answered.iter().any(|&(said, _, answer)| {
             let matches = matches!(answer, Answer::New(p) | Answer::Existing(p) if p == payment);
-            matches && said.account == account && said.key == Some(key) && said.body == body
+            matches && said.account == account && said.keys[key] && said.body == body
         });
         prop_assert!(told, "nobody was told of {:?}", (account, key));
     }

@@ -19,7 +19,7 @@ impl Scene {
     async fn accept_with_key(&self, key: &str, at: Timestamp) {
         let mut intake = self.seller.intake(&Buyer::new().authorize().sign());
         intake.accepted_at = at;
-        intake.idempotency = Some(Idempotency { key: key.to_owned(), body_digest: [0; 32] });
+        intake.idempotency = vec![Idempotency { key: key.to_owned(), body_digest: [0; 32] }];
         self.seller.accept_intake(self.store(), intake).await;
     }
 
