@@ -102,20 +102,25 @@ pub(super) async fn find_owners(
     let by_permit2: Vec<bool> =
         taken.iter().map(|intake| spender(&intake.authorization).is_some()).collect();
     let rows = sqlx::query!(
+        // Each is looked up by itself: in a join, all that Permit2 makes may be walked through.
         r#"with wanted as (
              select * from unnest(
                $1::uuid[], $2::bigint[], $3::bytea[], $4::bytea[], $5::bytea[], $6::boolean[]
              ) as u (name, chain_id, asset, payer, nonce, by_permit2)
            )
            select wanted.name as "name!", p.id as "id!", p.account_id as "account_id!"
-           from wanted
-           join payments p on p.chain_id = wanted.chain_id and p.asset = wanted.asset
-             and p.payer = wanted.payer and p.nonce = wanted.nonce
+           from wanted cross join lateral (
+             select id, account_id from payments
+             where chain_id = wanted.chain_id and asset = wanted.asset and payer = wanted.payer
+               and nonce = wanted.nonce limit 1
+           ) p
            union all
            select wanted.name, p.id, p.account_id
-           from wanted
-           join payments p on p.chain_id = wanted.chain_id and p.payer = wanted.payer
-             and p.nonce = wanted.nonce and p.permit2_spender is not null
+           from wanted cross join lateral (
+             select id, account_id from payments
+             where chain_id = wanted.chain_id and payer = wanted.payer and nonce = wanted.nonce
+               and permit2_spender is not null limit 1
+           ) p
            where wanted.by_permit2"#,
         &names,
         &chains,
