@@ -62,10 +62,17 @@ pub(crate) async fn find_use(
     from: u64,
     head: Head,
 ) -> Result<AuthorizationUse, ChainError> {
-    let (mut unused, mut used) = (from, head.number);
-    if !is_used_at(endpoint, authorization, used).await?
-        || is_used_at(endpoint, authorization, unused).await?
-    {
+    let (mut unused, mut used, mut stride) = (head.number, head.number, 1);
+    // Backwards in strides that grow, because many nodes know the state of recent blocks only.
+    while is_used_at(endpoint, authorization, unused).await? {
+        if unused == from {
+            return Ok(AuthorizationUse::NotFound);
+        }
+        used = unused;
+        unused = used.saturating_sub(stride).max(from);
+        stride = stride.saturating_mul(2);
+    }
+    if unused == used {
         return Ok(AuthorizationUse::NotFound);
     }
     while used.saturating_sub(unused) > 1 {

@@ -42,6 +42,24 @@ async fn a_ledger_that_says_what_the_chain_says_is_equal_to_it() {
 }
 
 #[tokio::test]
+async fn what_permit2_paid_is_compared_with_the_transfer_that_the_ledger_names() {
+    let books = Books::open().await;
+    let mut payments = Vec::new();
+    for _ in 0..2 {
+        let signed = books.signed_for_permit2().await;
+        let payment = books.approved(&signed).await;
+        books.settle_as_paid_by(&payment, books.send_as_stranger(&signed).await).await;
+        payments.push(payment);
+    }
+    books.tamper(&payments[1], "amount = amount + 1").await;
+
+    let audit = books.audit().await;
+
+    assert_eq!(audit.kinds(), ["not_paid"], "{audit:?}");
+    assert_eq!(audit.finished().payments, 2);
+}
+
+#[tokio::test]
 async fn a_place_that_is_not_where_the_token_paid_is_a_difference() {
     let books = Books::open().await;
     let payments = [books.settled().await, books.settled().await, books.settled().await];

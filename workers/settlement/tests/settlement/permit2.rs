@@ -68,7 +68,7 @@ async fn what_a_stranger_has_redeemed_before_us_is_paid() {
     let payment = world.approve(&signed).await;
     world.fund_stranger().await;
     world.submit_as_stranger(&signed).await;
-    world.anvil.mine(3).await;
+    world.anvil.mine(40).await;
     world.ring(&world.queue(), &[payment.id]).await;
 
     let settlement = world.settle();

@@ -100,6 +100,13 @@ impl Books {
         self.sign(&self.buyer().await)
     }
 
+    /// What such a buyer signed for Permit2, which may move the money.
+    pub(crate) async fn signed_for_permit2(&self) -> SignedAuthorization {
+        let buyer = self.buyer().await;
+        self.anvil.let_permit2_move(buyer.address(), AMOUNT).await;
+        buyer.authorize().by_permit2().pay_to(self.pay_to).amount(AMOUNT).valid_for(600).sign()
+    }
+
     pub(crate) fn sign(&self, buyer: &Buyer) -> SignedAuthorization {
         buyer.authorize().pay_to(self.pay_to).amount(AMOUNT).valid_for(600).sign()
     }
