@@ -1,13 +1,13 @@
-//! Where settlements that are waited for are read: who asks at the same time shares one statement.
+//! Where settlements are read, and found: who asks at the same time shares one statement.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use domain::{Payment, PaymentId};
+use domain::{AccountId, Payment, PaymentId};
 use runtime::Coalescer;
 use runtime::coalesce::{CoalesceError, Limits};
-use store::{Store, StoreError};
+use store::{Idempotency, Store, StoreError};
 
 /// The most payments read with one statement.
 const AT_ONCE: usize = 500;
@@ -22,7 +22,10 @@ type Reading = Result<Option<Payment>, Arc<StoreError>>;
 
 /// Reads payments. Clones share their statements.
 #[derive(Clone, Debug)]
-pub(super) struct Desk(Coalescer<PaymentId, Reading>);
+pub(super) struct Desk {
+    by_id: Coalescer<PaymentId, Reading>,
+    by_key: Coalescer<(AccountId, Idempotency), Reading>,
+}
 
 /// Why nobody knows how a settlement stands.
 #[derive(Debug, thiserror::Error)]
@@ -41,16 +44,31 @@ pub(super) enum Unknown {
 impl Desk {
     /// Must be called within a tokio runtime.
     pub(super) fn new(store: Store) -> Self {
-        let limits = Limits { queue: MOST_ASKING, ..Limits::new(AT_ONCE, READS_AT_ONCE) };
-        Self(Coalescer::spawn_with("settlements", limits, move |ids| {
-            let store = store.clone();
+        let limits = || Limits { queue: MOST_ASKING, ..Limits::new(AT_ONCE, READS_AT_ONCE) };
+        let (ledger, index) = (store.clone(), store);
+        let by_id = Coalescer::spawn_with("settlements", limits(), move |ids| {
+            let store = ledger.clone();
             async move { read(&store, &ids).await }
-        }))
+        });
+        let by_key = Coalescer::spawn_with("settlement_keys", limits(), move |keys| {
+            let store = index.clone();
+            async move { find(&store, &keys).await }
+        });
+        Self { by_id, by_key }
     }
 
     /// The payment as it stands now, or as it was where there is none of its id any more.
     pub(super) async fn reload(&self, payment: &Payment) -> Result<Payment, Unknown> {
-        Ok(self.0.submit(payment.id).await??.unwrap_or_else(|| payment.clone()))
+        Ok(self.by_id.submit(payment.id).await??.unwrap_or_else(|| payment.clone()))
+    }
+
+    /// The account's payment that a key stands for, where it was used for this very request.
+    pub(super) async fn find(
+        &self,
+        account: AccountId,
+        used: Idempotency,
+    ) -> Result<Option<Payment>, Unknown> {
+        Ok(self.by_key.submit((account, used)).await??)
     }
 }
 
@@ -75,6 +93,16 @@ async fn read(store: &Store, ids: &[PaymentId]) -> Vec<Reading> {
         Err(error) => {
             let error = Arc::new(error);
             ids.iter().map(|_| Err(Arc::clone(&error))).collect()
+        }
+    }
+}
+
+async fn find(store: &Store, keys: &[(AccountId, Idempotency)]) -> Vec<Reading> {
+    match store.find_by_keys(keys).await {
+        Ok(found) => found.into_iter().map(Ok).collect(),
+        Err(error) => {
+            let error = Arc::new(error);
+            keys.iter().map(|_| Err(Arc::clone(&error))).collect()
         }
     }
 }

@@ -8,10 +8,11 @@ use chain::ChainError;
 use domain::AccountId;
 use runtime::Problem;
 use runtime::problem::document::{Crowded, Keyed, Limited, Refused};
-use store::StoreError;
+use store::{Idempotency, StoreError};
 use x402::{Checked, Reason, Refusal};
 
 use super::answer::{Named, Verification, status};
+use super::desk::Unknown;
 use super::open::{Asker, Deed, NotAPayee};
 use super::request::{NotRead, Posted, read};
 use super::simulation::Outlook;
@@ -101,7 +102,10 @@ async fn answer(
     checked: &Checked,
 ) -> Verification {
     let named = posted.named.clone();
-    match facilitator.over(account, posted, checked).await {
+    // The ledger and the node are asked at the same time: it is hardly ever over.
+    let (over, outlook) =
+        tokio::join!(facilitator.over(account, posted, checked), facilitator.outlook(checked));
+    match over {
         Ok(None) => {}
         Ok(Some((reason, words))) => return Verification::invalid(reason, words, named),
         Err(error) => {
@@ -110,7 +114,7 @@ async fn answer(
             return Verification::invalid(Reason::UnexpectedVerifyError, words, named);
         }
     }
-    match facilitator.outlook(checked).await {
+    match outlook {
         Ok(Outlook::Paid) => Verification::valid(named),
         Ok(Outlook::Unpaid(reason, words)) => Verification::invalid(reason, &words, named),
         Err(error) => {
@@ -128,9 +132,10 @@ impl Facilitator {
         account: AccountId,
         posted: &Posted,
         checked: &Checked,
-    ) -> Result<Option<(Reason, &'static str)>, StoreError> {
-        let (key, body_digest) = (settle::key(checked), digest::of_request(&posted.request));
-        let found = self.0.store.find_by_key(account, &key, &body_digest).await?;
+    ) -> Result<Option<(Reason, &'static str)>, Unknown> {
+        let body_digest = digest::of_request(&posted.request);
+        let used = Idempotency { key: settle::key(checked), body_digest };
+        let found = self.0.desk.find(account, used).await?;
         Ok(found.as_ref().and_then(settlement::why_not_again))
     }
 

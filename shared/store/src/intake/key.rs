@@ -41,17 +41,51 @@ impl Store {
         key: &str,
         body_digest: &[u8; 32],
     ) -> Result<Option<Payment>, StoreError> {
-        let payment = sqlx::query_scalar!(
-            "select payment_id from idempotency_keys
-             where account_id = $1 and key = $2 and body_sha256 = $3",
-            account.uuid(),
-            key,
-            body_digest.as_slice(),
+        let used = Idempotency { key: key.to_owned(), body_digest: *body_digest };
+        Ok(self.find_by_keys(&[(account, used)]).await?.pop().flatten())
+    }
+
+    /// The same for many keys, each of an account; in their order.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn find_by_keys(
+        &self,
+        wanted: &[(AccountId, Idempotency)],
+    ) -> Result<Vec<Option<Payment>>, StoreError> {
+        let accounts: Vec<Uuid> = wanted.iter().map(|(account, _)| account.uuid()).collect();
+        let keys: Vec<String> = wanted.iter().map(|(_, used)| used.key.clone()).collect();
+        let digests: Vec<Vec<u8>> =
+            wanted.iter().map(|(_, used)| used.body_digest.to_vec()).collect();
+        let rows = sqlx::query!(
+            r#"select u.place as "place!", k.payment_id
+               from unnest($1::uuid[], $2::text[], $3::bytea[]) with ordinality
+                   as u (account_id, key, body_sha256, place)
+               join idempotency_keys k on k.account_id = u.account_id and k.key = u.key
+                   and k.body_sha256 = u.body_sha256"#,
+            &accounts,
+            &keys,
+            &digests,
         )
-        .fetch_optional(&self.pool)
+        .fetch_all(&self.pool)
         .await?;
-        let Some(payment) = payment else { return Ok(None) };
-        Ok(load(&self.pool, &[payment]).await?.pop())
+        let mut found: Vec<Option<Payment>> = vec![None; wanted.len()];
+        if rows.is_empty() {
+            return Ok(found);
+        }
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.payment_id).collect();
+        let payments: HashMap<Uuid, Payment> = load(&self.pool, &ids)
+            .await?
+            .into_iter()
+            .map(|payment| (payment.id.uuid(), payment))
+            .collect();
+        for row in rows {
+            let place = usize::try_from(row.place).ok().and_then(|place| place.checked_sub(1));
+            if let Some(slot) = place.and_then(|place| found.get_mut(place)) {
+                *slot = payments.get(&row.payment_id).cloned();
+            }
+        }
+        Ok(found)
     }
 
     /// Whether a key of the account was used for another request than this.

@@ -89,6 +89,7 @@ async fn payments_are_read(ledger: &Ledger) {
     let process = Process::start(ledger).await;
     let ids: Vec<PaymentId> = (1..=100).map(|n| PaymentId::new(id(5, 7 * n))).collect();
     process.store.load(&ids).await.unwrap();
+    process.store.find_by_key(busy(), "order-1", &[7; 32]).await.unwrap();
     process.store.load_signed(&ids).await.unwrap();
     process.store.versions(&ids).await.unwrap();
     process.store.timeline(ids[0]).await.unwrap();
