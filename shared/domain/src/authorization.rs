@@ -11,10 +11,9 @@ use crate::{Amount, ChainId};
 pub const PERMIT2: Address = address!("0x000000000022D473030F116dDEE9F6B43aC78BA3");
 
 /// By what an authorization moves the money.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferMethod {
     /// The token takes it: `TransferWithAuthorization` (EIP-3009).
-    #[default]
     Eip3009,
     /// [`PERMIT2`] takes it and moves the token, which the payer has let it do before:
     /// `PermitWitnessTransferFrom`, whose witness says who is paid.
@@ -48,40 +47,7 @@ pub struct Authorization {
     pub nonce: B256,
 }
 
-/// What makes an authorization the one it is: each of these is taken once, for ever.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AuthorizationKey {
-    /// The network the token lives on.
-    pub chain: ChainId,
-    /// The contract that takes it: the token, or [`PERMIT2`] for whichever token.
-    pub taker: Address,
-    /// Who pays.
-    pub payer: Address,
-    /// Chosen by the buyer.
-    pub nonce: B256,
-}
-
-impl Authorization {
-    /// The identity under which the chain and the ledger know it.
-    pub fn key(&self) -> AuthorizationKey {
-        AuthorizationKey {
-            chain: self.chain,
-            taker: self.method.taker(self.asset),
-            payer: self.payer,
-            nonce: self.nonce,
-        }
-    }
-}
-
 impl TransferMethod {
-    /// The contract that takes authorizations about this token, each once.
-    pub const fn taker(self, asset: Address) -> Address {
-        match self {
-            Self::Eip3009 => asset,
-            Self::Permit2 { .. } => PERMIT2,
-        }
-    }
-
     /// What x402 calls it: `extra.assetTransferMethod`.
     pub const fn as_str(self) -> &'static str {
         match self {

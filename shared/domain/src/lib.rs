@@ -36,7 +36,7 @@ mod timestamp;
 mod transition;
 
 pub use alloy_primitives::{Address, B256, U256};
-pub use authorization::{Authorization, AuthorizationKey, PERMIT2, Signature, TransferMethod};
+pub use authorization::{Authorization, PERMIT2, Signature, TransferMethod};
 pub use consultation::{
     Consultation, Consulting, EngineAnswer, EngineKind, EngineWord, Occasion, Progress, patience,
 };

@@ -7,6 +7,7 @@ use domain::{Event, StateName};
 use sqlx::{Executor, Row};
 use store::Change;
 use testkit::{Buyer, eventually};
+use tokio::task::JoinHandle;
 use x402::Version;
 
 use crate::facilitating::ask;
@@ -16,7 +17,7 @@ use crate::shop::{Shop, Told, now};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Shop {
-    /// How many statements wait for somebody else's lock.
+    /// Waits until a statement waits for somebody else's lock.
     async fn wait_until_locked_out(&self) {
         let waiting = "select count(*) from pg_stat_activity \
             where datname = current_database() and wait_event_type = 'Lock'";
@@ -37,14 +38,16 @@ impl Shop {
     }
 }
 
+/// Somebody who has a new payment settled, and waits for that.
+fn settling(shop: &Arc<Shop>) -> JoinHandle<Told> {
+    let (shop, body) = (Arc::clone(shop), Buyer::new().authorize().sign().body(Version::V2));
+    tokio::spawn(async move { ask(&shop, "/settle", &body).await })
+}
+
 #[tokio::test]
 async fn what_risk_approves_while_it_is_taken_back_is_taken_back_all_the_same() {
     let shop = Arc::new(Shop::open().await);
-    let body = Buyer::new().authorize().sign().body(Version::V2);
-    let settling = {
-        let shop = Arc::clone(&shop);
-        tokio::spawn(async move { ask(&shop, "/settle", &body).await })
-    };
+    let settling = settling(&shop);
     shop.wait_for_state(StateName::Accepted).await;
 
     let mut approving = shop.database.store.pool().begin().await.unwrap();
@@ -63,11 +66,7 @@ async fn what_risk_approves_while_it_is_taken_back_is_taken_back_all_the_same() 
 #[tokio::test]
 async fn what_nobody_sends_in_time_is_taken_back_although_its_caller_has_gone() {
     let shop = Arc::new(Shop::open().await);
-    let body = Buyer::new().authorize().sign().body(Version::V2);
-    let settling = {
-        let shop = Arc::clone(&shop);
-        tokio::spawn(async move { ask(&shop, "/settle", &body).await })
-    };
+    let settling = settling(&shop);
     shop.wait_for_state(StateName::Accepted).await;
 
     settling.abort();
@@ -82,13 +81,9 @@ async fn a_ledger_that_is_away_in_the_middle_of_a_wait_does_not_end_it() {
     let shop = Arc::new(shop);
     // Its key is remembered from here on, so that the next request comes as far as the commit.
     Told::by(shop.post(&Buyer::new().authorize().sign().body(Version::V2))).await;
-    let body = Buyer::new().authorize().sign().body(Version::V2);
     let mut holding_up = shop.database.store.pool().begin().await.unwrap();
     holding_up.execute("lock table payments in exclusive mode").await.unwrap();
-    let settling = {
-        let shop = Arc::clone(&shop);
-        tokio::spawn(async move { ask(&shop, "/settle", &body).await })
-    };
+    let settling = settling(&shop);
     shop.wait_until_locked_out().await;
 
     // In line for the one connection before the wait begins, which is then refused it.
