@@ -1,5 +1,6 @@
 //! Payments and deliveries that nobody has looked at in time.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::{ChainId, DeliveryId, PaymentId, PaymentState, StateName, Timestamp, schedule};
@@ -46,29 +47,51 @@ pub struct Backlog {
     pub oldest_delivery: Option<Timestamp>,
 }
 
+/// How long the first has stood in each line of payments whose bells nobody has answered yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// In front of risk.
+    pub risk: Duration,
+    /// In front of settlement, network by network; where none is named, nobody stands.
+    pub settlement: HashMap<ChainId, Duration>,
+}
+
 impl Store {
-    /// Up to `limit` payments that have been due for longer than `line`, each put off to its next
-    /// due time, so that several callers at once share them. A caller that dies with them costs a
-    /// delay, nothing more.
+    /// Up to `limit` payments that have been due for longer than the line is in which they may
+    /// stand, each put off to its next due time, so that several callers at once share them. A
+    /// caller that dies with them costs a delay, nothing more.
     ///
     /// # Errors
     /// [`StoreError`] when nothing was put off.
     pub async fn take_due(
         &self,
         limit: i64,
-        line: Duration,
+        lines: &Lines,
         now: Timestamp,
     ) -> Result<Vec<Due>, StoreError> {
+        let (chains, waits): (Vec<i64>, Vec<f64>) = lines
+            .settlement
+            .iter()
+            .map(|(chain, waits)| (chain.as_i64(), waits.as_secs_f64()))
+            .unzip();
         let mut tx = self.pool.begin().await?;
         let rows = sqlx::query!(
             r#"select id, rings,
                       state = 'held' and exists (
                           select from hold_decisions where payment_id = payments.id
                       ) as "decided!"
-               from payments where due_at <= $1
+               from payments
+               where due_at <= $1 and due_at <= $1 - make_interval(secs => coalesce(
+                   case when state in ('accepted', 'held') then $3 else (
+                       select waits from unnest($4::bigint[], $5::float8[]) as line (chain, waits)
+                       where line.chain = chain_id
+                   ) end, 0))
                order by due_at limit $2 for update skip locked"#,
-            now.minus(line).to_datetime(),
+            now.to_datetime(),
             limit,
+            lines.risk.as_secs_f64(),
+            &chains,
+            &waits,
         )
         .fetch_all(&mut *tx)
         .await?;

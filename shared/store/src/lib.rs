@@ -42,7 +42,7 @@ pub use delivery::{
     AttemptRecord, Delivery, DeliveryCounts, DeliveryFilter, DeliveryKind, DeliveryListing,
     DeliveryNext, LoggedAttempt, NewTrial, Outlook, PutOff, Reception, Redelivery, Trial,
 };
-pub use due::{Backlog, Due, DueDeliveries};
+pub use due::{Backlog, Due, DueDeliveries, Lines};
 pub use endpoint::{
     Announce, Endpoint, EndpointSecrets, EndpointState, EndpointUpdate, NewEndpoint, NewSecret,
     Rotation,

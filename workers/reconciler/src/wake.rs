@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use domain::{ChainId, DeliveryId};
 use queue::{Job, Stream};
-use store::{Due, DueDeliveries};
+use store::{Due, DueDeliveries, Lines};
 use tokio_util::sync::CancellationToken;
 
 use crate::Reconciler;
@@ -18,7 +18,7 @@ const MOST_BATCHES: u32 = 64;
 /// How many deliveries of one endpoint one look finds at most.
 const ENDPOINT_SHARE: i64 = 32;
 
-/// A payment may stand in line for as long as the first in line does, and up to this: it is rung for
+/// A payment may stand in its line for as long as the first there does, and up to this: it is rung for
 /// when it has been due for longer.
 const LONGEST_LINE: Duration = Duration::from_secs(30);
 
@@ -32,9 +32,8 @@ pub(crate) async fn run(
     (interval, batch): (Duration, i64),
     shutdown: &CancellationToken,
 ) {
-    let settle = chains.iter().map(|chain| Stream::settle(*chain));
-    let lines = std::iter::once(Stream::Risk).chain(settle).collect();
-    let mut waker = Waker { reconciler, lines, batch, rung: Rung::default() };
+    let chains = chains.to_vec();
+    let mut waker = Waker { reconciler, chains, batch, rung: Rung::default() };
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -45,8 +44,8 @@ pub(crate) async fn run(
 
 struct Waker {
     reconciler: Reconciler,
-    /// Where payments stand in line.
-    lines: Vec<Stream>,
+    /// The networks that payments stand in line for.
+    chains: Vec<ChainId>,
     batch: i64,
     rung: Rung,
 }
@@ -66,10 +65,10 @@ impl Waker {
 
     async fn wake_payments(&self, shutdown: &CancellationToken) -> Option<()> {
         let Reconciler { store, ledger, .. } = &self.reconciler;
-        let line = self.longest_line().await?;
+        let lines = self.lines().await?;
         for _ in 0..MOST_BATCHES {
             let now = self.reconciler.now();
-            let due = ledger.note(store.take_due(self.batch, line, now).await)?;
+            let due = ledger.note(store.take_due(self.batch, &lines, now).await)?;
             for (stream, jobs) in by_stream(&due) {
                 self.ring(&stream, &jobs).await?;
             }
@@ -81,15 +80,19 @@ impl Waker {
     }
 
     /// For how long payments wait whose bells nobody has answered yet. To ring for them once more
-    /// would cost as much as a step of theirs, and put everybody further back.
-    async fn longest_line(&self) -> Option<Duration> {
-        let Reconciler { queue, redis, .. } = &self.reconciler;
-        let mut longest = Duration::ZERO;
-        for line in &self.lines {
-            let waiting = redis.note(queue.waiting_for(line).await)?;
-            longest = longest.max(waiting.unwrap_or_default());
+    /// would cost as much as a step of theirs, and put everybody behind them further back.
+    async fn lines(&self) -> Option<Lines> {
+        let mut settlement = HashMap::new();
+        for chain in &self.chains {
+            settlement.insert(*chain, self.line(&Stream::settle(*chain)).await?);
         }
-        Some(longest.min(LONGEST_LINE))
+        Some(Lines { risk: self.line(&Stream::Risk).await?, settlement })
+    }
+
+    async fn line(&self, stream: &Stream) -> Option<Duration> {
+        let Reconciler { queue, redis, .. } = &self.reconciler;
+        let waiting = redis.note(queue.waiting_for(stream).await)?;
+        Some(waiting.unwrap_or_default().min(LONGEST_LINE))
     }
 
     /// Ends by itself: what was rung for is not found again, and only so many are remembered.

@@ -10,7 +10,7 @@ use domain::{
 use futures::future::join_all;
 use store::{
     Candidate, DecisionTerms, Decisions, EngineReply, EngineSaid, EngineTerms, HoldDecision,
-    Intake, Store,
+    Intake, Lines, Store,
 };
 use uuid::Uuid;
 
@@ -100,9 +100,9 @@ async fn whoever_was_to_ask_and_was_killed_is_followed_by_somebody_else() {
     decide(ledger.store(), &payments, later(0)).await;
     let early = decide(ledger.store(), &payments, later(14)).await;
     assert!(asked(&early).is_empty());
-    let due = ledger.store().take_due(10, Duration::ZERO, later(14)).await.unwrap();
+    let due = ledger.store().take_due(10, &Lines::default(), later(14)).await.unwrap();
     assert!(due.is_empty(), "it is looked at before anybody may ask again");
-    assert_eq!(ledger.store().take_due(10, Duration::ZERO, later(15)).await.unwrap().len(), 1);
+    assert_eq!(ledger.store().take_due(10, &Lines::default(), later(15)).await.unwrap().len(), 1);
     assert_eq!(asked(&decide(ledger.store(), &payments, later(15)).await).len(), 1);
 }
 
@@ -195,8 +195,8 @@ async fn an_engine_that_has_not_decided_is_asked_again_when_it_is_due_and_not_be
     let again = EngineSaid::Again { at: later(7), tries: 1, why: "timeout" };
     ledger.hear(payments[0].id, again, later(1)).await;
     assert!(asked(&decide(ledger.store(), &payments, later(6)).await).is_empty());
-    assert!(ledger.store().take_due(10, Duration::ZERO, later(6)).await.unwrap().is_empty());
-    assert_eq!(ledger.store().take_due(10, Duration::ZERO, later(7)).await.unwrap().len(), 1);
+    assert!(ledger.store().take_due(10, &Lines::default(), later(6)).await.unwrap().is_empty());
+    assert_eq!(ledger.store().take_due(10, &Lines::default(), later(7)).await.unwrap().len(), 1);
     let decisions = decide(ledger.store(), &payments, later(7)).await;
     assert_eq!((asked(&decisions).len(), decisions.to_ask[0].tries), (1, 1));
 }

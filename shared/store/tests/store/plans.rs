@@ -3,15 +3,13 @@
 mod deciding;
 mod ground;
 
-use std::time::Duration;
-
 use domain::{
     AccountId, DeliveryId, EndpointId, Event, EventId, JobId, PaymentId, SignerId, StateName,
 };
 use serde_json::{Value, json};
 use store::{
     AttemptKind, AttemptRecord, Begun, BlockRange, DeliveryFilter, DeliveryNext, DueDeliveries,
-    FeedPosition, Intake, PaymentFilter, PutOff, Reception, RecoverySpec, Stored,
+    FeedPosition, Intake, Lines, PaymentFilter, PutOff, Reception, RecoverySpec, Stored,
 };
 
 use self::ground::{PAYMENTS, Process, busy, compares, generic_plans, grown, id, walked};
@@ -132,7 +130,7 @@ async fn events_are_read(ledger: &Ledger) {
 
 async fn what_is_due_is_found(ledger: &Ledger) {
     let process = Process::start(ledger).await;
-    let due = process.store.take_due(100, Duration::ZERO, NOW).await.unwrap();
+    let due = process.store.take_due(100, &Lines::default(), NOW).await.unwrap();
     assert_eq!(due.len(), 100);
     process.store.backlog(1000, NOW).await.unwrap();
     let wanted = DueDeliveries { limit: 100, share: 10, except: &[] };
