@@ -79,6 +79,7 @@ pub(crate) async fn run(plan: &Plan, way: Way) -> Answer {
     tokio::time::sleep(QUIET).await;
     let quiet = between(&before, &world.computed());
     let memory_while_waiting = world.most_memory_mib();
+    let before = world.computed();
     broken.extend(cancel_all(&world, &waited_for).await);
     let (mut told_after, mut untold) = (Latencies::new(), 0u64);
     while let Some(answer) = polls.join_next().await {
@@ -87,6 +88,7 @@ pub(crate) async fn run(plan: &Plan, way: Way) -> Answer {
             _ => untold += 1,
         }
     }
+    let spent = between(&before, &world.computed());
     if untold > 0 {
         broken.push(format!("{untold} who waited were told of no change"));
     }
@@ -101,6 +103,7 @@ pub(crate) async fn run(plan: &Plan, way: Way) -> Answer {
         "waiting": waiting,
         "told_after": told_after.percentiles(),
         "changes_per_s": CHANGES,
+        "cpu_us_per_change": spent.iter().map(|(who, ms)| (*who, ms * 1_000 / waiting.max(1))).collect::<Computed>(),
         "cpu_ms_per_s_while_waiting": quiet.iter().map(|(who, ms)| (*who, ms / QUIET.as_secs())).collect::<Computed>(),
         "memory_mib_while_waiting": memory_while_waiting.get("results"),
         "memory_mib": world.most_memory_mib(),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use watchtower::Watchtower;
 
 use crate::Settings;
+use crate::cancellations::Cancellations;
 use crate::desk::Desk;
 use crate::refusal::Refusal;
 use crate::signing_keys::SigningKeys;
@@ -31,6 +32,7 @@ struct Shared {
     signing_keys: SigningKeys,
     store: Store,
     desk: Desk,
+    cancellations: Cancellations,
     watchtower: Watchtower,
     waiters: Waiters,
     herald: Herald,
@@ -53,6 +55,8 @@ impl App {
             Watchtower::new(queue.subscribe(), store.clone(), settings.recheck, stopping.clone());
         let waiters = Waiters::new(settings.max_waiters, settings.max_waiters_per_key);
         let desk = Desk::new(store.clone(), settings.max_waiters);
+        let herald = Herald::new(queue);
+        let cancellations = Cancellations::new(store.clone(), herald.clone(), clock.clone());
         let signing_keys = SigningKeys::new(store.clone(), settings.signing_keys_kept);
         let shared = Shared {
             settings,
@@ -61,9 +65,10 @@ impl App {
             signing_keys,
             store,
             desk,
+            cancellations,
             watchtower,
             waiters,
-            herald: Herald::new(queue),
+            herald,
             bell: queue.bell(),
             clock,
             stopping,
@@ -103,6 +108,10 @@ impl App {
 
     pub(crate) fn desk(&self) -> &Desk {
         &self.shared.desk
+    }
+
+    pub(crate) fn cancellations(&self) -> &Cancellations {
+        &self.shared.cancellations
     }
 
     pub(crate) fn watchtower(&self) -> &Watchtower {

@@ -3,11 +3,11 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use domain::{AccountId, Event, Payment, PaymentId, Scope, StateName};
+use domain::{AccountId, Payment, PaymentId, Scope, StateName};
 use runtime::problem::document::{Absent, Contested, Keyed, Queried, Refused, Stored};
 use runtime::{Problem, ProblemCode};
-use store::{Advanced, Change};
 
+use crate::cancellations::Cancellation;
 use crate::payment_answer::{Body, PaymentAnswer};
 use crate::query::Query;
 use crate::refusal::{Refusal, id};
@@ -53,18 +53,11 @@ pub(crate) async fn cancel_payment(
 
 async fn cancel(app: &App, account: AccountId, id: PaymentId) -> Result<Payment, Refusal> {
     for _ in 0..MOST_TRIES {
-        let found = app.store().find_payment(account, id).await?;
-        let payment = found.ok_or(ProblemCode::NotFound)?;
-        if payment.state.name() == StateName::Canceled {
-            return Ok(payment);
-        }
-        let change = Change { payment, event: Event::Canceled, carrier: None };
-        let mut advance = app.store().advance(vec![change], app.now()).await?;
-        app.herald().announce(advance.moved(), &advance.deliveries);
-        match advance.outcomes.pop() {
-            Some(Advanced::Moved(payment)) => return Ok(*payment),
-            Some(Advanced::Refused(refused)) => return Err(too_late(id, refused.from).into()),
-            Some(Advanced::Overtaken) | None => {}
+        match app.cancellations().make(account, id).await? {
+            Cancellation::Canceled(payment) => return Ok(*payment),
+            Cancellation::TooLate(state) => return Err(too_late(id, state).into()),
+            Cancellation::Unknown => return Err(ProblemCode::NotFound.into()),
+            Cancellation::Overtaken => {}
         }
     }
     Err(Problem::new(ProblemCode::Unavailable)

@@ -6,6 +6,7 @@
 mod app;
 mod archive;
 mod cancel_payment;
+mod cancellations;
 mod desk;
 mod etag;
 mod event_types;

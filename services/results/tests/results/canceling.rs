@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::json;
-use testkit::Buyer;
+use testkit::{Buyer, Seller};
 
 use crate::api::{Api, Told, included};
 
@@ -21,6 +21,28 @@ async fn a_payment_is_taken_back_once_however_often_that_is_asked() {
         assert_eq!(told.body["version"], json!(2));
         assert_eq!(told.body["failure"]["safe_to_resign"], json!(false));
     }
+}
+
+#[tokio::test]
+async fn whoever_takes_back_at_once_is_told_of_the_own_payment_alone() {
+    let api = Api::start().await;
+    let (one, other) = (api.payment().await, api.payment().await);
+    let paid = api.advance(&api.payment().await, included()).await;
+    let stranger = Seller::create(&api.database.store).await;
+    let path = format!("/v1/payments/{}/cancel", one.id);
+    let (first, again, second, late, strange) = tokio::join!(
+        cancel(&api, one.id),
+        cancel(&api, one.id),
+        cancel(&api, other.id),
+        cancel(&api, paid.id),
+        Told::by(api.request(Method::POST, &path, &stranger.key)),
+    );
+    for (told, payment) in [(first, &one), (again, &one), (second, &other)] {
+        assert_eq!((told.status, told.text("status")), (200, "canceled"));
+        assert_eq!((told.text("id"), &told.body["version"]), (&*payment.id.to_string(), &json!(2)));
+    }
+    assert_eq!(late.problem(), (409, "conflict"));
+    assert_eq!(strange.problem(), (404, "not_found"));
 }
 
 #[tokio::test]
