@@ -35,8 +35,9 @@ use consult::Consultant;
 use decision::{Decider, Followup, Matter, RiskError};
 use receipts::Teller;
 
-/// Batches that are decided at once: while one waits for the chain, the next can commit.
-const BATCHES_IN_FLIGHT: usize = 4;
+/// Batches under way at once: while one waits for the chain, another commits. Payments of the same
+/// payers are decided one batch after the other anyway, and in few large ones at less expense.
+const BATCHES_IN_FLIGHT: usize = 2;
 
 /// The least time between two batches that are not full: under load one look at the chain answers
 /// for many, and a payment alone does not wait.
