@@ -54,8 +54,8 @@ pub use payment::{PaymentFilter, SignedPayment};
 pub use recovery::{Begun, Recovery, RecoveryCount, RecoverySpec, RecoveryState, RecoveryStep};
 pub use risk::{
     Candidate, DecisionTerms, Decisions, DenialRow, DueReceipt, EngineEvidence, EngineReply,
-    EngineSaid, EngineTerms, Evaluation, HeldPayment, HoldDecision, HoldOutcome, NewPolicy,
-    PolicyVersion, ReceiptBacklog, ReceiptNext, ToAsk, Written,
+    EngineSaid, EngineTerms, Evaluation, Found, HeldPayment, HoldDecision, HoldOutcome, NewPolicy,
+    PolicyVersion, ReceiptBacklog, ReceiptNext, Seen, ToAsk, Written,
 };
 pub use risk_session::{NewRiskTrace, RiskSessionRow, RiskTraceRow, TraceTold};
 pub use signer::{Lane, LaneRequest, Renewal, SignerEvent, SignerEventRow, SignerRow};

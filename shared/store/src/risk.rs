@@ -58,6 +58,30 @@ pub struct Candidate {
     pub decide_by: Timestamp,
 }
 
+/// What the chain said about a payer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// What the payer has of the token.
+    pub balance: Amount,
+    /// The time of the block that said so.
+    pub as_of: Timestamp,
+}
+
+/// What was found out about a payment without anybody's rules.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What follows from it.
+    pub change: Change,
+    /// What the chain had said: the evidence where the payment is rejected.
+    pub seen: Option<Seen>,
+}
+
+impl From<Change> for Found {
+    fn from(change: Change) -> Self {
+        Self { change, seen: None }
+    }
+}
+
 /// How decisions are made.
 #[derive(Clone, Copy, Debug)]
 pub struct DecisionTerms {
@@ -111,7 +135,8 @@ struct Known {
 }
 
 impl Store {
-    /// Decides on payments that the chain can pay, and applies other changes besides.
+    /// Decides on payments that the chain can pay, and applies what was found out about others besides.
+    /// Each decision leaves its evidence.
     ///
     /// # Errors
     /// [`StoreError`] when nothing was decided, or, after a lost connection, when that is unknown;
@@ -119,12 +144,14 @@ impl Store {
     pub async fn decide(
         &self,
         candidates: Vec<Candidate>,
-        others: Vec<Change>,
+        others: Vec<Found>,
         terms: &DecisionTerms,
     ) -> Result<Decisions, StoreError> {
         let now = terms.now;
-        if candidates.is_empty() && !others.iter().any(is_undecided) {
-            let advance = self.advance(others, now).await?;
+        if candidates.is_empty() && !others.iter().any(|other| is_undecided(&other.change)) {
+            let mut tx = self.pool.begin().await?;
+            let advance = apply_found(&mut tx, Vec::new(), others, now).await?;
+            tx.commit().await?;
             return Ok(Decisions { advance, ..Decisions::default() });
         }
         let mut tx = self.pool.begin().await?;
@@ -253,14 +280,14 @@ impl Known {
 async fn read(
     tx: &mut PgTransaction<'_>,
     candidates: &[Candidate],
-    others: &[Change],
+    others: &[Found],
     terms: &DecisionTerms,
 ) -> Result<Known, StoreError> {
     let ids: Vec<PaymentId> = candidates.iter().map(|candidate| candidate.payment.id).collect();
     let touched: Vec<Uuid> = ids
         .iter()
         .copied()
-        .chain(others.iter().map(|change| change.payment.id))
+        .chain(others.iter().map(|other| other.change.payment.id))
         .map(PaymentId::uuid)
         .collect();
     let rows = sqlx::query!(
@@ -270,10 +297,11 @@ async fn read(
     .fetch_all(&mut **tx)
     .await?;
     let versions: HashMap<Uuid, i32> = rows.iter().map(|row| (row.id, row.version)).collect();
+    let changes = || others.iter().map(|other| &other.change);
     let accounts: Vec<Uuid> = candidates
         .iter()
         .map(|candidate| &candidate.payment)
-        .chain(others.iter().filter(|other| is_undecided(other)).map(|other| &other.payment))
+        .chain(changes().filter(|other| is_undecided(other)).map(|other| &other.payment))
         .map(|payment| payment.account.uuid())
         .collect();
     let Newest { policies, unreadable } = policy::newest(tx, &accounts).await?;
@@ -294,7 +322,7 @@ async fn read(
         is_open(&other.payment) && !reserved.payments.contains(&other.payment.id.uuid())
     };
     let mut known = Known {
-        paid: paid(others.iter().filter(is_new), &policies, terms.now),
+        paid: paid(changes().filter(is_new), &policies, terms.now),
         reserved,
         unmoved,
         unreadable,
@@ -325,15 +353,15 @@ async fn read(
 async fn apply(
     tx: &mut PgTransaction<'_>,
     (all, known): (&[Decided<'_>], &Known),
-    others: Vec<Change>,
+    others: Vec<Found>,
     terms: &DecisionTerms,
 ) -> Result<Decisions, StoreError> {
     let change = |decided: &Decided<'_>| {
         let event = decided.event(terms)?;
         Some(Change { payment: decided.candidate.payment.clone(), event, carrier: None })
     };
-    let changes: Vec<Change> = all.iter().filter_map(change).chain(others).collect();
-    let advance = advance(tx, changes, terms.now).await?;
+    let changes: Vec<Change> = all.iter().filter_map(change).collect();
+    let advance = apply_found(tx, changes, others, terms.now).await?;
     let moved: HashSet<PaymentId> = advance.moved().map(|payment| payment.id).collect();
     let done: Vec<&Decided<'_>> =
         all.iter().filter(|decided| moved.contains(&decided.candidate.payment.id)).collect();
@@ -341,7 +369,7 @@ async fn apply(
     let paid = known.paid.iter().filter(|paid| moved.contains(&paid.payment));
     let paid = paid.map(|paid| (paid.payment, &*paid.takes));
     budget::take_up(tx, done.iter().filter_map(|it| it.take()).chain(paid), &known.budgets).await?;
-    evaluation::record(tx, &done, terms).await?;
+    evaluation::record(tx, &done, known, terms).await?;
     let reasons = done.iter().filter_map(|decided| match decided.decision {
         Decision::Deny(reason) | Decision::Review(reason, _) => {
             Some((decided.candidate.payment.id, reason))
@@ -352,4 +380,20 @@ async fn apply(
     let waits = Decision::Wait(WaitingFor::Purse);
     let waiting = all.iter().filter(|decided| decided.decision == waits).count();
     Ok(Decisions { advance, reasons, waiting, ..Decisions::default() })
+}
+
+/// Applies these changes and what was found out, which leaves its evidence where it moves a payment.
+async fn apply_found(
+    tx: &mut PgTransaction<'_>,
+    mut changes: Vec<Change>,
+    found: Vec<Found>,
+    now: Timestamp,
+) -> Result<Advance, StoreError> {
+    changes.extend(found.iter().map(|found| found.change.clone()));
+    let advance = advance(tx, changes, now).await?;
+    let moved: HashSet<PaymentId> = advance.moved().map(|payment| payment.id).collect();
+    let found: Vec<&Found> =
+        found.iter().filter(|found| moved.contains(&found.change.payment.id)).collect();
+    evaluation::record_rejected(tx, &found, now).await?;
+    Ok(advance)
 }

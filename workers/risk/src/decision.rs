@@ -13,8 +13,8 @@ use queue::Herald;
 use runtime::clock::Clock;
 use runtime::{FailPoint, fail_point};
 use store::{
-    Candidate, Change, DecisionTerms, EngineReply, EngineSaid, EngineTerms, SignedPayment, Store,
-    StoreError, ToAsk,
+    Candidate, Change, DecisionTerms, EngineReply, EngineSaid, EngineTerms, Found, Seen,
+    SignedPayment, Store, StoreError, ToAsk,
 };
 
 use crate::proof::{self, Signatures, Tried, Unproven};
@@ -141,10 +141,11 @@ impl Decider {
             signatures.proven(network, &payments)
         )?;
         let decided = self.decided_holds(&payments).await?;
-        let (mut candidates, mut unproven, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut candidates, mut unproven, mut found) = (Vec::new(), Vec::new(), Vec::new());
         for (signed, view) in payments.into_iter().zip(views) {
             let payment = &signed.payment;
             let AuthorizationView { used, balance, allowance, as_of } = view;
+            let seen = Seen { balance, as_of: Timestamp::from_unix_secs(as_of) };
             let view = ChainView { authorization_used: used, balance, allowance, final_block_time };
             let event = match judge(&payment.authorization, &view, now, network.min_remaining_secs)
             {
@@ -152,8 +153,8 @@ impl Decider {
                     Standing::ToBeDecided => {
                         let is_proven = proven.contains(&payment.id);
                         let SignedPayment { payment, signature } = signed;
-                        let as_of = Timestamp::from_unix_secs(as_of);
                         let decide_by = decide_by(network, &payment);
+                        let Seen { balance, as_of } = seen;
                         let candidate = Candidate { payment, balance, as_of, decide_by };
                         match is_proven {
                             true => candidates.push(candidate),
@@ -176,11 +177,12 @@ impl Decider {
                     .unwrap_or(None),
             };
             if let Some(event) = event {
-                changes.push(Change { payment: signed.payment, event, carrier: None });
+                let change = Change { payment: signed.payment, event, carrier: None };
+                found.push(Found { change, seen: Some(seen) });
             }
         }
         // Nobody else waits for what wallets have to say.
-        let mut to_ask = self.commit(candidates, changes).await?;
+        let mut to_ask = self.commit(candidates, found).await?;
         let Tried { proven, refused } = proof::try_all(network, unproven).await;
         to_ask.extend(self.commit(proven, refused).await?);
         Ok(to_ask)
@@ -191,9 +193,9 @@ impl Decider {
     async fn commit(
         &self,
         candidates: Vec<Candidate>,
-        changes: Vec<Change>,
+        found: Vec<Found>,
     ) -> Result<Vec<ToAsk>, RiskError> {
-        if candidates.is_empty() && changes.is_empty() {
+        if candidates.is_empty() && found.is_empty() {
             return Ok(Vec::new());
         }
         let terms = DecisionTerms {
@@ -202,7 +204,7 @@ impl Decider {
             // The node may have taken its time, and whoever asks the engine is to have all of its lease.
             now: self.now(),
         };
-        let decisions = self.store.decide(candidates, changes, &terms).await?;
+        let decisions = self.store.decide(candidates, found, &terms).await?;
         fail_point(FailPoint::AfterDecision);
         let advance = &decisions.advance;
         advance.moved().for_each(|payment| count(payment, decisions.reasons.get(&payment.id)));

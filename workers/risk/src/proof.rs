@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chain::{ChainError, Trial};
 use domain::{Address, Event, FailureCode, PaymentId, Signature};
 use futures::stream::{self, StreamExt};
-use store::{Candidate, Change, SignedPayment};
+use store::{Candidate, Change, Found, Seen, SignedPayment};
 use x402::{PayerSignature, TokenDomain};
 
 use crate::RiskNetwork;
@@ -87,7 +87,7 @@ pub(crate) struct Tried {
     /// Those that would succeed.
     pub(crate) proven: Vec<Candidate>,
     /// What follows for those whose signature is refused.
-    pub(crate) refused: Vec<Change>,
+    pub(crate) refused: Vec<Found>,
 }
 
 /// Asks the tokens about payments that could be approved, as of a block that is not older than what
@@ -104,7 +104,9 @@ pub(crate) async fn try_all(network: &RiskNetwork, payments: Vec<Unproven>) -> T
             Some(Trial::Succeeds) => tried.proven.push(candidate),
             Some(Trial::SignatureRefused) => {
                 let event = Event::Rejected(FailureCode::InvalidSignature);
-                tried.refused.push(Change { payment: candidate.payment, event, carrier: None });
+                let Candidate { payment, balance, as_of, .. } = candidate;
+                let change = Change { payment, event, carrier: None };
+                tried.refused.push(Found { change, seen: Some(Seen { balance, as_of }) });
             }
             Some(Trial::Fails(reason)) => {
                 let payment = candidate.payment.id;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::{AccountId, Amount, Decision, PaymentId, Progress, Timestamp};
+use domain::{AccountId, Amount, Decision, Event, Payment, PaymentId, Progress, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use sqlx::PgTransaction;
@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Decided, DecisionTerms};
+use super::{Candidate, Decided, DecisionTerms, Found, Known, Seen};
 use crate::payment::uuids;
 use crate::row::{count, hash, moment, parse, unreadable};
 use crate::{Store, StoreError};
@@ -187,19 +187,92 @@ impl EvaluationRow {
     }
 }
 
+/// What is written of one decision.
+struct Line<'a> {
+    payment: &'a Payment,
+    decision: &'static str,
+    reasons: String,
+    policy_version: Option<i32>,
+    as_of: Timestamp,
+    balance: Amount,
+    exposure: Amount,
+    inputs: Vec<u8>,
+    engine: Option<serde_json::Value>,
+    valid_until: Option<OffsetDateTime>,
+}
+
+impl<'a> Line<'a> {
+    fn of(decided: &Decided<'a>, known: &Known, terms: &DecisionTerms) -> Self {
+        let version = decided.policy.map(|policy| policy.version);
+        Self {
+            payment: &decided.candidate.payment,
+            decision: name(&decided.decision),
+            reasons: reasons(&decided.decision),
+            policy_version: version.map(|it| i32::try_from(it).unwrap_or(i32::MAX)),
+            as_of: decided.candidate.as_of,
+            balance: decided.candidate.balance,
+            exposure: exposure(decided),
+            inputs: digest(decided, known),
+            engine: evidence(decided),
+            valid_until: approved_until(decided, terms),
+        }
+    }
+
+    /// Of a payment that needed no rule to be rejected.
+    fn of_rejected(found: &'a Found) -> Option<Self> {
+        let (Event::Rejected(code), Some(seen)) = (&found.change.event, found.seen) else {
+            return None;
+        };
+        let payment = &found.change.payment;
+        let mut inputs = inputs(payment, seen);
+        inputs["failure"] = code.as_str().into();
+        Some(Self {
+            payment,
+            decision: "deny",
+            reasons: code.as_str().to_owned(),
+            policy_version: None,
+            as_of: seen.as_of,
+            balance: seen.balance,
+            exposure: Amount::default(),
+            inputs: sha256(&inputs),
+            engine: None,
+            valid_until: None,
+        })
+    }
+}
+
 /// Writes why these payments were decided on as they were.
 pub(super) async fn record(
     tx: &mut PgTransaction<'_>,
     done: &[&Decided<'_>],
+    known: &Known,
     terms: &DecisionTerms,
 ) -> Result<(), StoreError> {
-    if done.is_empty() {
+    let lines: Vec<Line<'_>> = done.iter().map(|decided| Line::of(decided, known, terms)).collect();
+    write(tx, &lines, terms.now).await
+}
+
+/// Writes why those of these payments were rejected that needed no rule for that.
+pub(super) async fn record_rejected(
+    tx: &mut PgTransaction<'_>,
+    found: &[&Found],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let lines: Vec<Line<'_>> = found.iter().filter_map(|found| Line::of_rejected(found)).collect();
+    write(tx, &lines, now).await
+}
+
+async fn write(
+    tx: &mut PgTransaction<'_>,
+    lines: &[Line<'_>],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if lines.is_empty() {
         return Ok(());
     }
-    let policy = |decided: &&Decided<'_>| {
-        decided.policy.map(|policy| i32::try_from(policy.version).unwrap_or(i32::MAX))
-    };
-    let reasons: Vec<String> = done.iter().map(|decided| reasons(&decided.decision)).collect();
+    fn column<T>(lines: &[Line<'_>], value: impl Fn(&Line<'_>) -> T) -> Vec<T> {
+        lines.iter().map(value).collect()
+    }
     sqlx::query!(
         "insert into risk_evaluations (
              id, payment_id, account_id, at, decision, reasons, policy_version, as_of, balance,
@@ -216,19 +289,19 @@ pub(super) async fn record(
              id, payment_id, account_id, decision, reasons, policy_version, as_of, balance,
              exposure, inputs, engine, valid_until
          )",
-        &done.iter().map(|_| Uuid::now_v7()).collect::<Vec<_>>(),
-        &done.iter().map(|decided| decided.candidate.payment.id.uuid()).collect::<Vec<_>>(),
-        &done.iter().map(|decided| decided.candidate.payment.account.uuid()).collect::<Vec<_>>(),
-        terms.now.to_datetime(),
-        &done.iter().map(|decided| name(&decided.decision).to_owned()).collect::<Vec<_>>(),
-        &reasons,
-        &done.iter().map(policy).collect::<Vec<_>>() as _,
-        &done.iter().map(|decided| decided.candidate.as_of.to_datetime()).collect::<Vec<_>>(),
-        &done.iter().map(|decided| decided.candidate.balance.to_string()).collect::<Vec<_>>(),
-        &done.iter().map(|decided| exposure(decided).to_string()).collect::<Vec<_>>(),
-        &done.iter().map(|decided| digest(decided)).collect::<Vec<_>>(),
-        &done.iter().map(|decided| evidence(decided)).collect::<Vec<_>>() as _,
-        &done.iter().map(|decided| approved_until(decided, terms)).collect::<Vec<_>>() as _,
+        &column(lines, |_| Uuid::now_v7()),
+        &column(lines, |line| line.payment.id.uuid()),
+        &column(lines, |line| line.payment.account.uuid()),
+        now.to_datetime(),
+        &column(lines, |line| line.decision.to_owned()),
+        &column(lines, |line| line.reasons.clone()),
+        &column(lines, |line| line.policy_version) as _,
+        &column(lines, |line| line.as_of.to_datetime()),
+        &column(lines, |line| line.balance.to_string()),
+        &column(lines, |line| line.exposure.to_string()),
+        &column(lines, |line| line.inputs.clone()),
+        &column(lines, |line| line.engine.clone()) as _,
+        &column(lines, |line| line.valid_until) as _,
     )
     .execute(&mut **tx)
     .await?;
@@ -291,23 +364,36 @@ fn exposure(decided: &Decided<'_>) -> Amount {
     decided.exposure.unwrap_or_default()
 }
 
-/// Of the authorization, the policy's version, and what the chain and the ledger said.
-fn digest(decided: &Decided<'_>) -> Vec<u8> {
-    let authorization = &decided.candidate.payment.authorization;
-    let inputs = serde_json::json!({
-        "payment": decided.candidate.payment.id,
-        "version": decided.candidate.payment.version,
+/// Of everything that was decided on: the authorization, the rules and what somebody had said, and what the chain,
+/// the ledger and the engine said.
+fn digest(decided: &Decided<'_>, known: &Known) -> Vec<u8> {
+    let Candidate { payment, balance, as_of, .. } = decided.candidate;
+    let id = payment.id.uuid();
+    let mut inputs = inputs(payment, Seen { balance: *balance, as_of: *as_of });
+    inputs["policy"] = decided.policy.map(|policy| policy.version).into();
+    inputs["exposure"] = exposure(decided).to_string().into();
+    inputs["engine"] = evidence(decided).into();
+    inputs["host"] = known.hosts.get(&id).cloned().into();
+    inputs["by_hand"] = known.by_hand.get(&id).copied().into();
+    sha256(&inputs)
+}
+
+fn inputs(payment: &Payment, seen: Seen) -> serde_json::Value {
+    let authorization = &payment.authorization;
+    serde_json::json!({
+        "payment": payment.id,
+        "version": payment.version,
         "network": authorization.chain,
         "asset": authorization.asset,
         "payer": authorization.payer,
         "pay_to": authorization.pay_to,
         "amount": authorization.amount,
         "nonce": authorization.nonce,
-        "policy": decided.policy.map(|policy| policy.version),
-        "as_of": decided.candidate.as_of,
-        "balance": decided.candidate.balance,
-        "exposure": exposure(decided),
-        "engine": evidence(decided),
-    });
+        "as_of": seen.as_of,
+        "balance": seen.balance,
+    })
+}
+
+fn sha256(inputs: &serde_json::Value) -> Vec<u8> {
     Sha256::digest(inputs.to_string()).to_vec()
 }

@@ -1,7 +1,7 @@
 //! What counts against budgets although nobody has approved it, and in which order they are locked.
 
 use domain::{AccountId, Authorization, Event, Payment, PaymentState, PolicyReason, StateName};
-use store::{Candidate, NewPolicy};
+use store::{Candidate, Found, NewPolicy};
 
 use crate::deciding::{daily, states, terms};
 use crate::ledger::{Ledger, NOW, authorization, change, intake, later, new, unique_address};
@@ -42,7 +42,7 @@ async fn what_somebody_elses_transaction_has_paid_counts_against_budgets_however
     let ledger = Ledger::open().await;
     ledger.allow(&daily(250)).await;
     let payments = ledger.payments_of(1, 100, 5).await;
-    let paid = |payment: &Payment| change(payment, Event::Included(inclusion()));
+    let paid = |payment: &Payment| Found::from(change(payment, Event::Included(inclusion())));
 
     // Alone, and together with one that is decided on.
     let others = vec![paid(&payments[0])];
@@ -64,7 +64,7 @@ async fn what_was_paid_counts_once_and_is_given_back_when_its_block_is_undone_an
     let ledger = Ledger::open().await;
     ledger.allow(&daily(100)).await;
     let payments = ledger.payments_of(1, 100, 1).await;
-    let included = vec![change(&payments[0], Event::Included(inclusion()))];
+    let included = vec![Found::from(change(&payments[0], Event::Included(inclusion())))];
     ledger.store().decide(Vec::new(), included.clone(), &terms(later(1))).await.unwrap();
     // The same, found by another process too.
     ledger.store().decide(Vec::new(), included, &terms(later(1))).await.unwrap();
@@ -91,7 +91,7 @@ async fn whoever_decides_for_one_tenant_and_ends_payments_of_another_waits_for_n
     let middle = ledger.hold("select * from budget_takes for update").await;
     let decide = |decided: &Payment, ended: &Payment| {
         let (store, candidates) = (ledger.handle(1), vec![candidate(decided)]);
-        let ended = vec![change(ended, Event::Expired)];
+        let ended = vec![change(ended, Event::Expired).into()];
         tokio::spawn(async move { store.decide(candidates, ended, &terms(later(1))).await })
     };
     let both = [decide(&first, &others), decide(&second, &ones)];

@@ -44,6 +44,13 @@ async fn each_payment_of_a_batch_is_judged_by_itself() {
     for poor in [dear, empty] {
         let rejected = world.wait_for(StateName::Rejected, poor.id).await;
         assert_eq!(rejected.state, PaymentState::Rejected(FailureCode::InsufficientFunds));
+        let evidence = world.evidence(&rejected).await;
+        assert_eq!(evidence.len(), 1);
+        assert_eq!(
+            (&*evidence[0].decision, &*evidence[0].reasons),
+            ("deny", &["insufficient_funds".to_owned()][..])
+        );
+        assert!(evidence[0].balance < rejected.authorization.amount);
     }
 }
 

@@ -45,8 +45,7 @@ async fn rules_that_nobody_can_read_allow_nothing_until_they_can_be_read() {
 
         assert_eq!(world.look_again_at(&payment).await, PaymentState::Accepted, "{document}");
 
-        let evidence = world.database.store.evaluations(payment.account, payment.id).await;
-        assert!(evidence.unwrap().is_empty(), "{document}");
+        assert!(world.evidence(&payment).await.is_empty(), "{document}");
         version += 1;
         world.scribble(version, "{}").await;
         world.wait_for(StateName::Approved, payment.id).await;
@@ -78,4 +77,31 @@ async fn that_a_payment_could_be_made_once_is_not_believed_when_it_is_decided_on
     let state = world.wait_for(StateName::Rejected, payment.id).await.state;
 
     assert_eq!(state, PaymentState::Rejected(FailureCode::InsufficientFunds));
+}
+
+#[tokio::test]
+async fn a_hold_that_nobody_decides_on_in_time_is_rejected_and_says_so() {
+    let mut world = World::start().await;
+    let (clock, hand) = Clock::manual(Clock::system().now_unix_ms());
+    world.clock = clock;
+    let signed = world.rich_buyer().await.authorize().valid_for(3_600).sign();
+    let payment = world.accepted(&signed).await;
+    let now = Timestamp::from_unix_ms(world.clock.now_unix_ms());
+    let until = now.plus(Duration::from_secs(60));
+    let event = domain::Event::Held { until };
+    let change = store::Change { payment, event, carrier: None };
+    let held = world.database.store.advance(vec![change], now).await.unwrap();
+    let held = held.moved().next().unwrap().clone();
+    let _risk = world.judge();
+    world.ring(&[held.id]).await;
+    world.quiet().await;
+    assert_eq!(world.load(held.id).await.state, PaymentState::Held { until });
+
+    hand.advance(Duration::from_secs(61));
+
+    let rejected = world.wait_for(StateName::Rejected, held.id).await;
+    assert_eq!(rejected.state, PaymentState::Rejected(FailureCode::HoldExpired));
+    let evidence = world.evidence(&rejected).await;
+    let told: Vec<_> = evidence.iter().map(|it| (&*it.decision, it.reasons.join(" "))).collect();
+    assert_eq!(told, [("deny", "hold_expired".to_owned())]);
 }

@@ -10,7 +10,7 @@ use risk::ConsultedEngine;
 use runtime::Clock;
 use runtime::config::{Dialect, HttpClientConfig, PublicUrl, RiskEngineConfig};
 use serde_json::{Value, json};
-use store::{Evaluation, Intake, RiskSessionRow};
+use store::{Intake, RiskSessionRow};
 use testkit::{Answer, Buyer, Receiver};
 use uuid::Uuid;
 
@@ -88,10 +88,6 @@ impl World {
         self.ring(&[payment.id]).await;
         self.quiet().await;
         self.load(payment.id).await.state
-    }
-
-    async fn evidence(&self, payment: &Payment) -> Vec<Evaluation> {
-        self.database.store.evaluations(payment.account, payment.id).await.unwrap()
     }
 }
 

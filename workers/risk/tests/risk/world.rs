@@ -63,6 +63,11 @@ impl World {
         .await
     }
 
+    /// Why it was decided on as it was.
+    pub(crate) async fn evidence(&self, payment: &Payment) -> Vec<store::Evaluation> {
+        self.database.store.evaluations(payment.account, payment.id).await.unwrap()
+    }
+
     pub(crate) fn queue(&self) -> Queue {
         Queue::connect(QueueConfig::new(self.redis.url())).unwrap()
     }
