@@ -6,12 +6,14 @@ mod audit;
 mod demo;
 mod denial;
 mod failure;
+mod health;
 mod http_client;
 mod migrate;
 mod networks;
 mod openapi;
 mod role;
 mod serve;
+mod settings;
 mod signer;
 mod signing_key;
 mod verify_receipt;
@@ -59,6 +61,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Receipt(ReceiptCommand::Verify(args)) => verify_receipt::run(args).await,
         // It says the same whatever the settings are.
         Command::Openapi => openapi::run(),
+        Command::Config => settings::run(file.as_deref()),
+        Command::Health { url } => health::run(url, config).await,
         Command::Audit(args) => audit::run(&config()?, args).await,
         Command::Demo { deadline_secs, command } => {
             demo::run(&config()?, Duration::from_secs(deadline_secs), command).await
