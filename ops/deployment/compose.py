@@ -93,6 +93,33 @@ def secret_problems(document, folder):
             yield f"the secret {path.name} cannot be read by containers, or is empty"
 
 
+def maker_problems(make, place):
+    """What compose/docker/secrets should not do: make half of them, or lose what it made."""
+    def run(folder, *arguments):
+        environment = {**os.environ, "QUITTANCE_SECRETS_DIR": str(place / folder)}
+        return subprocess.run([make, *arguments], env=environment, capture_output=True, text=True).returncode
+    nodes, keys, nothing = place / "nodes", place / "keys", place / "nothing"
+    nodes.write_text("https://one.example\nhttps://two.example\n")
+    keys.write_text("eip155:84532=0x1\n")
+    nothing.write_text("")
+    refused = {
+        "no arguments": [], "an unknown one": ["--prod"], "nodes without keys": ["--rpc-urls", str(nodes)],
+        "an empty file": ["--rpc-urls", str(nodes), "--signer-keys", str(nothing)],
+        "two kinds of nodes": ["--dev", "--rpc-urls", str(nodes)],
+    }
+    for name, arguments in refused.items():
+        if run("refused", *arguments) == 0:
+            yield f"compose/docker/secrets takes {name}"
+    if run("own", "--rpc-urls", str(nodes), "--signer-keys", str(keys)) != 0:
+        yield "compose/docker/secrets does not take nodes and keys"
+        return
+    password = (place / "own/postgres-password").read_text()
+    if run("own", "--alerts-slack-url", str(nodes)) != 0 or (place / "own/postgres-password").read_text() != password:
+        yield "compose/docker/secrets does not keep what is there"
+    if (place / "own/rpc-urls-84532").read_text() != nodes.read_text():
+        yield "compose/docker/secrets changes the nodes it is given"
+
+
 def role_problems(document, folder, program):
     """Roles whose settings the program itself does not take, or doubts."""
     config = CHECKOUT / interpolated(document["configs"]["quittance"]["file"], {})
@@ -170,6 +197,7 @@ def main():
             *shape_problems(document),
             *mount_problems(document),
             *secret_problems(document, folder),
+            *maker_problems(make[0], Path(place)),
             *role_problems(document, folder, program),
             *scrape_problems(document),
             *blind_spots(document),
