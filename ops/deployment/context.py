@@ -48,10 +48,11 @@ def main():
     crates = {name.rsplit("/", 1)[0] for name in names if name.endswith("/Cargo.toml")}
     needed = {"Cargo.toml", "Cargo.lock"}
     for name in names:
-        in_crate = any(name.startswith(f"{crate}/src/") for crate in crates)
-        if name.endswith("/Cargo.toml") or in_crate or name.startswith((".sqlx/", "migrations/", ".cargo/")):
+        # Tests as well: a manifest that names one is not read without it.
+        in_crate = any(name.startswith(f"{crate}/") for crate in crates)
+        if in_crate or name.startswith((".sqlx/", "migrations/", ".cargo/")):
             needed.add(name)
-        if in_crate and name.endswith(".rs") and not name.startswith("shared/testkit/"):
+        if "/src/" in name and name.endswith(".rs") and not name.startswith("shared/testkit/"):
             needed |= {str(file.relative_to(CHECKOUT)) for file in included(CHECKOUT / name)}
     problems += [f"{name} is needed and not sent" for name in sorted(needed) if not is_sent(name, patterns)]
     report(".dockerignore", problems)
