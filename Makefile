@@ -1,7 +1,7 @@
 # What can be done here: `make` lists it. Everything needs Rust and Node; the rest is installed, or named if it cannot be.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check check-ops bench bench-quick chaos faults up down status scale smoke sqlx clean-local
+.PHONY: help demo test check check-ops bench bench-quick chaos faults up down status sqlx clean-local
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,7 @@ down: ## stops it; data, ports and keys are kept
 status: ## says what runs
 	@compose/stack status
 
+.PHONY: scale smoke
 scale: ## Docker: runs N containers of a role; ROLE=settlement N=3
 	@test -n "$(ROLE)" -a -n "$(N)" || { echo "usage: make scale ROLE=settlement N=3" >&2; exit 2; }
 	docker compose up --detach --no-recreate --no-deps --scale $(ROLE)=$(N) $(ROLE)

@@ -31,6 +31,13 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Brings the ledger's schema up to date.
     Migrate,
+    /// Prints the settings in force as JSON, without secrets; fails when they cannot be used.
+    Config,
+    /// Asks a process whether it is ready, and fails when it is not; for health checks of containers.
+    Health {
+        /// What is asked; without it, `/readyz` at `metrics.listen` of these settings.
+        url: Option<reqwest::Url>,
+    },
     /// API keys of sellers.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -53,13 +60,6 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Prints the document of the HTTP API (OpenAPI 3.1); needs no settings.
     Openapi,
-    /// Prints the settings in force as JSON, without secrets; fails when they cannot be used.
-    Config,
-    /// Asks a process whether it is ready, and fails when it is not; for health checks of containers.
-    Health {
-        /// What is asked; without it, `/readyz` at `metrics.listen` of these settings.
-        url: Option<reqwest::Url>,
-    },
     /// Posts 200 payments, good and bad, and compares what became of them with the chain.
     ///
     /// For a development chain with the test token: `make demo` brings one.

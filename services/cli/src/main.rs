@@ -53,6 +53,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(roles) => serve::run(&config()?, &roles.roles()).await,
         Command::Migrate => migrate::run(&config()?).await,
+        Command::Config => settings::run(file.as_deref()),
+        Command::Health { url } => health::run(url, config).await,
         Command::Key(command) => api_key::run(&config()?, command).await,
         Command::Signer(command) => signer::run(&config()?, command).await,
         Command::Denial(command) => denial::run(&config()?, command).await,
@@ -61,8 +63,6 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Receipt(ReceiptCommand::Verify(args)) => verify_receipt::run(args).await,
         // It says the same whatever the settings are.
         Command::Openapi => openapi::run(),
-        Command::Config => settings::run(file.as_deref()),
-        Command::Health { url } => health::run(url, config).await,
         Command::Audit(args) => audit::run(&config()?, args).await,
         Command::Demo { deadline_secs, command } => {
             demo::run(&config()?, Duration::from_secs(deadline_secs), command).await
