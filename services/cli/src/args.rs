@@ -145,7 +145,7 @@ fn reason(text: &str) -> Result<String, &'static str> {
 
 #[derive(Clone, Copy, Debug, Arguments)]
 pub(crate) struct AuditArgs {
-    /// The network, as eip155:<id>; all that are configured when it is not given.
+    /// The network, for example eip155:8453; all that are configured when it is not given.
     #[arg(long)]
     pub(crate) network: Option<ChainId>,
     /// The first block; without it, as far back as `reconciler.audit_blocks` reaches.
