@@ -1,7 +1,7 @@
 # What can be done here: `make` lists it. Everything needs Rust and Node; the rest is installed, or named if it cannot be.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-quick chaos faults up down status sqlx clean-local
+.PHONY: help demo test check check-ops bench bench-quick chaos faults up down status sqlx clean-local
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ check: ## checks form, lints and documentation
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --features quittance/fail-points --bins --test faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+check-ops: ## checks what it is run with: alerts, dashboards, image, compose, chart, workflows; needs no Docker and no cluster
+	@ops/check
 
 bench: ## measures the pipeline on this machine, in a release build, and checks that nothing was lost; writes target/bench/report.md
 	@compose/bench
@@ -39,6 +42,14 @@ down: ## stops it; data, ports and keys are kept
 
 status: ## says what runs
 	@compose/stack status
+
+.PHONY: scale smoke
+scale: ## Docker: runs N containers of a role; ROLE=settlement N=3
+	@test -n "$(ROLE)" -a -n "$(N)" || { echo "usage: make scale ROLE=settlement N=3" >&2; exit 2; }
+	docker compose up --detach --no-recreate --no-deps --scale $(ROLE)=$(N) $(ROLE)
+
+smoke: ## Docker: posts a payment to the stack of compose.yaml with its development chain, and waits until it is settled
+	@compose/docker/smoke
 
 sqlx: ## writes .sqlx anew: what PostgreSQL says about every query in the code
 	@compose/sqlx-fresh

@@ -31,6 +31,13 @@ pub(crate) enum Command {
     Serve(Serve),
     /// Brings the ledger's schema up to date.
     Migrate,
+    /// Prints the settings in force as JSON, without secrets; fails when they cannot be used.
+    Config,
+    /// Asks a process whether it is ready, and fails when it is not; for health checks of containers.
+    Health {
+        /// What is asked; without it, `/readyz` at `metrics.listen` of these settings.
+        url: Option<reqwest::Url>,
+    },
     /// API keys of sellers.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -138,7 +145,7 @@ fn reason(text: &str) -> Result<String, &'static str> {
 
 #[derive(Clone, Copy, Debug, Arguments)]
 pub(crate) struct AuditArgs {
-    /// The network, as eip155:<id>; all that are configured when it is not given.
+    /// The network, for example eip155:8453; all that are configured when it is not given.
     #[arg(long)]
     pub(crate) network: Option<ChainId>,
     /// The first block; without it, as far back as `reconciler.audit_blocks` reaches.

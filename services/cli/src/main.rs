@@ -6,12 +6,14 @@ mod audit;
 mod demo;
 mod denial;
 mod failure;
+mod health;
 mod http_client;
 mod migrate;
 mod networks;
 mod openapi;
 mod role;
 mod serve;
+mod settings;
 mod signer;
 mod signing_key;
 mod verify_receipt;
@@ -51,6 +53,8 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
     match command {
         Command::Serve(roles) => serve::run(&config()?, &roles.roles()).await,
         Command::Migrate => migrate::run(&config()?).await,
+        Command::Config => settings::run(file.as_deref()),
+        Command::Health { url } => health::run(url, config).await,
         Command::Key(command) => api_key::run(&config()?, command).await,
         Command::Signer(command) => signer::run(&config()?, command).await,
         Command::Denial(command) => denial::run(&config()?, command).await,

@@ -9,6 +9,7 @@ mod layers;
 mod network;
 mod risk_engine;
 mod sections;
+mod shown;
 mod signer;
 mod value;
 
@@ -82,6 +83,14 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`]; the process should print it and end.
     pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        Self::load_shown(path).map(|(config, _)| config)
+    }
+
+    /// As [`Config::load`], and the settings in force as they may be shown: without secrets.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn load_shown(path: Option<&Path>) -> Result<(Self, serde_json::Value), ConfigError> {
         let environment = environment::of_process()?;
         let named = environment.iter().find(|(name, _)| name == CONFIG_VARIABLE);
         let (what, path) = match (path, named) {
@@ -100,7 +109,7 @@ impl Config {
             })?,
             None => String::new(),
         };
-        Self::from_sources(&text, &environment, &read_file)
+        Self::shown_from_sources(&text, &environment, &read_file)
     }
 
     /// Makes a configuration from the text of a file (possibly empty), the environment's pairs and a way to read
@@ -113,13 +122,26 @@ impl Config {
         environment: &[(String, String)],
         read_file: &ReadFile<'_>,
     ) -> Result<Self, ConfigError> {
+        Self::shown_from_sources(file_text, environment, read_file).map(|(config, _)| config)
+    }
+
+    /// As [`Config::from_sources`], and the settings in force as they may be shown: without secrets.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn shown_from_sources(
+        file_text: &str,
+        environment: &[(String, String)],
+        read_file: &ReadFile<'_>,
+    ) -> Result<(Self, serde_json::Value), ConfigError> {
         let layers = layers::Layers::merge(file_text, environment, read_file)?;
         let settings: Settings = layers.read()?;
         let signers = signer::resolve(&settings.signers, environment, read_file)?;
+        let shown = layers.shown(&signers);
         let config =
             Self { fail_point: environment::fail_point(environment)?, ..settings.with(signers) };
         let errors = check::errors(&config);
-        if errors.is_empty() { Ok(config) } else { Err(ConfigError::Invalid(errors)) }
+        if errors.is_empty() { Ok((config, shown)) } else { Err(ConfigError::Invalid(errors)) }
     }
 
     /// Settings that are allowed and probably not meant; to be logged at start-up.

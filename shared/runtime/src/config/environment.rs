@@ -20,6 +20,10 @@ pub(super) const REDIS_URL: &str = "REDIS_URL";
 pub(super) const SIGNER_KEYS: &str = "QUITTANCE_SIGNER_KEYS";
 pub(super) const SIGNER_PASSWORD: &str = "QUITTANCE_SIGNER_PASSWORD";
 
+/// What stands before and behind the chain id in the variable of a network's nodes.
+const NETWORKS_PREFIX: &str = "QUITTANCE_NETWORKS__";
+const NODES_SUFFIX: &str = "__RPC_URLS";
+
 /// Arms a fail point; no variable of ours in a build that has none.
 const FAIL_POINT: &str = "QUITTANCE_FAIL_POINT";
 
@@ -59,6 +63,35 @@ pub(super) fn overrides(environment: &[(String, String)]) -> Vec<Override<'_>> {
     let mut found: Vec<_> = environment.iter().filter_map(as_override).collect();
     found.sort_by_key(|setting| setting.variable);
     found
+}
+
+/// The variables, with the nodes of networks read from the files that `…__RPC_URLS_FILE` names, one URL a line or
+/// separated by commas: such URLs hold keys.
+pub(super) fn with_node_files(
+    environment: &[(String, String)],
+    read_file: &ReadFile<'_>,
+) -> Result<Vec<(String, String)>, ConfigError> {
+    let named = environment.iter().map(|(variable, path)| {
+        let Some(name) = variable.strip_suffix(FILE_SUFFIX).filter(|name| is_node_list(name))
+        else {
+            return Ok(Some((variable.clone(), path.clone())));
+        };
+        if path.is_empty() {
+            return Ok(None);
+        }
+        if lookup(environment, name).is_some() {
+            return Err(ConfigError::invalid(name, format!("is set together with {variable}")));
+        }
+        let text = read_secret(variable, path, read_file)?;
+        let urls: Vec<_> =
+            text.split(['\n', ',']).map(str::trim).filter(|url| !url.is_empty()).collect();
+        Ok(Some((name.to_owned(), urls.join(","))))
+    });
+    named.filter_map(Result::transpose).collect()
+}
+
+fn is_node_list(name: &str) -> bool {
+    name.starts_with(NETWORKS_PREFIX) && name.ends_with(NODES_SUFFIX)
 }
 
 /// A secret's value and the variable it came from: `NAME` itself, or the file that `NAME_FILE` names.

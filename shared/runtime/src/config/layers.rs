@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use super::environment::{self, DATABASE_URL, Override, REDIS_URL};
 use super::error::{ConfigError, Issue};
-use super::{DEFAULTS, ReadFile, known_networks, risk_engine};
+use super::{DEFAULTS, ReadFile, SignerConfig, known_networks, risk_engine, shown};
 use crate::shape::Mismatch;
 
 /// The section whose entries are addressed by chain id in the environment.
@@ -39,7 +39,8 @@ impl Layers {
         let mut dialect_is_set = engine.is_some_and(|engine| engine.get("dialect").is_some());
         overlay(&mut layers.merged, file);
         layers.merged.get_mut(NETWORKS).into_iter().for_each(known_networks::complete);
-        let overrides = environment::overrides(environment);
+        let nodes_read = environment::with_node_files(environment, read_file)?;
+        let overrides = environment::overrides(&nodes_read);
         let issues: Vec<_> =
             overrides.iter().filter_map(|setting| layers.apply(setting).err()).collect();
         if !issues.is_empty() {
@@ -101,6 +102,11 @@ impl Layers {
             }
             ConfigError::invalid(format!("{path}{}", self.origin(&path)), mismatch.detail)
         })
+    }
+
+    /// The merged table without secrets.
+    pub(super) fn shown(&self, signers: &[SignerConfig]) -> serde_json::Value {
+        shown::without_secrets(&self.merged, signers)
     }
 
     fn origin(&self, path: &str) -> String {
