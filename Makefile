@@ -1,7 +1,7 @@
 # What can be done here: `make` lists it. Everything needs Rust and Node; the rest is installed, or named if it cannot be.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-quick chaos faults up down status sqlx clean-local
+.PHONY: help demo test check check-ops bench bench-quick chaos faults up down status sqlx clean-local
 
 help: ## lists these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ check: ## checks form, lints and documentation
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --workspace --features quittance/fail-points --bins --test faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+check-ops: ## checks alerts, dashboards and log queries with Prometheus' and Alertmanager's own programs
+	@ops/check
 
 bench: ## measures the pipeline on this machine, in a release build, and checks that nothing was lost; writes target/bench/report.md
 	@compose/bench
