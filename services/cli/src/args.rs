@@ -60,6 +60,12 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Prints the document of the HTTP API (OpenAPI 3.1); needs no settings.
     Openapi,
+    /// Prints what every metric is called and means, as a page; needs no settings.
+    Metrics {
+        /// For programs.
+        #[arg(long)]
+        json: bool,
+    },
     /// Posts 200 payments, good and bad, and compares what became of them with the chain.
     ///
     /// For a development chain with the test token: `make demo` brings one.

@@ -3,6 +3,7 @@
 mod api_key;
 mod args;
 mod audit;
+mod catalogue;
 mod demo;
 mod denial;
 mod failure;
@@ -63,6 +64,7 @@ async fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Receipt(ReceiptCommand::Verify(args)) => verify_receipt::run(args).await,
         // It says the same whatever the settings are.
         Command::Openapi => openapi::run(),
+        Command::Metrics { json } => catalogue::print(json),
         Command::Audit(args) => audit::run(&config()?, args).await,
         Command::Demo { deadline_secs, command } => {
             demo::run(&config()?, Duration::from_secs(deadline_secs), command).await

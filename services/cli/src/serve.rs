@@ -4,14 +4,17 @@ use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use queue::{Queue, QueueConfig};
+use domain::ChainId;
+use metrics::gauge;
+use queue::{Queue, QueueConfig, Stream};
 use reconciler::audit::Auditor;
 use risk::{ConsultedEngine, Risk};
-use runtime::{Clock, Config, Health, Shutdown, health, http};
+use runtime::{Clock, Config, Health, MetricsHandle, Shutdown, health, http};
 use secrecy::ExposeSecret;
 use settlement::Settlement;
 use store::Store;
 
+use crate::catalogue;
 use crate::failure::Failure;
 use crate::networks::{self, Nodes};
 use crate::role::Role;
@@ -44,6 +47,7 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
     }
     let metrics = runtime::metrics::install()
         .map_err(|error| Failure::Said(format!("cannot start the metrics: {error}")))?;
+    catalogue::describe();
     let process = Process {
         config,
         store: open_store(config)?,
@@ -52,6 +56,8 @@ pub(crate) async fn run(config: &Config, roles: &[Role]) -> Result<ExitCode, Fai
         nodes: open_nodes(config, roles)?,
         shutdown: Shutdown::on_signals().map_err(Failure::Start)?,
     };
+    queue::begin_metrics(&streams(config));
+    let metrics = watching_pool(metrics, &process.store, config.database.max_connections);
     let upkeep = metrics.clone();
     let stop = process.shutdown.token();
     process.shutdown.spawn("metrics upkeep", async move { upkeep.upkeep(stop).await });
@@ -95,21 +101,23 @@ impl Process<'_> {
                 }
             }),
             Role::Risk => {
-                risk::describe_metrics();
+                risk::begin_metrics();
                 self.shutdown.spawn_essential(name, self.risk()?.run(stop));
             }
             Role::Settlement => {
-                settlement::describe_metrics();
+                begin_volumes(&config);
                 let settlement = self.settlement().await?;
                 self.shutdown.spawn_essential(name, settlement.run(stop));
             }
-            Role::Notifier => self.shutdown.spawn_essential(name, async move {
-                if let Err(error) = notifier::run(&config, store, &queue, clock, stop).await {
-                    tracing::error!(%error, "the notifier did not start");
-                }
-            }),
+            Role::Notifier => {
+                notifier::begin_metrics();
+                self.shutdown.spawn_essential(name, async move {
+                    if let Err(error) = notifier::run(&config, store, &queue, clock, stop).await {
+                        tracing::error!(%error, "the notifier did not start");
+                    }
+                });
+            }
             Role::Reconciler => {
-                reconciler::describe_metrics();
                 // A task of its own: whatever happens to it, bells are rung.
                 self.shutdown.spawn("audit", self.auditor()?.run(self.shutdown.token()));
                 self.shutdown.spawn_essential(name, async move {
@@ -159,6 +167,36 @@ impl Process<'_> {
     }
 }
 
+/// The streams that payments and deliveries of this configuration go through.
+fn streams(config: &Config) -> Vec<Stream> {
+    let chains = config.networks.iter().filter_map(|network| ChainId::new(network.chain_id));
+    [Stream::Risk, Stream::Notify].into_iter().chain(chains.map(Stream::settle)).collect()
+}
+
+/// Shows what is settled in each token before anything is.
+fn begin_volumes(config: &Config) {
+    for network in &config.networks {
+        let Some(chain) = ChainId::new(network.chain_id) else { continue };
+        for asset in &network.assets {
+            // What is no address ends the process elsewhere, and says so.
+            if let Ok(token) = asset.address.as_str().parse() {
+                settlement::begin_volume(chain, token);
+            }
+        }
+    }
+}
+
+/// The same metrics with a look at the connections to the ledger.
+fn watching_pool(metrics: MetricsHandle, store: &Store, most: u32) -> MetricsHandle {
+    let store = store.clone();
+    metrics.looking(move || {
+        let pool = store.connections();
+        gauge!("db_pool_connections", "state" => "idle").set(pool.idle);
+        gauge!("db_pool_connections", "state" => "used").set(pool.used);
+        gauge!("db_pool_max_connections").set(most);
+    })
+}
+
 /// What has to answer for these roles to do their work.
 fn readiness(process: &Process<'_>, roles: &[Role]) -> Health {
     let (store, queue) = (process.store.clone(), process.queue.clone());
@@ -190,7 +228,6 @@ fn open_nodes(config: &Config, roles: &[Role]) -> Result<Nodes, Failure> {
     if !roles.iter().any(|role| role.asks_chain()) {
         return Ok(Nodes::default());
     }
-    chain::describe_metrics();
     Nodes::open(config)
 }
 

@@ -21,10 +21,8 @@ const IN_FLIGHT: &str = "submissions_in_flight";
 /// The payments that wait for a worker.
 const BACKLOG: &str = "pipeline_backlog";
 
-/// Describes the door's metrics.
-pub(crate) fn describe_metrics() {
-    metrics::describe_gauge!(IN_FLIGHT, "submissions being worked on");
-    metrics::describe_gauge!(BACKLOG, "payments in the streams of risk and settlement");
+/// Shows the door's metrics before anybody has come.
+pub(crate) fn begin_metrics() {
     gauge!(IN_FLIGHT).set(0);
     gauge!(BACKLOG).set(0);
 }

@@ -6,6 +6,8 @@ use runtime::coalesce::Limits;
 use runtime::{CoalesceError, Coalescer, FailPoint, fail_point};
 use store::{Acceptance, Intake, Store, StoreError};
 
+use crate::meters;
+
 /// Commits under way at once. While they are, the next ones gather, so more would only make the
 /// commits smaller.
 const COMMITS_AT_ONCE: usize = 2;
@@ -66,6 +68,7 @@ impl Register {
 async fn commit(store: Store, batch: Vec<Intake>) -> Vec<Outcome> {
     let error = match store.accept(batch.clone()).await {
         Ok(acceptances) => {
+            count(&acceptances);
             fail_point(FailPoint::AfterCommit);
             return acceptances.into_iter().map(Ok).collect();
         }
@@ -86,9 +89,17 @@ async fn commit(store: Store, batch: Vec<Intake>) -> Vec<Outcome> {
 /// One submission must not take those down that happened to arrive beside it.
 async fn commit_alone(store: &Store, intake: Intake) -> Outcome {
     match store.accept(vec![intake]).await {
-        Ok(mut acceptances) => acceptances.pop().ok_or(NotAccepted::Refused),
+        Ok(mut acceptances) => {
+            count(&acceptances);
+            acceptances.pop().ok_or(NotAccepted::Refused)
+        }
         Err(error) => Err(not_accepted(&error, 1)),
     }
+}
+
+fn count(acceptances: &[Acceptance]) {
+    let new = acceptances.iter().filter(|it| matches!(it, Acceptance::New(_)));
+    meters::taken(new.count());
 }
 
 fn not_accepted(error: &StoreError, payments: usize) -> NotAccepted {

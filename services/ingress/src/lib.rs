@@ -13,6 +13,7 @@ mod example;
 mod facilitator;
 mod idempotency;
 mod intake;
+mod meters;
 mod payment_header;
 mod refusal;
 mod risk_headers;
@@ -66,7 +67,8 @@ pub async fn run(
     (nodes, clock): (Vec<Node>, Clock),
     shutdown: CancellationToken,
 ) -> Result<(), IngressError> {
-    door::describe_metrics();
+    door::begin_metrics();
+    meters::begin();
     let app = App::new(Settings::from_config(config)?, store.clone(), queue.bell(), clock);
     let facilitator = {
         let settings = FacilitatorSettings::from_config(config)?;

@@ -6,11 +6,12 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::response::{IntoResponse, Response};
 use domain::{AccountId, EventId, PaymentId, RiskContext, Scope, Timestamp};
 use runtime::problem::document::{Bodied, Crowded, Keyed, Refused};
-use runtime::{Problem, ProblemCode, RequestId, TraceContext, json};
+use runtime::{Problem, ProblemCode, RequestId, TraceContext, http, json};
 use store::{Acceptance, Idempotency, Intake};
 use x402::{Checked, check, resource_host};
 
 use crate::answer::{Answer, Body, Told};
+use crate::meters::{self, Looked};
 use crate::payment_header::Beside;
 use crate::refusal::{NotPayable, NotTaken};
 use crate::submission::{Extras, Submission};
@@ -99,7 +100,9 @@ pub(crate) async fn submit_payment(State(app): State<App>, request: Request) -> 
         Ok(answer) => answer.told.as_str(),
         Err(problem) => problem.code().as_str(),
     };
-    metrics::counter!("submissions_total", "outcome" => label).increment(1);
+    meters::asked();
+    meters::looked(Looked::by(&outcome));
+    meters::submitted(label);
     match outcome {
         Ok(answer) => answer.into_response(app.settings()),
         Err(problem) => problem.into_response(),
@@ -116,6 +119,7 @@ async fn submit(app: &App, request: Request) -> Result<Answer, Problem> {
     let Settings { assets, limits, wallets, .. } = settings;
     let checked =
         check(&settle, assets, limits, wallets, now.unix_secs()).map_err(refusal::not_payable)?;
+    http::note_user(&checked.authorization.payer);
     call.beside.agrees_with(&settle.payment_payload)?;
     let intake =
         Intake { resource_host: resource_host(&settle), ..call.intake(checked, extras, now) };

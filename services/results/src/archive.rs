@@ -33,10 +33,8 @@ pub(crate) struct Archive {
 
 impl Archive {
     pub(crate) fn new() -> Self {
-        metrics::describe_counter!(HITS, "look-ups that a cache answered");
-        metrics::describe_counter!(MISSES, "look-ups that a cache could not answer");
         for name in [HITS, MISSES] {
-            metrics::counter!(name, "cache" => "payments").absolute(0);
+            metrics::counter!(name, "cache" => "payments").increment(0);
         }
         let kept = Cache::builder().weigher(|_, over: &Arc<Over>| bytes(over));
         Self { kept: kept.max_capacity(MOST_BYTES).build() }
@@ -45,8 +43,9 @@ impl Archive {
     /// The account's payment, if it is kept. Anybody else's is told like one that is not.
     pub(crate) fn find(&self, account: AccountId, id: PaymentId) -> Option<Arc<Over>> {
         let found = self.kept.get(&id).filter(|over| over.payment.account == account);
-        let name = if found.is_some() { HITS } else { MISSES };
-        metrics::counter!(name, "cache" => "payments").increment(1);
+        if found.is_some() {
+            metrics::counter!(HITS, "cache" => "payments").increment(1);
+        }
         found
     }
 
@@ -55,6 +54,8 @@ impl Archive {
         if payment.state.is_terminal() {
             let over = Over { payment: payment.clone(), timeline: timeline.to_vec() };
             self.kept.insert(payment.id, Arc::new(over));
+            // What is not over is nowhere kept: to look for it in vain says nothing about the cache.
+            metrics::counter!(MISSES, "cache" => "payments").increment(1);
         }
     }
 }

@@ -68,6 +68,7 @@ pub async fn run(
     clock: Clock,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
+    show_payment::begin_metrics();
     let app = App::new(Settings::from_config(config), store, queue, clock, shutdown.clone());
     let listener = http::bind(config.results.listen).await?;
     tracing::info!(address = %listener.local_addr()?, "serving statuses");

@@ -20,6 +20,11 @@ use crate::viewer::Viewer;
 use crate::waiters::Waits;
 use crate::{App, example, prefer, sse, stream_payment};
 
+const POLLS: &str = "long_polls_total";
+
+/// How a wait ends that found no place.
+const SHED: &str = "shed";
+
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// A payment as it stands, at once; or, where the client waits and has this version already, as
@@ -152,7 +157,7 @@ impl Asked {
             return Ok((payment, Heard::Yes));
         };
         let Some(place) = app.waiters().enter(viewer.waits_as(&payment), Waits::Poll) else {
-            count_poll("shed");
+            count_poll(SHED);
             return Ok((payment, Heard::Shed));
         };
         let ended = app.watchtower().wait(lookout, known, deadline).await;
@@ -194,6 +199,14 @@ impl Asked {
     }
 }
 
+/// Shows every way in which waiting can end, before anybody has waited.
+pub(crate) fn begin_metrics() {
+    let ended = [Ended::Changed, Ended::TimeUp, Ended::Stopping].map(Ended::as_str);
+    for outcome in ended.into_iter().chain([SHED]) {
+        metrics::counter!(POLLS, "outcome" => outcome).increment(0);
+    }
+}
+
 fn count_poll(outcome: &'static str) {
-    metrics::counter!("long_polls_total", "outcome" => outcome).increment(1);
+    metrics::counter!(POLLS, "outcome" => outcome).increment(1);
 }

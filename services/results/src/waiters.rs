@@ -48,6 +48,9 @@ pub(crate) struct Place {
 
 impl Waiters {
     pub(crate) fn new(most: usize, most_per_key: usize) -> Self {
+        for waits in [Waits::Poll, Waits::Stream] {
+            metrics::gauge!(waits.gauge()).increment(0);
+        }
         Self { most, most_per_key, taken: Arc::default() }
     }
 

@@ -39,7 +39,6 @@ pub use broadcast::SendAnswer;
 pub use error::ChainError;
 pub use fees::Fees;
 pub use head::{BlockTag, Head};
-pub use meters::describe_metrics;
 pub use mined_block::MinedBlock;
 pub use node::{HttpClient, Node, NodeConfig};
 pub use outcome::{find_payment, transfer_after_use};

@@ -2,22 +2,10 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{counter, gauge, histogram};
 
-/// Describes every metric of this crate, so that their series carry help.
-pub fn describe_metrics() {
-    describe_counter!("rpc_requests_total", "Requests to nodes, by URL and method");
-    describe_counter!("rpc_errors_total", "Requests to nodes without an answer to act on");
-    describe_histogram!(
-        "rpc_request_duration_seconds",
-        Unit::Seconds,
-        "How long nodes took to answer, or were waited for"
-    );
-    describe_gauge!(
-        "breaker_state",
-        "1 while a dependency is left alone, 0.5 while it is probed, 0 while it is used"
-    );
-}
+/// What is asked of every node first.
+const FIRST_METHOD: &str = "eth_chainId";
 
 /// The series of one URL.
 #[derive(Debug)]
@@ -27,33 +15,38 @@ pub(crate) struct Meters {
 }
 
 impl Meters {
-    pub(crate) const fn new(network: String, url_name: String) -> Self {
-        Self { network, url_name }
+    /// Shows what can be counted before anything was asked.
+    pub(crate) fn new(network: String, url_name: String) -> Self {
+        let meters = Self { network, url_name };
+        let labels = meters.labels(FIRST_METHOD);
+        counter!("rpc_requests_total", labels.iter()).increment(0);
+        counter!("rpc_errors_total", labels.iter()).increment(0);
+        drop(histogram!("rpc_request_duration_seconds", labels.iter()));
+        meters
     }
 
     pub(crate) fn url_name(&self) -> &str {
         &self.url_name
     }
 
+    /// Counts a request; with the first of a method its errors appear, at zero where it had an answer.
     pub(crate) fn request(&self, method: &'static str, took: Duration, failed: bool) {
-        let labels = || {
-            [
-                metrics::Label::new("network", self.network.clone()),
-                metrics::Label::new("url_name", self.url_name.clone()),
-                metrics::Label::new("method", method),
-            ]
-            .to_vec()
-        };
-        metrics::counter!("rpc_requests_total", labels()).increment(1);
-        metrics::histogram!("rpc_request_duration_seconds", labels()).record(took);
-        if failed {
-            metrics::counter!("rpc_errors_total", labels()).increment(1);
-        }
+        let labels = self.labels(method);
+        counter!("rpc_requests_total", labels.iter()).increment(1);
+        histogram!("rpc_request_duration_seconds", labels.iter()).record(took);
+        counter!("rpc_errors_total", labels.iter()).increment(u64::from(failed));
     }
 
     pub(crate) fn breaker(&self, level: f64) {
         let (network, dependency) = (self.network.clone(), format!("rpc:{}", self.url_name));
-        metrics::gauge!("breaker_state", "network" => network, "dependency" => dependency)
-            .set(level);
+        gauge!("breaker_state", "network" => network, "dependency" => dependency).set(level);
+    }
+
+    fn labels(&self, method: &'static str) -> [metrics::Label; 3] {
+        [
+            metrics::Label::new("network", self.network.clone()),
+            metrics::Label::new("url_name", self.url_name.clone()),
+            metrics::Label::new("method", method),
+        ]
     }
 }

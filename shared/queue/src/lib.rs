@@ -51,7 +51,7 @@ pub use error::{HandlerError, QueueError, WorkError};
 pub use gate::{Bounds, Gates, Passage};
 pub use herald::Herald;
 pub use job::{InvalidJob, Job};
-pub use meters::describe_metrics;
+pub use meters::begin_metrics;
 pub use queue::{Depth, Queue};
 pub use rate_limit::{Quota, RateLimit, Verdict};
 pub use stream::{InvalidNetwork, Network, Stream};

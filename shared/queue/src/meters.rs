@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use metrics::{Counter, Histogram, Unit};
+use metrics::{Counter, Histogram};
 
 use crate::stream::Stream;
 
@@ -12,29 +12,34 @@ const RINGS: &str = "queue_rings_total";
 const STATUSES: &str = "queue_status_changes_total";
 const REDIS_ERRORS: &str = "queue_redis_errors_total";
 
-/// Gives the metrics of this crate their units and help texts. Call once, after the recorder is
-/// installed.
-pub fn describe_metrics() {
-    metrics::describe_counter!(
-        JOBS,
-        "Jobs that ended, by stream and outcome: done, error (the handler failed), panic, dead \
-         (delivered too often), undecodable"
-    );
-    metrics::describe_histogram!(JOB_SECONDS, Unit::Seconds, "How long handlers ran, by stream");
-    metrics::describe_counter!(
-        RINGS,
-        "Rings, by stream and outcome: sent, dropped (the buffer was full), failed (Redis did not \
-         take them in time); the reconciler makes up for the last two"
-    );
-    metrics::describe_counter!(
-        STATUSES,
-        "Status changes published, by outcome: sent, dropped, failed; readers check again by \
-         themselves"
-    );
-    metrics::describe_counter!(
-        REDIS_ERRORS,
-        "Redis commands that failed, by operation; all are tried again or counted as lost"
-    );
+/// The commands whose failures are counted, by what they do.
+const OPERATIONS: [&str; 14] = [
+    "ack",
+    "client_id",
+    "dead_entries",
+    "depth",
+    "gate_enter",
+    "ping",
+    "publish",
+    "push",
+    "rate_limit",
+    "read",
+    "reclaim",
+    "ring",
+    "subscribe",
+    "waiting_for",
+];
+
+/// Shows what can be counted before anything has happened, for these streams. Call once, after the
+/// recorder is installed.
+pub fn begin_metrics<'a>(streams: impl IntoIterator<Item = &'a Stream>) {
+    for stream in streams {
+        Sending::ALL.into_iter().for_each(|sending| rings(stream, sending, 0));
+    }
+    Sending::ALL.into_iter().for_each(|sending| status_changes(sending, 0));
+    for operation in OPERATIONS {
+        metrics::counter!(REDIS_ERRORS, "operation" => operation).increment(0);
+    }
 }
 
 /// How a job ended.
@@ -105,6 +110,8 @@ pub(crate) enum Sending {
 }
 
 impl Sending {
+    const ALL: [Self; 3] = [Self::Sent, Self::Dropped, Self::Failed];
+
     fn label(self) -> &'static str {
         match self {
             Self::Sent => "sent",

@@ -103,6 +103,7 @@ where
         F: Fn(Vec<In>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Vec<Out>> + Send + 'static,
     {
+        begin_metrics(name);
         let (sender, receiver) = mpsc::channel(limits.queue.get());
         let driver = Driver {
             name,
@@ -275,6 +276,12 @@ fn answer<Out>(
             }
         }
     }
+}
+
+/// Shows the series before anything has happened.
+fn begin_metrics(name: &'static str) {
+    ::metrics::counter!("coalesce_overloaded_total", "name" => name).increment(0);
+    drop(::metrics::histogram!("coalesce_batch_size", "name" => name));
 }
 
 fn record_batch_size(name: &'static str, size: usize) {

@@ -3,6 +3,7 @@
 mod client;
 mod connection;
 mod http2;
+mod meters;
 mod observe;
 mod opening;
 
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::client::ClientAddress;
 use self::http2::Streams;
-pub use self::observe::{RequestId, SlowByDesign, instrument};
+pub use self::observe::{RequestId, SlowByDesign, instrument, note_user};
 
 /// The most connections served at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 20_000;

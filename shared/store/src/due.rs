@@ -39,6 +39,8 @@ pub struct Backlog {
     pub payments: u64,
     /// Since when the first of them is.
     pub oldest_payment: Option<Timestamp>,
+    /// Since when the first of those has been submitted that no block holds.
+    pub oldest_submitted: Option<Timestamp>,
     /// Payments that wait for somebody to decide, counted up to the caller's bound.
     pub held: u64,
     /// Deliveries that are due, counted up to the caller's bound.
@@ -203,11 +205,7 @@ impl Store {
                      select 1 from payments where due_at <= $1 limit $2
                  ) p) as "payments!",
                  (select min(due_at) from payments where due_at <= $1) as oldest_payment,
-                 (select count(*) from (
-                     -- Of what is under way, which is little; the fence keeps the planner from the rest.
-                     select 1 from (select state from payments where due_at is not null offset 0) open
-                     where state = 'held' limit $2
-                 ) h) as "held!",
+                 open.held as "held!", open.oldest_submitted,
                  (select count(*) from (
                      select 1 from webhook_deliveries
                      where state = 'pending' and due_at <= $1 limit $2
@@ -216,7 +214,15 @@ impl Store {
                      select d.due_at from webhook_deliveries d
                      where d.endpoint_id = w.endpoint_id and d.state = 'pending' and d.due_at <= $1
                      order by d.due_at limit 1
-                 ) first) as oldest_delivery"#,
+                 ) first) as oldest_delivery
+             from (
+                 select least(count(*) filter (where state = 'held'), $2) as held,
+                        min(updated_at) filter (where state = 'submitted') as oldest_submitted
+                 -- Of what is under way, which is little; the fence keeps the planner from the rest.
+                 from (
+                     select state, updated_at from payments where due_at is not null offset 0
+                 ) under_way
+             ) open"#,
             now.to_datetime(),
             most,
         )
@@ -225,6 +231,7 @@ impl Store {
         Ok(Backlog {
             payments: unsigned(row.payments)?,
             oldest_payment: row.oldest_payment.map(moment),
+            oldest_submitted: row.oldest_submitted.map(moment),
             held: unsigned(row.held)?,
             deliveries: unsigned(row.deliveries)?,
             oldest_delivery: row.oldest_delivery.map(moment),

@@ -83,6 +83,15 @@ pub struct Store {
     pool: PgPool,
 }
 
+/// The connections to the database that a process has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// Those that wait to be used.
+    pub idle: u32,
+    /// Those that are in use.
+    pub used: u32,
+}
+
 impl Store {
     /// A handle that connects when it is first used, so that a process can start, and say that it
     /// is not ready, while the database is away.
@@ -122,6 +131,12 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query_scalar!("select 1 as one").fetch_one(&self.pool).await?;
         Ok(())
+    }
+
+    /// How many connections there are now.
+    pub fn connections(&self) -> Connections {
+        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
+        Connections { idle, used: self.pool.size().saturating_sub(idle) }
     }
 
     /// The pool itself, for tests that look behind the ledger's functions.

@@ -78,6 +78,19 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// Each of them.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Delivered,
+        Self::Redirected,
+        Self::Gone,
+        Self::Aborted,
+        Self::Overloaded,
+        Self::Refused,
+        Self::TimedOut,
+        Self::Unreachable,
+        Self::EgressBlocked,
+    ];
+
     /// The word in the log of attempts and in the metrics.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

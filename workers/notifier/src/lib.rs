@@ -28,7 +28,7 @@ use runtime::{Clock, Config};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-pub use meters::describe_metrics;
+pub use meters::begin_metrics;
 
 use lanes::{Lanes, Limits};
 use ledger::Ledger;

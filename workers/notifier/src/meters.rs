@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::Timestamp;
-use metrics::{Unit, counter, histogram};
+use metrics::{counter, histogram};
 
 use crate::judgement::Outcome;
 
@@ -13,21 +13,13 @@ const LAG_SECONDS: &str = "webhook_delivery_seconds";
 
 const DISABLED: &str = "webhook_endpoint_disabled_total";
 
-/// Gives the metrics of this crate their units and help texts. Call once, after the recorder is
-/// installed.
-pub fn describe_metrics() {
-    metrics::describe_counter!(
-        ATTEMPTS,
-        "Webhook calls by outcome: delivered, redirected, gone, aborted, overloaded, refused, \
-         timeout, unreachable, egress_blocked"
-    );
-    metrics::describe_counter!(DISABLED, "Endpoints disabled because they fail or asked for it");
-    metrics::describe_histogram!(ATTEMPT_SECONDS, Unit::Seconds, "How long webhook calls took");
-    metrics::describe_histogram!(
-        LAG_SECONDS,
-        Unit::Seconds,
-        "From an event to its delivery, with all attempts that it took"
-    );
+/// Shows what can be counted before anything has happened. Call once, after the recorder is installed.
+pub fn begin_metrics() {
+    for outcome in Outcome::ALL {
+        counter!(ATTEMPTS, "outcome" => outcome.as_str()).increment(0);
+    }
+    counter!(DISABLED).increment(0);
+    drop((histogram!(ATTEMPT_SECONDS), histogram!(LAG_SECONDS)));
 }
 
 /// A call came to this.

@@ -19,7 +19,6 @@ use domain::Address;
 pub use difference::Difference;
 pub use examination::{Tally, examine};
 pub use lookout::Auditor;
-pub(crate) use meters::describe;
 pub use patience::Unfinished;
 pub use range::{newest_final, recent};
 

@@ -24,8 +24,6 @@ use runtime::{Clock, Config};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 
-pub use measure::describe_metrics;
-
 use outage::Outage;
 
 /// What the loops of one reconciler share.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use domain::{ChainId, Timestamp};
-use metrics::{Unit, gauge};
-use queue::Stream;
+use metrics::gauge;
+use queue::{Depth, Stream};
 use store::Backlog;
 use tokio_util::sync::CancellationToken;
 
@@ -21,31 +21,20 @@ const PAYMENTS_OLDEST: &str = "payments_oldest_due_seconds";
 const HOLDS: &str = "risk_holds";
 const DELIVERIES_DUE: &str = "webhook_backlog";
 const DELIVERIES_OLDEST: &str = "webhook_oldest_due_seconds";
-const QUEUE_DEPTH: &str = "queue_depth";
+const SUBMITTED_OLDEST: &str = "payments_oldest_submitted_seconds";
 pub(crate) const RINGS: &str = "reconciler_rings_total";
 
-/// Gives the metrics of this crate their units and help texts. Call once, after the recorder is
-/// installed.
-pub fn describe_metrics() {
-    metrics::describe_gauge!(PAYMENTS_DUE, "Payments whose due time has come, up to 100,000");
-    metrics::describe_gauge!(
-        PAYMENTS_OLDEST,
-        Unit::Seconds,
-        "For how long the first payment has been due; above some seconds, nobody rings its bell"
-    );
-    metrics::describe_gauge!(HOLDS, "Payments that wait for somebody to decide, up to 100,000");
-    metrics::describe_gauge!(DELIVERIES_DUE, "Deliveries that wait for an attempt, up to 100,000");
-    metrics::describe_gauge!(
-        DELIVERIES_OLDEST,
-        Unit::Seconds,
-        "For how long the first delivery has been due; grows while one endpoint is slow"
-    );
-    metrics::describe_gauge!(
-        QUEUE_DEPTH,
-        "Jobs in a stream, waiting and running: the number to scale the pool by"
-    );
-    metrics::describe_counter!(RINGS, "Bells rung for what was due, by stream");
-    crate::audit::describe();
+/// Shows every series of the payments', the deliveries' and the streams' before the first look.
+fn begin(streams: &[Stream]) {
+    for name in
+        [PAYMENTS_DUE, PAYMENTS_OLDEST, SUBMITTED_OLDEST, HOLDS, DELIVERIES_DUE, DELIVERIES_OLDEST]
+    {
+        gauge!(name).set(0);
+    }
+    for stream in streams {
+        metrics::counter!(RINGS, "stream" => stream.to_string()).increment(0);
+        show_stream(stream, &Depth { length: 0, pending: 0, lag: 0, dead: 0 }, Duration::ZERO);
+    }
 }
 
 /// Measures until `shutdown`.
@@ -54,6 +43,7 @@ pub(crate) async fn run(reconciler: Reconciler, chains: &[ChainId], shutdown: &C
         .into_iter()
         .chain(chains.iter().map(|chain| Stream::settle(*chain)))
         .collect();
+    begin(&streams);
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -62,16 +52,38 @@ pub(crate) async fn run(reconciler: Reconciler, chains: &[ChainId], shutdown: &C
             show(&backlog, now);
         }
         for stream in &streams {
-            let depth = reconciler.redis.note(reconciler.queue.depth(stream).await);
-            let Some(depth) = depth else { break };
-            gauge!(QUEUE_DEPTH, "stream" => stream.to_string()).set(number(depth.length));
+            if measure(&reconciler, stream).await.is_none() {
+                break;
+            }
         }
     }
+}
+
+/// One look at a stream; `None` when Redis is away.
+async fn measure(reconciler: &Reconciler, stream: &Stream) -> Option<()> {
+    let Reconciler { queue, redis, .. } = reconciler;
+    let depth = redis.note(queue.depth(stream).await)?;
+    let oldest = redis.note(queue.waiting_for(stream).await)?;
+    show_stream(stream, &depth, oldest.unwrap_or_default());
+    Some(())
+}
+
+fn show_stream(stream: &Stream, depth: &Depth, oldest: Duration) {
+    for (name, count) in [
+        ("queue_depth", depth.length),
+        ("queue_pending", depth.pending),
+        ("queue_lag", depth.lag),
+        ("queue_dead_entries", depth.dead),
+    ] {
+        gauge!(name, "stream" => stream.to_string()).set(number(count));
+    }
+    gauge!("queue_oldest_seconds", "stream" => stream.to_string()).set(oldest.as_secs_f64());
 }
 
 fn show(backlog: &Backlog, now: Timestamp) {
     gauge!(PAYMENTS_DUE).set(number(backlog.payments));
     gauge!(PAYMENTS_OLDEST).set(seconds_since(backlog.oldest_payment, now));
+    gauge!(SUBMITTED_OLDEST).set(seconds_since(backlog.oldest_submitted, now));
     gauge!(HOLDS).set(number(backlog.held));
     gauge!(DELIVERIES_DUE).set(number(backlog.deliveries));
     gauge!(DELIVERIES_OLDEST).set(seconds_since(backlog.oldest_delivery, now));

@@ -323,5 +323,5 @@ fn by_network(payments: Vec<SignedPayment>) -> HashMap<ChainId, Vec<SignedPaymen
 
 fn count(payment: &Payment, rule: Option<&PolicyReason>) {
     let failure = payment.state.failure().map_or("none", FailureCode::as_str);
-    meters::decision(payment.state.name().as_str(), rule.map_or(failure, |rule| rule.as_str()));
+    meters::decision(&payment.state, rule.map_or(failure, |rule| rule.as_str()));
 }

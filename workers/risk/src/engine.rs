@@ -23,7 +23,6 @@ use runtime::config::{Dialect, HttpClientConfig, RiskEngineConfig};
 use store::Store;
 
 pub use answer::{Answer, NoDecision};
-pub use meters::describe_metrics;
 pub use question::Case;
 #[cfg(test)]
 pub(crate) use receipt::Why;

@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use x402::TokenDomain;
 
 pub use consult::ConsultedEngine;
-pub use meters::describe_metrics;
+pub use meters::begin_metrics;
 
 use consult::Consultant;
 use decision::{Decider, Followup, Matter, RiskError};

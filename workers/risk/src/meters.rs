@@ -1,11 +1,12 @@
 //! What risk counts and measures.
 
-use domain::{FailureCode, PolicyReason};
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use domain::{FailureCode, Fault, PaymentState, PolicyReason};
 
 use crate::engine::Told;
 
 const DECISIONS: &str = "risk_decisions_total";
+/// With those that settlement ends.
+const ENDED_UNPAID: &str = "payment_failed_total";
 const EVALUATION: &str = "risk_evaluation_seconds";
 const WAITING: &str = "payer_exposure_rejections_total";
 const RECEIPTS: &str = "risk_receipts_total";
@@ -15,23 +16,8 @@ const RECEIPTS_PENDING: &str = "risk_receipts_pending";
 const HELD_BY: [PolicyReason; 3] =
     [PolicyReason::ApprovalRequired, PolicyReason::EngineReview, PolicyReason::EngineSilent];
 
-/// Describes every metric of this worker.
-pub fn describe_metrics() {
-    describe_counter!(DECISIONS, "Decisions, by decision and reason");
-    describe_counter!(
-        WAITING,
-        "Looks at payments that have to wait because other open payments of their payers want what \
-         these have"
-    );
-    describe_histogram!(EVALUATION, Unit::Seconds, "Time to decide a batch of payments");
-    describe_counter!(RECEIPTS, "Attempts to tell the risk engine how a payment ended, by outcome");
-    describe_gauge!(RECEIPTS_PENDING, "Payments whose end the risk engine is still to be told");
-    crate::engine::describe_metrics();
-    register_decisions();
-}
-
-/// Every series of decisions from the start: the first denial by a rule is an increase too.
-fn register_decisions() {
+/// Shows every series of decisions from the start: the first denial by a rule is an increase too.
+pub fn begin_metrics() {
     let rules = PolicyReason::ALL.iter().map(|reason| reason.as_str());
     let failures = FailureCode::ALL.iter().map(|failure| failure.as_str());
     for reason in rules.chain(failures) {
@@ -43,8 +29,21 @@ fn register_decisions() {
     for decision in ["approved", "confirmed", "expired"] {
         metrics::counter!(DECISIONS, "decision" => decision, "reason" => "none").increment(0);
     }
+    for fault in [Some(Fault::Payer), Some(Fault::System), None] {
+        ended_unpaid(fault, 0);
+    }
     waiting(0);
     drop(metrics::histogram!(EVALUATION));
+}
+
+/// A payment ended unpaid, by this fault, or because somebody decided so.
+fn ended_unpaid(fault: Option<Fault>, times: u64) {
+    let fault = match fault {
+        Some(Fault::Payer) => "payer",
+        Some(Fault::System) => "system",
+        None => "none",
+    };
+    metrics::counter!(ENDED_UNPAID, "fault" => fault).increment(times);
 }
 
 /// Every series of receipts from the start.
@@ -70,6 +69,11 @@ pub(crate) fn waiting(payments: usize) {
     metrics::counter!(WAITING).increment(u64::try_from(payments).unwrap_or_default());
 }
 
-pub(crate) fn decision(decision: &'static str, reason: &'static str) {
+/// Counts what a payment has come to, and by which reason.
+pub(crate) fn decision(state: &PaymentState, reason: &'static str) {
+    let decision = state.name().as_str();
     metrics::counter!(DECISIONS, "decision" => decision, "reason" => reason).increment(1);
+    if let Some(code) = state.failure() {
+        ended_unpaid(code.fault(), 1);
+    }
 }

@@ -237,7 +237,7 @@ async fn no_answer_is_kept_for_the_next_question() {
 #[tokio::test]
 async fn every_outcome_can_be_watched_from_the_start() {
     let metrics = runtime::metrics::install().unwrap();
-    risk::describe_metrics();
+    risk::begin_metrics();
     let _engine = engine("http://127.0.0.1:1", 1_000);
     let shown = metrics.render();
     for (decision, reason) in [

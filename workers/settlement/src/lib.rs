@@ -39,7 +39,7 @@ use store::Store;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use meters::describe_metrics;
+pub use meters::begin_volume;
 pub use policy::Policy;
 
 /// One network to settle on.

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use chain::Receipt;
 use domain::{Address, ChainId, FailureCode, Fault, Payment, PaymentState, U256};
-use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{counter, gauge, histogram};
 
-const SETTLED: &str = "payment_settlements_total";
-/// Dashboards ask for the first name, Prometheus' conventions for the second.
-const FAILED: [&str; 2] = ["payment_settlements_failed", "payment_settlements_failed_total"];
+/// Some dashboards ask for one name, some for another.
+const SETTLED: [&str; 2] = ["payment_settlements_total", "payment_success_total"];
+/// The second is what Prometheus' conventions ask for.
+const FAILED: [&str; 3] =
+    ["payment_settlements_failed", "payment_settlements_failed_total", "x402_failed_settlements"];
+/// The same with those that risk ends.
+const ENDED_UNPAID: &str = "payment_failed_total";
+const VOLUME: &str = "x402_payment_volume_usds";
 const TIME_TO_STATE: &str = "payment_time_to_state_seconds";
 const REPLACED: &str = "settlement_replacements_total";
 const REORGS: &str = "settlement_reorgs_total";
@@ -21,45 +26,51 @@ const REPLACEMENTS: [&str; 3] = ["bump", "filler", "refill"];
 /// What can happen to a lease.
 const LEASE_CHANGES: [&str; 3] = ["taken", "released", "lost"];
 
-const WEI_PER_GWEI: u64 = 1_000_000_000;
+/// How a round can end.
+const ROUNDS: [&str; 2] = ["sent", "failed"];
 
-/// Describes every metric of this worker, so that their series carry help.
-pub fn describe_metrics() {
-    describe_counter!(SETTLED, "Payments settled");
-    for name in FAILED {
-        describe_counter!(name, "Payments that settlement ended unpaid, by whose fault and why");
-    }
-    describe_histogram!(
-        TIME_TO_STATE,
-        Unit::Seconds,
-        "From accepted to submitted, confirmed or settled, per payment"
-    );
-    describe_counter!("settlement_rounds_total", "Rounds, by how they ended");
-    describe_histogram!("settlement_batch_size", "Payments carried by one transaction");
-    describe_counter!("settlement_broadcasts_total", "Transactions sent, by the node's answer");
-    describe_counter!(REPLACED, "Transactions replaced, by what replaced them");
-    describe_counter!(REORGS, "Transactions whose block was lost");
-    describe_counter!(REORGED, "Payments whose block was lost");
-    describe_histogram!("settlement_gas_per_payment", "Gas of a mined transaction, per payment");
-    describe_counter!("settlement_gas_cost_wei_total", "What mined transactions cost, in wei");
-    describe_gauge!("settlement_inflight", "Transactions of a signer that no block holds yet");
-    describe_gauge!("settlement_lanes", "Signers held by this process");
-    describe_gauge!("settlement_open_transactions", "Transactions sent and not final");
-    describe_counter!(LEASES, "Leases on signers that were taken, released and lost");
-    describe_gauge!(
-        "settlement_lane_paused",
-        "1 while a held signer takes no new work, by reason: operator or gas"
-    );
-    describe_gauge!("settler_gas_balance", "What a held signer has to pay for gas with, in gwei");
-}
+/// What nodes can say to a transaction: `chain::SendAnswer::as_str`.
+const ANSWERS: [&str; 7] = [
+    "accepted",
+    "already_known",
+    "nonce_too_low",
+    "underpriced",
+    "out_of_gas_money",
+    "rejected",
+    "unknown",
+];
+
+/// What a payment's time is taken to.
+const STATES: [&str; 3] = ["submitted", "confirmed", "settled"];
+
+const WEI_PER_GWEI: u64 = 1_000_000_000;
 
 /// Shows every series of a network at zero, so that the first event of a kind is a rise.
 pub(crate) fn begin(chain: ChainId) {
     let network = chain.to_string();
-    counter!(SETTLED, "network" => network.clone()).increment(0);
+    for name in SETTLED {
+        counter!(name, "network" => network.clone()).increment(0);
+    }
     for code in FailureCode::ALL {
         failed(chain, code, 0);
     }
+    for outcome in ROUNDS {
+        counter!("settlement_rounds_total", "network" => network.clone(), "outcome" => outcome)
+            .increment(0);
+    }
+    for answer in ANSWERS {
+        counter!("settlement_broadcasts_total", "network" => network.clone(), "answer" => answer)
+            .increment(0);
+    }
+    for state in STATES {
+        drop(histogram!(TIME_TO_STATE, "network" => network.clone(), "state" => state));
+    }
+    for name in ["settlement_batch_size", "settlement_gas_per_payment"] {
+        drop(histogram!(name, "network" => network.clone()));
+    }
+    counter!("settlement_gas_cost_wei_total", "network" => network.clone()).increment(0);
+    lanes(chain, 0);
+    open_transactions(chain, 0);
     for kind in REPLACEMENTS {
         counter!(REPLACED, "network" => network.clone(), "kind" => kind).increment(0);
     }
@@ -68,6 +79,15 @@ pub(crate) fn begin(chain: ChainId) {
     }
     counter!(REORGS, "network" => network.clone()).increment(0);
     counter!(REORGED, "network" => network).increment(0);
+}
+
+/// Shows what was settled in a token before anything was.
+pub fn begin_volume(chain: ChainId, token: Address) {
+    volume(chain, token, 0.0);
+}
+
+fn volume(chain: ChainId, token: Address, amount: f64) {
+    gauge!(VOLUME, "network" => chain.to_string(), "asset" => token.to_string()).increment(amount);
 }
 
 pub(crate) fn lanes(chain: ChainId, held: usize) {
@@ -114,8 +134,7 @@ pub(crate) fn round(chain: ChainId, outcome: &'static str) {
 }
 
 pub(crate) fn batch(chain: ChainId, size: usize) {
-    metrics::histogram!("settlement_batch_size", "network" => chain.to_string())
-        .record(small(size));
+    histogram!("settlement_batch_size", "network" => chain.to_string()).record(small(size));
 }
 
 pub(crate) fn broadcast(chain: ChainId, answer: &'static str) {
@@ -140,7 +159,7 @@ pub(crate) fn gas(chain: ChainId, receipt: &Receipt, paid: usize) {
     counter!("settlement_gas_cost_wei_total", "network" => network.clone()).increment(cost);
     if let Some(each) = receipt.gas_used.checked_div(u64::from(small(paid))) {
         let each = u32::try_from(each).unwrap_or(u32::MAX);
-        metrics::histogram!("settlement_gas_per_payment", "network" => network).record(each);
+        histogram!("settlement_gas_per_payment", "network" => network).record(each);
     }
 }
 
@@ -150,7 +169,12 @@ pub(crate) fn outcome(payment: &Payment) {
     let took = match payment.state {
         PaymentState::Submitted(_) | PaymentState::Confirmed { .. } => true,
         PaymentState::Settled { .. } => {
-            counter!(SETTLED, "network" => chain.to_string()).increment(1);
+            for name in SETTLED {
+                counter!(name, "network" => chain.to_string()).increment(1);
+            }
+            // A picture for people: what was settled, to the last unit, is in the ledger.
+            let amount = f64::from(payment.authorization.amount.units());
+            volume(chain, payment.authorization.asset, amount);
             true
         }
         PaymentState::Rejected(_)
@@ -166,8 +190,7 @@ pub(crate) fn outcome(payment: &Payment) {
         let ms = payment.updated_at.unix_ms().saturating_sub(payment.created_at.unix_ms());
         let took = Duration::from_millis(u64::try_from(ms).unwrap_or_default());
         let state = payment.state.name().as_str();
-        metrics::histogram!(TIME_TO_STATE, "network" => chain.to_string(), "state" => state)
-            .record(took);
+        histogram!(TIME_TO_STATE, "network" => chain.to_string(), "state" => state).record(took);
     }
 }
 
@@ -178,6 +201,7 @@ fn failed(chain: ChainId, code: FailureCode, times: u64) {
         // Somebody decided so: nothing has failed.
         None => return,
     };
+    counter!(ENDED_UNPAID, "fault" => fault).increment(times);
     for name in FAILED {
         let network = chain.to_string();
         counter!(name, "network" => network, "fault" => fault, "reason" => code.as_str())

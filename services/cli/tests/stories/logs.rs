@@ -7,28 +7,13 @@ use x402::Version;
 
 use crate::pipeline::{DEADLINE, Pipeline, SIGNER_KEY};
 
-/// The keys that a log line may have, and no others.
-const KEYS: [&str; 9] = [
-    "timestamp",
-    "level",
-    "message",
-    "service",
-    "traceId",
-    "spanId",
-    "userId",
-    "error",
-    "metadata",
-];
+/// What every line must be like.
+const SHAPE: &str = include_str!("../../../../docs/log-line.schema.json");
 
 fn assert_has_the_shape(line: &str) {
     let parsed: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
-    let fields = parsed.as_object().unwrap();
-    for needed in ["timestamp", "level", "message", "service", "metadata"] {
-        assert!(fields.contains_key(needed), "no {needed}: {line}");
-    }
-    assert!(fields.keys().all(|key| KEYS.contains(&key.as_str())), "too much: {line}");
-    let level = fields["level"].as_str().unwrap();
-    assert!(["debug", "info", "warn", "error"].contains(&level), "{line}");
+    let shape: Value = serde_json::from_str(SHAPE).unwrap();
+    assert!(testkit::conforms(&shape, &parsed), "not as docs/log-line.schema.json says: {line}");
 }
 
 /// Fails unless every process has printed lines, each of the shape and without any of these.
@@ -83,6 +68,34 @@ async fn every_line_of_every_role_has_the_shape_and_none_has_a_secret() {
     pipeline.assert_settled_and_told(&[payment]).await;
     let [digits, header] = carriers(&signed);
     assert_keeps(&pipeline, &[&digits, &header]);
+    assert_names_the_payer(&pipeline, buyer.address());
+}
+
+/// The request that brought a payment can be found by its payer's wallet.
+fn assert_names_the_payer(pipeline: &Pipeline, payer: Address) {
+    let lines = pipeline.processes["ingress"].lines();
+    let lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let mut requests = lines.filter(|line| line["metadata"]["target"] == "access");
+    assert!(requests.any(|line| line["userId"] == payer.to_string()));
+}
+
+#[tokio::test]
+async fn a_process_that_cannot_start_says_so_in_its_log_or_to_its_operator_and_tells_no_secret() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut pipeline = Pipeline::idle().await;
+    for setting in
+        ["QUITTANCE_INGRESS__LISTEN", "QUITTANCE_METRICS__LISTEN", "QUITTANCE_INGRESS__NO_SUCH"]
+    {
+        pipeline.set(setting, address.clone());
+        pipeline.start_role(&["ingress"]);
+        let process = pipeline.processes.get_mut("ingress").unwrap();
+        assert!(!process.ended().await.success(), "{setting}");
+        for line in process.lines() {
+            assert_has_the_shape(&line);
+            assert!(!line.contains(&pipeline.database.url), "{setting}: {line}");
+        }
+    }
 }
 
 /// A word that agents tell in confidence, in every place that takes one.

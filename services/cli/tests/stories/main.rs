@@ -3,13 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
 mod audit;
+mod dashboards;
 mod denials;
 mod facilitator;
 mod logs;
+mod metrics;
 mod outages;
 mod payments;
 mod pipeline;
 mod process;
+mod prometheus;
 mod receipts;
 mod risk_engine;
 mod rules;

@@ -173,6 +173,11 @@ impl Pipeline {
         )
     }
 
+    /// Sets this and nothing else besides the usual settings, for processes that are started from now on.
+    pub(crate) fn set(&mut self, name: &'static str, value: String) {
+        self.more = vec![(name, value)];
+    }
+
     pub(crate) fn start_role(&mut self, role: &[&str]) {
         self.start_beside(role, &role.join(" "));
     }

@@ -59,6 +59,11 @@ impl Process {
         .await
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        eventually(LIMIT, || std::future::ready(self.child.try_wait().unwrap())).await
+    }
+
     /// Kills it, as a crash would.
     pub(crate) fn crash(mut self) {
         self.child.kill().unwrap();

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use domain::{EventId, Finality, Payment, PaymentId, RiskContext, Timestamp};
 use runtime::http::SlowByDesign;
 use runtime::problem::document::{Crowded, Keyed, Limited, Refused};
-use runtime::{Problem, RequestId, TraceContext};
+use runtime::{Problem, RequestId, TraceContext, http};
 use store::{Acceptance, Idempotency, Intake};
 use x402::{Checked, Reason, Refusal, RefusalKind, resource_host};
 
@@ -17,6 +17,7 @@ use super::open::{Asker, Deed, NotAPayee};
 use super::request::{NotRead, Posted, read};
 use super::{Facilitator, Unkept, Unread, example, identifier};
 use crate::intake::NotAccepted;
+use crate::meters::{self, Looked};
 use crate::{digest, refusal, risk_headers};
 
 /// Settles a payment, and waits for it.
@@ -57,6 +58,7 @@ pub(crate) async fn settle_payment(
 async fn settle(facilitator: &Facilitator, request: Request) -> Result<Response, Problem> {
     let app = &facilitator.0.app;
     let (head, body) = request.into_parts();
+    meters::asked();
     let mut caller = Caller::read(facilitator, &head).await?;
     facilitator.heed_address(caller.asker, Deed::Settle, &head).await?;
     let handed_over = risk_headers::read(&head.headers);
@@ -74,7 +76,9 @@ async fn settle(facilitator: &Facilitator, request: Request) -> Result<Response,
         Ok(id) => id,
         Err(refusal) => return Ok(refused(&refusal, posted.named)),
     };
-    let (payment, is_ours) = match posted.check(facilitator) {
+    let checked = posted.check(facilitator);
+    meters::looked(Looked::by(&checked));
+    let (payment, is_ours) = match checked {
         Ok(checked) => match take(facilitator, &caller, &posted, (checked, id)).await? {
             Ok(taken) => taken,
             Err((status, answer)) => return Ok((status, Json(answer)).into_response()),
@@ -160,6 +164,7 @@ async fn take(
     (checked, id): (Checked, Option<String>),
 ) -> Result<Result<(Payment, bool), (StatusCode, SettlementAnswer)>, Problem> {
     let app = &facilitator.0.app;
+    http::note_user(&checked.authorization.payer);
     let unpaid =
         |reason, words: &str| SettlementAnswer::unpaid(reason, words, posted.named.clone());
     if let Err(NotAPayee) = facilitator.admits(caller.asker, &checked) {

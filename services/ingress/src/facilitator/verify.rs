@@ -6,8 +6,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chain::ChainError;
 use domain::AccountId;
-use runtime::Problem;
 use runtime::problem::document::{Crowded, Keyed, Limited, Refused};
+use runtime::{Problem, http};
 use store::{Idempotency, StoreError};
 use x402::{Checked, Reason, Refusal};
 
@@ -17,6 +17,7 @@ use super::open::{Asker, Deed, NotAPayee};
 use super::request::{NotRead, Posted, read};
 use super::simulation::Outlook;
 use super::{Facilitator, Unkept, Unread, example, identifier, settle, settlement};
+use crate::meters::{self, Looked};
 use crate::{digest, refusal};
 
 /// Says whether a payment would be settled, and changes nothing.
@@ -54,6 +55,7 @@ pub(crate) async fn verify_payment(
 async fn verify(facilitator: &Facilitator, request: Request) -> Result<Response, Problem> {
     let app = &facilitator.0.app;
     let (head, body) = request.into_parts();
+    meters::asked();
     let asker = facilitator.asker(&head.headers).await?;
     facilitator.heed_address(asker, Deed::Verify, &head).await?;
     let _place = app.door().enter().map_err(|full| refusal::no_room(full, app.settings()))?;
@@ -63,10 +65,12 @@ async fn verify(facilitator: &Facilitator, request: Request) -> Result<Response,
         Err(NotRead::Refused(refusal)) => return Ok(refused(&refusal, Named::default())),
     };
     let checked = posted.identifier().and_then(|id| Ok((id, posted.check(facilitator)?)));
+    meters::looked(Looked::by(&checked));
     let (id, checked) = match checked {
         Ok(checked) => checked,
         Err(refusal) => return Ok(refused(&refusal, posted.named)),
     };
+    http::note_user(&checked.authorization.payer);
     if let Err(NotAPayee) = facilitator.admits(asker, &checked) {
         let reason = Reason::InvalidPaymentRequirements;
         let verification = Verification::invalid(reason, NotAPayee::WORDS, posted.named);

@@ -13,7 +13,6 @@ async fn requests_errors_and_breakers_are_shown_by_host_alone() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let figures = recorder.handle();
     let _recording = metrics::set_default_local_recorder(&recorder);
-    chain::describe_metrics();
     let (first, second) = (Actor::with_nonce(1).await, Actor::with_nonce(2).await);
     let host = |actor: &Actor| actor.url().trim_start_matches("http://").to_owned();
     let secret = |actor: &Actor| format!("http://user:secret@{}/secret?key=secret", host(actor));

@@ -12,7 +12,6 @@ async fn rings_and_outcomes_are_counted_by_stream() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let figures = recorder.handle();
     let _recording = metrics::set_default_local_recorder(&recorder);
-    queue::describe_metrics();
     let redis = RedisServer::start().await;
     let queue = queue(&redis, LONG_LEASE);
     let worker = Worker::start(&queue, Stream::Risk, 2, |job: Job| async move {

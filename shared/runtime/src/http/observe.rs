@@ -20,6 +20,7 @@ use futures::future::BoxFuture;
 use tower::{Layer, Service};
 use tracing::{Instrument, Span};
 
+use super::meters::{self, Answered};
 use crate::id;
 use crate::problem::{Problem, ProblemCode};
 use crate::trace::TraceContext;
@@ -32,9 +33,6 @@ const MAX_CLIENT_ID_CHARS: usize = 128;
 
 /// The longest path told in a problem, in characters.
 const MAX_PATH_CHARS: usize = 256;
-
-/// The route of a request that matches none.
-const UNMATCHED: &str = "unmatched";
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -71,9 +69,10 @@ pub struct SlowByDesign;
 /// Wraps a finished router with what all of them have in common.
 ///
 /// Adds to every request a [`RequestId`], a [`TraceContext`] and a log span; to every answer
-/// `X-Request-Id`, the headers that protect browsers, an access line and `http_request_seconds`. Unknown paths and methods, panics and failures in plain
+/// `X-Request-Id`, the headers that protect browsers, an access line and the counts of `http::meters`. Unknown paths and methods, panics and failures in plain
 /// text become problems. Query strings and bodies are never logged.
 pub fn instrument(router: Router) -> Router {
+    meters::begin();
     router
         .fallback(|| async { Problem::new(ProblemCode::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(ProblemCode::MethodNotAllowed) })
@@ -149,7 +148,7 @@ impl Seen {
         Self {
             id: RequestId::new(),
             method: request.method().clone(),
-            route: matched.map_or(UNMATCHED, MatchedPath::as_str).into(),
+            route: matched.map_or(meters::UNMATCHED, MatchedPath::as_str).into(),
             path: request.uri().path().chars().take(MAX_PATH_CHARS).collect(),
             started: Instant::now(),
         }
@@ -165,6 +164,7 @@ fn open_span(request: &mut Request, seen: &Seen) -> Span {
         trace_id = trace.trace_id(),
         span_id = trace.span_id(),
         client_request_id = tracing::field::Empty,
+        user_id = tracing::field::Empty,
     );
     if let Some(client_id) = client_id(request.headers()) {
         span.record("client_request_id", client_id);
@@ -172,6 +172,11 @@ fn open_span(request: &mut Request, seen: &Seen) -> Span {
     request.extensions_mut().insert(seen.id.clone());
     request.extensions_mut().insert(trace);
     span
+}
+
+/// Names the wallet that the request at hand is about, in whatever is logged of it from now on.
+pub fn note_user(wallet: &impl std::fmt::Display) {
+    Span::current().record("user_id", tracing::field::display(wallet));
 }
 
 fn trace_of(headers: &HeaderMap) -> TraceContext {
@@ -195,6 +200,7 @@ fn answer_to_panic() -> Response {
 /// Adds what only this layer knows.
 fn completed(mut response: Response, seen: &Seen) -> Response {
     if let Some(mut problem) = problem_in(&mut response) {
+        meters::denied(problem.code());
         problem.located_at(&seen.path, seen.id.as_str());
         *response.body_mut() = Body::from(problem.to_json());
         // The router has set the length of the body that stood here before.
@@ -244,17 +250,11 @@ fn code_of_plain_failure(response: &Response) -> Option<ProblemCode> {
 fn record(response: &Response, seen: &Seen) {
     let elapsed = seen.started.elapsed();
     let status = response.status();
-    ::metrics::histogram!(
-        "http_request_seconds",
-        "route" => seen.route.to_string(),
-        "method" => method_label(&seen.method),
-        "status" => status.as_str().to_owned(),
-    )
-    .record(elapsed.as_secs_f64());
-
-    let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let waited = response.extensions().get::<SlowByDesign>().is_some();
     let (method, route) = (method_label(&seen.method), seen.route.as_ref());
-    let slow = elapsed > SLOW_REQUEST && response.extensions().get::<SlowByDesign>().is_none();
+    meters::answered(&Answered { route, method, status, took: elapsed, waited });
+    let duration_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    let slow = elapsed > SLOW_REQUEST && !waited;
     let status_code = status.as_u16();
     if status.is_server_error() {
         tracing::error!(target: "access", method, route, status = status_code, duration_ms, "request");

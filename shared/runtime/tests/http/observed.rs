@@ -161,10 +161,63 @@ async fn a_request_is_measured_by_route_method_and_status() {
     server.ask("GET /v1/payments/pay_1", "").await;
     server.ask("BREW /v1/payments/pay_1", "").await;
     let text = metrics.render();
-    let counted =
-        r#"http_request_seconds_count{route="/v1/payments/{id}",method="GET",status="200"}"#;
+    let counted = r#"http_request_duration_seconds_count{route="/v1/payments/{id}",method="GET",status="200"}"#;
     assert!(text.contains(counted), "{text}");
-    let odd =
-        r#"http_request_seconds_count{route="/v1/payments/{id}",method="OTHER",status="405"}"#;
+    let odd = r#"http_request_duration_seconds_count{route="/v1/payments/{id}",method="OTHER",status="405"}"#;
     assert!(text.contains(odd), "{text}");
+}
+
+#[tokio::test]
+async fn what_a_client_does_wrong_is_a_result_and_what_we_do_wrong_a_failure() {
+    let metrics = runtime::metrics::install().unwrap();
+    let server = Server::start(router()).await;
+    server.ask("POST /v1/payments", "").await;
+    server.ask("GET /panic", "").await;
+    let text = metrics.render();
+    let failed = |route: &str, method: &str| {
+        let series = format!(r#"http_requests_failed_total{{route="{route}",method="{method}"}} "#);
+        let line = text.lines().find_map(|line| line.strip_prefix(&series));
+        line.unwrap_or_else(|| panic!("no {series} in {text}")).parse::<u64>().unwrap()
+    };
+    assert_eq!(failed("/v1/payments", "POST"), 0);
+    assert!(failed("/panic", "GET") >= 1, "{text}");
+    let refused = r#"http_requests_total{route="/v1/payments",method="POST",status="422"} "#;
+    assert!(text.contains(refused), "{text}");
+}
+
+#[tokio::test]
+async fn a_request_that_waits_on_purpose_is_no_slow_one() {
+    let metrics = runtime::metrics::install().unwrap();
+    let server = Server::start(router()).await;
+    server.ask("GET /poll", "").await;
+    let text = metrics.render();
+    let labels = r#"{route="/poll",method="GET",status="200"}"#;
+    assert!(text.contains(&format!("http_wait_duration_seconds_count{labels}")), "{text}");
+    assert!(!text.contains(&format!("http_request_duration_seconds_count{labels}")), "{text}");
+}
+
+#[tokio::test]
+async fn a_denial_is_a_security_event_of_its_kind() {
+    let metrics = runtime::metrics::install().unwrap();
+    let deny = || async { Problem::new(ProblemCode::KeyRevoked) };
+    let server = Server::start(Router::new().route("/mine", get(deny))).await;
+    server.ask("GET /mine", "").await;
+    let text = metrics.render();
+    for series in [
+        r#"security_events_total{kind="key_revoked"} "#,
+        r#"auth_failures_total{reason="key_revoked"} "#,
+    ] {
+        let count = text.lines().find_map(|line| line.strip_prefix(series)).unwrap();
+        assert_eq!(count, "1", "{series}");
+    }
+    assert!(text.contains(r#"security_events_total{kind="pay_to_not_yours"} 0"#), "{text}");
+}
+
+#[tokio::test]
+async fn a_request_names_the_wallet_that_it_is_about() {
+    let (log, _guard) = Log::capture();
+    let note = || async { runtime::http::note_user(&"0x857b") };
+    let server = Server::start(Router::new().route("/mine", get(note))).await;
+    server.ask("GET /mine", "").await;
+    assert_eq!(log.access_lines()[0]["userId"], "0x857b");
 }

@@ -58,5 +58,5 @@ async fn metrics_are_shown_as_text() {
     server.ask("GET /healthz", "").await;
     let answer = server.ask("GET /metrics", "").await;
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    assert!(answer.body.contains("http_request_seconds_bucket"), "{}", answer.body);
+    assert!(answer.body.contains("http_request_duration_seconds_bucket"), "{}", answer.body);
 }

@@ -221,6 +221,18 @@ async fn the_backlog_is_counted_up_to_a_bound_with_its_oldest() {
 }
 
 #[tokio::test]
+async fn the_first_submitted_payment_that_no_block_holds_tells_since_when() {
+    let ledger = Ledger::open().await;
+    let (approved, lane) = (ledger.approved(2).await, ledger.lane().await);
+    assert_eq!(ledger.store().backlog(100, NOW).await.unwrap().oldest_submitted, None);
+    let (_, submitted) = ledger.carried(&lane, 0, &approved).await;
+    let since = submitted.iter().map(|payment| payment.updated_at).min();
+    assert_eq!(ledger.store().backlog(100, later(90)).await.unwrap().oldest_submitted, since);
+    ledger.apply(&submitted, Event::Included(inclusion())).await;
+    assert_eq!(ledger.store().backlog(100, later(90)).await.unwrap().oldest_submitted, None);
+}
+
+#[tokio::test]
 async fn payments_that_wait_for_somebody_are_counted() {
     let ledger = Ledger::open().await;
     let payments = ledger.payments(3).await;

@@ -137,7 +137,7 @@ async fn jobs_that_name_no_delivery_stop_nothing() {
 #[tokio::test]
 async fn what_became_of_webhooks_can_be_measured() {
     let metrics = runtime::metrics::install().unwrap();
-    notifier::describe_metrics();
+    notifier::begin_metrics();
     let (scene, receiver) = (Scene::new().await, Receiver::start().await);
     let endpoint = scene.endpoint(&scene.seller, receiver.url()).await;
     scene.accept(&scene.seller, 1).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{ChainId, Timestamp};
-use metrics::{Unit, counter, gauge};
+use metrics::{counter, gauge};
 
 use super::Difference;
 
@@ -14,25 +14,12 @@ const RUNS: &str = "audit_runs_total";
 /// How an audit can end.
 const OUTCOMES: [&str; 4] = ["equal", "different", "unfinished", "taken_over"];
 
-/// Describes these metrics.
-pub(crate) fn describe() {
-    metrics::describe_counter!(
-        DIFFERENCES,
-        "Differences between ledger and chain, by kind, each time one is met: any is an alarm"
-    );
-    metrics::describe_gauge!(
-        LAST_SUCCESS,
-        Unit::Seconds,
-        "When ledger and chain were last compared to the end, whatever came of it"
-    );
-    metrics::describe_counter!(RUNS, "Comparisons of ledger and chain, by how they ended");
-}
-
 /// Shows every series of a network before anything was found, so that the first find is a rise.
 pub(super) fn show_nothing_found(chain: ChainId) {
     for kind in Difference::KINDS {
         counter!(DIFFERENCES, "network" => chain.to_string(), "kind" => kind).increment(0);
     }
+    gauge!(LAST_SUCCESS, "network" => chain.to_string()).increment(0);
     for outcome in OUTCOMES {
         counter!(RUNS, "network" => chain.to_string(), "outcome" => outcome).increment(0);
     }

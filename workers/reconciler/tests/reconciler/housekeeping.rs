@@ -87,7 +87,6 @@ async fn sessions_of_the_risk_engine_are_forgotten_an_hour_after_their_end_with_
 #[tokio::test]
 async fn what_is_due_and_how_full_the_queue_is_can_be_measured() {
     let metrics = runtime::metrics::install().unwrap();
-    reconciler::describe_metrics();
     let scene = Scene::new().await;
     scene.endpoint().await;
     scene.accept(1).await;
@@ -104,6 +103,9 @@ async fn what_is_due_and_how_full_the_queue_is_can_be_measured() {
             "webhook_oldest_due_seconds ",
             "queue_depth{stream=\"risk\"} ",
             "queue_depth{stream=\"notify\"} ",
+            "queue_dead_entries{stream=\"notify\"} ",
+            "queue_oldest_seconds{stream=\"risk\"} ",
+            "payments_oldest_submitted_seconds ",
             "reconciler_rings_total{stream=\"risk\"} ",
         ];
         lines.iter().all(|line| text.contains(&format!("\n{line}")))
