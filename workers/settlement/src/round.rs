@@ -245,7 +245,7 @@ async fn prepare_alone(
             Some(gas_limit) => return Ok(Some(Prepared { payments, call, gas_limit })),
             None => format!("{gas} gas for one payment"),
         },
-        Err(ChainError::Reverted { reason }) => reason,
+        Err(ChainError::Reverted { reason, .. }) => reason,
         Err(error) => return Err(error.into()),
     };
     tracing::info!(reason, "a payment would be refused by its token");
