@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const FOLDER = dirname(fileURLToPath(import.meta.url));
-const CONTRACTS = ["TestUsdc", "Multicall3", "TestWallet", "TestPermit2", "TestExactPermit2Proxy"];
+const CONTRACTS = ["TestUsdc", "Multicall3", "TestWallet", "TestPermit2", "TestExactPermit2Proxy", "TestUptoPermit2Proxy"];
 
 // No metadata in the bytecode: the same source gives the same bytes whatever its path or comments.
 const SETTINGS = {

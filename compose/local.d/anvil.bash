@@ -9,6 +9,7 @@ readonly TOKEN_ADDRESS=0x036CbD53842c5426634e7929541eC2318f3dCF7e
 readonly MULTICALL_ADDRESS=0xcA11bde05977b3631167028862bE2a173976CA11
 readonly PERMIT2_ADDRESS=0x000000000022D473030F116dDEE9F6B43aC78BA3
 readonly EXACT_PERMIT2_PROXY_ADDRESS=0x402085c248EeA27D92E8b30b2C58ed07f9E20001
+readonly UPTO_PERMIT2_PROXY_ADDRESS=0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002
 
 # Transactions and receipts of this many blocks can be read.
 readonly BLOCKS_KEPT=8192
@@ -52,6 +53,7 @@ launch_anvil() {
     install_contract Multicall3 "$MULTICALL_ADDRESS"
     install_contract TestPermit2 "$PERMIT2_ADDRESS"
     install_contract TestExactPermit2Proxy "$EXACT_PERMIT2_PROXY_ADDRESS"
+    install_contract TestUptoPermit2Proxy "$UPTO_PERMIT2_PROXY_ADDRESS"
     save_chain || die "the chain could not be saved"
     launch_keeper
 }

@@ -9,6 +9,7 @@ mod example;
 mod identifier;
 mod open;
 mod request;
+mod senders;
 mod settle;
 mod settlement;
 mod simulation;
@@ -34,6 +35,7 @@ use x402::Assets;
 use self::desk::Desk;
 use self::open::Open;
 pub use self::open::{OpenSettings, Payees};
+use self::senders::Senders;
 use self::simulation::Simulator;
 use crate::{App, SettingsError, settings};
 
@@ -46,6 +48,7 @@ struct Shared {
     app: App,
     store: Store,
     desk: Desk,
+    senders: Senders,
     simulators: HashMap<ChainId, Simulator>,
     watchtower: Watchtower,
     open: Option<Open>,
@@ -97,11 +100,12 @@ impl Facilitator {
         let FacilitatorSettings { open, assets, longest_wait } = settings;
         let open = open.map(|settings| Open::new(settings, queue));
         let (simulators, settling) = (simulators.collect(), TaskTracker::new());
-        let desk = Desk::new(store.clone());
+        let (desk, senders) = (Desk::new(store.clone()), Senders::new(store.clone()));
         Self(Arc::new(Shared {
             app,
             store,
             desk,
+            senders,
             simulators,
             watchtower,
             open,

@@ -151,16 +151,20 @@ fn factories(networks: &[NetworkConfig]) -> Result<HashSet<(ChainId, Address)>, 
 fn listing(network: &NetworkConfig, asset: &AssetConfig) -> Result<Asset, SettingsError> {
     let chain_id = network.chain_id;
     let takes = |method| asset.transfer_methods.contains(&method);
-    let permit2 = match takes(TransferMethod::Permit2) {
-        true => Some(address(network.exact_permit2_proxy.as_str())?),
-        false => None,
+    let through = |method, proxy: &EvmAddress| match takes(method) {
+        true => address(proxy.as_str()).map(Some),
+        false => Ok(None),
     };
     Ok(Asset {
         chain: ChainId::new(chain_id).ok_or(SettingsError::ChainId(chain_id))?,
         address: address(asset.address.as_str())?,
         name: asset.name.clone(),
         version: asset.version.clone(),
-        methods: Methods { eip3009: takes(TransferMethod::Eip3009), permit2 },
+        methods: Methods {
+            eip3009: takes(TransferMethod::Eip3009),
+            permit2: through(TransferMethod::Permit2, &network.exact_permit2_proxy)?,
+            upto: through(TransferMethod::Upto, &network.upto_permit2_proxy)?,
+        },
     })
 }
 

@@ -64,6 +64,23 @@ sol! {
         ) external;
     }
 
+    /// x402's proxy for Permit2, for the scheme `upto`.
+    interface UptoProxy {
+        struct Witness {
+            address to;
+            address facilitator;
+            uint256 validAfter;
+        }
+
+        error AmountExceedsPermitted();
+        error UnauthorizedFacilitator();
+
+        function settle(
+            Permit2.PermitTransferFrom calldata permit, uint256 amount, address owner,
+            Witness calldata witness, bytes calldata signature
+        ) external;
+    }
+
     /// How tokens of `OpenZeppelin`'s and Solady's libraries refuse a signature.
     interface Refusal {
         error InvalidSignature();

@@ -2,7 +2,7 @@
 
 use alloy_primitives::B256;
 use alloy_sol_types::SolEvent;
-use domain::{Authorization, Inclusion, TransferMethod};
+use domain::{Authorization, Inclusion};
 use serde_json::json;
 
 use crate::abi::Token;
@@ -63,7 +63,7 @@ impl Node {
             return Err(ChainError::Behind);
         }
         let from = head.number.saturating_sub(self.log_lookback_blocks());
-        if let TransferMethod::Permit2 { .. } = authorization.method {
+        if authorization.method.spender().is_some() {
             return permit2::find_use(endpoint, authorization, from, head).await;
         }
         let filter = json!({

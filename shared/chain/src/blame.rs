@@ -126,7 +126,7 @@ mod tests {
             (ChainError::Unreadable(words()), Blame::Endpoint),
             (ChainError::Behind, Blame::Call),
             (ChainError::WrongNetwork { found: 1 }, Blame::Call),
-            (ChainError::Reverted { reason: words() }, Blame::Request),
+            (ChainError::Reverted { reason: words(), data: Default::default() }, Blame::Request),
         ] {
             assert_eq!(error.blame(), blame, "{error:?}");
         }

@@ -62,7 +62,9 @@ const NEVER: [&str; 8] = [
 /// What the node's error means for the transaction; what is not recognised may have been taken.
 fn classify(error: &ChainError) -> SendAnswer {
     let said = match error {
-        ChainError::Refused { message, .. } | ChainError::Reverted { reason: message } => message,
+        ChainError::Refused { message, .. } | ChainError::Reverted { reason: message, .. } => {
+            message
+        }
         ChainError::TimedOut { .. }
         | ChainError::Unreachable(_)
         | ChainError::Behind

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alloy::primitives::Bytes;
 use alloy::transports::{RpcError, TransportErrorKind};
 
 /// Why a node gave no answer that can be acted on. Nothing about a payment follows from any of
@@ -30,6 +31,8 @@ pub enum ChainError {
     Reverted {
         /// The contract's own words, where it gave any.
         reason: String,
+        /// What the contract returned; nothing where the node does not say.
+        data: Bytes,
     },
     /// The node spoke of a block before one that it had told of: it, or another behind the same
     /// URL, lags, and what it says is no evidence.
@@ -77,7 +80,8 @@ impl From<RpcError<TransportErrorKind>> for ChainError {
                 let lower = message.to_lowercase();
                 let reverted = REVERT_PHRASES.iter().any(|phrase| lower.contains(phrase));
                 if payload.code == REVERTED || reverted {
-                    Self::Reverted { reason: message }
+                    let data = payload.as_revert_data().unwrap_or_default();
+                    Self::Reverted { reason: message, data }
                 } else {
                     Self::Refused { code: payload.code, message }
                 }

@@ -42,6 +42,7 @@ pub use head::{BlockTag, Head};
 pub use mined_block::MinedBlock;
 pub use node::{HttpClient, Node, NodeConfig};
 pub use outcome::{find_payment, transfer_after_use};
+pub use permit2::{AMOUNT_EXCEEDS_PERMITTED, UNAUTHORIZED_FACILITATOR};
 pub use receipt::{LogEntry, Receipt};
 pub use signer::{
     InvalidKey, KeystoreError, KmsKey, SignError, SignedTransaction, Signer, TransactionPlan,

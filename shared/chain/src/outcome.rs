@@ -16,7 +16,9 @@ use crate::{LogEntry, Receipt};
 pub fn find_payment(receipt: &Receipt, authorization: &Authorization) -> Option<Inclusion> {
     let log_index = match authorization.method {
         TransferMethod::Eip3009 => transfer_after_use(&receipt.logs, authorization),
-        TransferMethod::Permit2 { .. } => transfer_by_another(&receipt.logs, authorization),
+        TransferMethod::Permit2 { .. } | TransferMethod::Upto { .. } => {
+            transfer_by_another(&receipt.logs, authorization)
+        }
     }?;
     Some(Inclusion {
         tx_hash: receipt.tx_hash,

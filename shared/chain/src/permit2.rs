@@ -1,11 +1,11 @@
 //! Transfers by Permit2: the call that redeems one, and what Permit2 says about its nonce.
 
 use alloy_primitives::{Address, Bytes, U256};
-use alloy_sol_types::{SolCall, SolEvent};
-use domain::{Authorization, PERMIT2, Signature};
+use alloy_sol_types::{SolCall, SolError, SolEvent};
+use domain::{Amount, Authorization, PERMIT2, Signature};
 use serde_json::json;
 
-use crate::abi::{ExactProxy, Permit2, Token};
+use crate::abi::{ExactProxy, Permit2, Token, UptoProxy};
 use crate::authorization_use::AuthorizationUse;
 use crate::call::CallRequest;
 use crate::endpoint::Endpoint;
@@ -17,14 +17,7 @@ use crate::{ChainError, Head, Receipt};
 /// The call of x402's proxy that redeems this authorization.
 pub(crate) fn settle(authorization: &Authorization, proxy: Address, signature: &Signature) -> Call {
     let input = ExactProxy::settleCall {
-        permit: Permit2::PermitTransferFrom {
-            permitted: Permit2::TokenPermissions {
-                token: authorization.asset,
-                amount: authorization.amount.units(),
-            },
-            nonce: authorization.nonce.into(),
-            deadline: seconds(authorization.valid_before.saturating_sub(1)),
-        },
+        permit: permit(authorization, authorization.amount),
         owner: authorization.payer,
         witness: ExactProxy::Witness {
             to: authorization.pay_to,
@@ -33,6 +26,53 @@ pub(crate) fn settle(authorization: &Authorization, proxy: Address, signature: &
         signature: Bytes::copy_from_slice(signature.reveal()),
     };
     Call { target: proxy, input: input.abi_encode().into() }
+}
+
+/// The call of x402's proxy for `upto`, which takes it from this sender alone, that redeems what is asked
+/// of this authorization.
+pub(crate) fn settle_upto(
+    authorization: &Authorization,
+    (proxy, sender, most): (Address, Address, Amount),
+    signature: &Signature,
+) -> Call {
+    let input = UptoProxy::settleCall {
+        permit: permit(authorization, most),
+        amount: authorization.amount.units(),
+        owner: authorization.payer,
+        witness: UptoProxy::Witness {
+            to: authorization.pay_to,
+            facilitator: sender,
+            validAfter: seconds(authorization.valid_after),
+        },
+        signature: Bytes::copy_from_slice(signature.reveal()),
+    };
+    Call { target: proxy, input: input.abi_encode().into() }
+}
+
+fn permit(authorization: &Authorization, permitted: Amount) -> Permit2::PermitTransferFrom {
+    Permit2::PermitTransferFrom {
+        permitted: Permit2::TokenPermissions {
+            token: authorization.asset,
+            amount: permitted.units(),
+        },
+        nonce: authorization.nonce.into(),
+        deadline: seconds(authorization.valid_before.saturating_sub(1)),
+    }
+}
+
+/// The amount that is asked is more than was signed, as x402's proxy for `upto` says it.
+pub const AMOUNT_EXCEEDS_PERMITTED: &str = "AmountExceedsPermitted";
+
+/// The sender is not the one that was signed, as x402's proxy for `upto` says it.
+pub const UNAUTHORIZED_FACILITATOR: &str = "UnauthorizedFacilitator";
+
+/// The name of the error by which x402's proxy for `upto` refused, where it is one that only it has.
+pub(crate) fn proxy_error(data: &[u8]) -> Option<&'static str> {
+    let errors = [
+        (UptoProxy::AmountExceedsPermitted::SELECTOR, AMOUNT_EXCEEDS_PERMITTED),
+        (UptoProxy::UnauthorizedFacilitator::SELECTOR, UNAUTHORIZED_FACILITATOR),
+    ];
+    errors.into_iter().find(|(selector, _)| data == selector).map(|(_, name)| name)
 }
 
 /// The question whether a nonce was used: its word of the payer's bitmap.
@@ -132,7 +172,7 @@ async fn find_payment_in(
 
 #[cfg(test)]
 mod tests {
-    use domain::{Amount, B256, ChainId, TransferMethod};
+    use domain::{B256, ChainId, TransferMethod};
 
     use super::*;
 

@@ -41,6 +41,9 @@ pub fn transfer(authorization: &Authorization, signature: &Signature) -> Call {
     match authorization.method {
         TransferMethod::Eip3009 => transfer_with_authorization(authorization, signature),
         TransferMethod::Permit2 { spender } => permit2::settle(authorization, spender, signature),
+        TransferMethod::Upto { spender, sender, most } => {
+            permit2::settle_upto(authorization, (spender, sender, most), signature)
+        }
     }
 }
 
@@ -148,9 +151,11 @@ impl Node {
     }
 }
 
-/// The text of a Solidity `Error(string)`, or the beginning of whatever else was returned.
+/// The text of a Solidity `Error(string)`, an error's name where it is known, or the beginning of whatever else was returned.
 pub(crate) fn reason(data: &Bytes) -> String {
-    let text = alloy_sol_types::decode_revert_reason(data)
+    let text = permit2::proxy_error(data)
+        .map(str::to_owned)
+        .or_else(|| alloy_sol_types::decode_revert_reason(data))
         .unwrap_or_else(|| data.iter().take(36).map(|byte| format!("{byte:02x}")).collect());
     text.chars().take(REASON_LIMIT).collect()
 }

@@ -1,6 +1,6 @@
 //! One payment by itself, tried before it is believed.
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{Address, Bytes};
 use alloy_sol_types::{Revert, SolCall, SolError};
 use domain::{Authorization, Signature};
 use x402::WrappedSignature;
@@ -83,6 +83,9 @@ impl Node {
         authorization: &Authorization,
         signature: &Signature,
     ) -> Result<Trial, ChainError> {
+        if let Some(sender) = authorization.method.sender() {
+            return self.try_payment_by(sender, &transfer(authorization, signature)).await;
+        }
         let newest = self.fence().time();
         let Steps { deployment, transfer } = self.steps(authorization, signature).await?;
         let clock = Call {
@@ -107,6 +110,26 @@ impl Node {
         result.map(|result| said(&result)).ok_or_else(|| ChainError::Unreadable("multicall".into()))
     }
 
+    /// The same where nobody but this sender can make the payment, so that no other call goes with it.
+    async fn try_payment_by(&self, sender: Address, call: &Call) -> Result<Trial, ChainError> {
+        let call = CallRequest {
+            from: Some(sender),
+            to: call.target,
+            input: &call.input,
+            at: "latest",
+            gas: Some(PAYMENT_GAS),
+        };
+        let (success, data) = match self.call(&call).await {
+            Ok(data) => (true, data),
+            Err(ChainError::Reverted { data, reason }) if data.is_empty() => {
+                return Ok(Trial::Fails(reason));
+            }
+            Err(ChainError::Reverted { data, .. }) => (false, data),
+            Err(error) => return Err(error),
+        };
+        Ok(said(&Multicall3::Result { success, returnData: data }))
+    }
+
     async fn steps(
         &self,
         authorization: &Authorization,
@@ -114,6 +137,8 @@ impl Node {
     ) -> Result<Steps, ChainError> {
         let payer = authorization.payer;
         let wrapped = WrappedSignature::parse(signature.reveal()).unwrap_or_default();
+        // What one sender alone can do, nothing can go before in the same transaction.
+        let wrapped = wrapped.filter(|_| authorization.method.sender().is_none());
         let deployment = match wrapped.filter(|wrapped| self.may_deploy(wrapped.factory)) {
             Some(wrapped) if !self.with_code(&[payer]).await?.contains(&payer) => {
                 Some(Call { target: wrapped.factory, input: wrapped.factory_call })
@@ -142,6 +167,7 @@ mod tests {
     use domain::{B256, U256};
 
     use super::*;
+    use crate::abi::UptoProxy;
 
     fn refused_with(data: Vec<u8>) -> Trial {
         said(&Multicall3::Result { success: false, returnData: data.into() })
@@ -168,6 +194,16 @@ mod tests {
         ] {
             let trial = refused_with(data.clone());
             assert_eq!(trial == Trial::SignatureRefused, refused, "{data:x?}");
+        }
+    }
+
+    #[test]
+    fn what_the_proxy_for_upto_alone_can_say_is_told_by_its_name() {
+        for (error, name) in [
+            (UptoProxy::AmountExceedsPermitted {}.abi_encode(), crate::AMOUNT_EXCEEDS_PERMITTED),
+            (UptoProxy::UnauthorizedFacilitator {}.abi_encode(), crate::UNAUTHORIZED_FACILITATOR),
+        ] {
+            assert_eq!(refused_with(error), Trial::Fails(name.to_owned()));
         }
     }
 

@@ -104,7 +104,7 @@ fn questions(authorization: &Authorization) -> Vec<(Address, Vec<u8>)> {
             let state = Token::authorizationStateCall { authorizer: payer, nonce };
             vec![(asset, state.abi_encode()), balance]
         }
-        TransferMethod::Permit2 { .. } => {
+        TransferMethod::Permit2 { .. } | TransferMethod::Upto { .. } => {
             let allowance = Token::allowanceCall { owner: payer, spender: PERMIT2 };
             let state = permit2::nonce_question(authorization);
             vec![(PERMIT2, state), balance, (asset, allowance.abi_encode())]
@@ -128,7 +128,9 @@ fn read_view(
             Token::authorizationStateCall::abi_decode_returns(&state.returnData)
                 .map_err(unreadable)?
         }
-        TransferMethod::Permit2 { .. } => permit2::is_used(authorization, &state.returnData)?,
+        TransferMethod::Permit2 { .. } | TransferMethod::Upto { .. } => {
+            permit2::is_used(authorization, &state.returnData)?
+        }
     };
     let read = |answer: &Multicall3::Result| {
         // Both are one word.

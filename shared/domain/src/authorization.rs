@@ -21,6 +21,16 @@ pub enum TransferMethod {
         /// The contract that the payer lets redeem it.
         spender: Address,
     },
+    /// As [`TransferMethod::Permit2`], of an amount that the payer leaves open up to a bound: x402's
+    /// scheme `upto`. The witness also says who alone may name the amount.
+    Upto {
+        /// The contract that the payer lets redeem it.
+        spender: Address,
+        /// The account whose transaction alone that contract takes it from.
+        sender: Address,
+        /// The amount that was signed: the bound of what is paid.
+        most: Amount,
+    },
 }
 
 /// What the buyer signed, about one token of one network.
@@ -36,7 +46,7 @@ pub struct Authorization {
     pub payer: Address,
     /// Who is paid (`to`).
     pub pay_to: Address,
-    /// How much, exactly (`value`).
+    /// How much is paid, exactly: what was signed (`value`), or, with `upto`, what is asked of it.
     pub amount: Amount,
     /// It is taken only in blocks later than this Unix second; with Permit2, not earlier.
     pub valid_after: i64,
@@ -52,7 +62,39 @@ impl TransferMethod {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Eip3009 => "eip3009",
-            Self::Permit2 { .. } => "permit2",
+            Self::Permit2 { .. } | Self::Upto { .. } => "permit2",
+        }
+    }
+
+    /// The scheme of x402 that it belongs to.
+    pub const fn scheme(self) -> &'static str {
+        match self {
+            Self::Eip3009 | Self::Permit2 { .. } => "exact",
+            Self::Upto { .. } => "upto",
+        }
+    }
+
+    /// The contract that the payer lets redeem it by Permit2.
+    pub const fn spender(self) -> Option<Address> {
+        match self {
+            Self::Eip3009 => None,
+            Self::Permit2 { spender } | Self::Upto { spender, .. } => Some(spender),
+        }
+    }
+
+    /// The amount that was signed, where another may be paid.
+    pub const fn most(self) -> Option<Amount> {
+        match self {
+            Self::Eip3009 | Self::Permit2 { .. } => None,
+            Self::Upto { most, .. } => Some(most),
+        }
+    }
+
+    /// The one account whose transaction can make the payment, where it is not anybody's.
+    pub const fn sender(self) -> Option<Address> {
+        match self {
+            Self::Eip3009 | Self::Permit2 { .. } => None,
+            Self::Upto { sender, .. } => Some(sender),
         }
     }
 }

@@ -78,20 +78,27 @@ impl FailureCode {
     /// The reason code that x402 clients match on (x402 specification, section 9, and the codes
     /// of its reference implementation), for an authorization of this method.
     pub const fn x402_reason(self, method: TransferMethod) -> &'static str {
-        use TransferMethod::{Eip3009, Permit2};
+        use TransferMethod::{Eip3009, Permit2, Upto};
         match (self, method) {
             (Self::InsufficientFunds, Eip3009) => "insufficient_funds",
-            (Self::InsufficientFunds, Permit2 { .. }) => "permit2_insufficient_balance",
+            (Self::InsufficientFunds, Permit2 { .. } | Upto { .. }) => {
+                "permit2_insufficient_balance"
+            }
             (Self::AllowanceRequired, _) => "permit2_allowance_required",
             (Self::AuthorizationUsed, Eip3009) => "invalid_exact_evm_nonce_already_used",
-            (Self::AuthorizationUsed, Permit2 { .. }) => "permit2_invalid_nonce",
+            (Self::AuthorizationUsed, Permit2 { .. } | Upto { .. }) => "permit2_invalid_nonce",
             (Self::InvalidSignature, Eip3009) => "invalid_exact_evm_signature",
-            (Self::InvalidSignature, Permit2 { .. }) => "invalid_permit2_signature",
-            (Self::TransferRefused, _) => "invalid_exact_evm_transaction_failed",
+            (Self::InvalidSignature, Permit2 { .. } | Upto { .. }) => "invalid_permit2_signature",
+            (Self::TransferRefused, Eip3009 | Permit2 { .. }) => {
+                "invalid_exact_evm_transaction_failed"
+            }
+            (Self::TransferRefused, Upto { .. }) => "invalid_upto_evm_transaction_failed",
             (Self::AuthorizationExpired, Eip3009) => {
                 "invalid_exact_evm_payload_authorization_valid_before"
             }
-            (Self::AuthorizationExpired, Permit2 { .. }) => "permit2_deadline_expired",
+            (Self::AuthorizationExpired, Permit2 { .. } | Upto { .. }) => {
+                "permit2_deadline_expired"
+            }
             (Self::Canceled | Self::HoldExpired | Self::Denied, _) => "unexpected_settle_error",
         }
     }

@@ -24,7 +24,7 @@ pub struct PaymentResource<'a> {
     version: u32,
     created_at: Timestamp,
     updated_at: Timestamp,
-    #[schema(schema_with = schema::exact)]
+    #[schema(schema_with = schema::scheme)]
     scheme: &'static str,
     network: ChainId,
     #[schema(value_type = schema::Address)]
@@ -63,6 +63,10 @@ struct AuthorizationResource {
     /// By what it moves the money, as x402 calls it.
     #[schema(schema_with = schema::transfer_method)]
     method: &'static str,
+    /// The most that it lets be taken, of which `amount` was asked; only where the scheme is `upto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    max_amount: Option<Amount>,
     #[schema(value_type = schema::Hash)]
     nonce: B256,
     /// It is taken only in blocks later than this Unix second; with `permit2`, not earlier.
@@ -155,7 +159,7 @@ impl<'a> PaymentResource<'a> {
             version,
             created_at: payment.created_at,
             updated_at: since,
-            scheme: "exact",
+            scheme: authorization.method.scheme(),
             network: authorization.chain,
             asset: authorization.asset,
             amount: authorization.amount,
@@ -164,6 +168,7 @@ impl<'a> PaymentResource<'a> {
             pay_to: authorization.pay_to,
             authorization: AuthorizationResource {
                 method: authorization.method.as_str(),
+                max_amount: authorization.method.most(),
                 nonce: authorization.nonce,
                 valid_after: authorization.valid_after,
                 valid_before: authorization.valid_before,

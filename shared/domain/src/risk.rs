@@ -25,6 +25,8 @@ pub enum Verdict {
     Reject(FailureCode),
     /// The authorization is spent: find out whether it paid this seller.
     FindUse,
+    /// There is nothing to pay: it ends without a transaction.
+    Cancel,
     /// The window has closed for good.
     Expire,
     /// Too little time is left to broadcast, but the window has not closed in a final block.
@@ -39,6 +41,10 @@ pub fn judge(
     now: Timestamp,
     needed_secs: i64,
 ) -> Verdict {
+    // Its buyer owes nothing, which the payer's signature for more must not be used for.
+    if authorization.amount == Amount::ZERO {
+        return Verdict::Cancel;
+    }
     if view.authorization_used {
         return Verdict::FindUse;
     }
@@ -103,6 +109,21 @@ mod tests {
             };
             let now = Timestamp::from_unix_secs(500);
             assert_eq!(judge(&authorization(), &view, now, 6), expected, "{balance} {allowance}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_nothing_of_is_never_settled() {
+        let nothing = Authorization { amount: Amount::ZERO, ..authorization() };
+        for (authorization_used, now) in [(false, 500), (false, 2_000), (true, 500)] {
+            let view = ChainView {
+                authorization_used,
+                balance: Amount::from(100),
+                allowance: Some(Amount::from(100)),
+                final_block_time: now,
+            };
+            let verdict = judge(&nothing, &view, Timestamp::from_unix_secs(now), 6);
+            assert_eq!(verdict, Verdict::Cancel, "{authorization_used} {now}");
         }
     }
 

@@ -54,8 +54,8 @@ pub(crate) fn payment() -> RefOr<Schema> {
 }
 
 /// The `scheme` of a payment.
-pub(crate) fn exact() -> RefOr<Schema> {
-    constant("exact")
+pub(crate) fn scheme() -> RefOr<Schema> {
+    one_of("The scheme of x402 by which it is paid.", ["exact", "upto"])
 }
 
 /// The `method` of an authorization.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use domain::ChainId;
+use domain::{Address, ChainId};
 
 /// The one consumer group on every stream.
 pub(crate) const GROUP: &str = "workers";
@@ -16,6 +16,9 @@ pub enum Stream {
     /// Payments to be settled or followed on one network; one stream each, so that the pools
     /// scale per network.
     Settle(Network),
+    /// Those of them that one signer alone can make, when a process that does not hold it has heard of
+    /// them; one stream for each signer.
+    SettleBy(Network, Address),
     /// Webhook deliveries to be made.
     Notify,
 }
@@ -25,6 +28,11 @@ impl Stream {
     pub fn settle(network: impl Into<Network>) -> Self {
         Self::Settle(network.into())
     }
+
+    /// The settlement stream of this signer of a network.
+    pub fn settle_by(network: impl Into<Network>, signer: Address) -> Self {
+        Self::SettleBy(network.into(), signer)
+    }
 }
 
 impl fmt::Display for Stream {
@@ -32,6 +40,7 @@ impl fmt::Display for Stream {
         match self {
             Self::Risk => f.write_str("risk"),
             Self::Settle(network) => write!(f, "settle:{network}"),
+            Self::SettleBy(network, signer) => write!(f, "settle:{network}:{signer:#x}"),
             Self::Notify => f.write_str("notify"),
         }
     }
@@ -114,6 +123,10 @@ mod tests {
         assert_eq!(&*keys.stream, "{acme:q:settle:eip155:8453}");
         assert_eq!(&*keys.dead, "{acme:q:settle:eip155:8453}:dead");
         assert_eq!(&*Keys::new("", &Stream::Risk).stream, "{q:risk}");
+        let base = Network::try_from("eip155:8453").unwrap();
+        let of_one = Stream::settle_by(base, Address::repeat_byte(0xab));
+        let key = format!("{{q:settle:eip155:8453:0x{}}}", "ab".repeat(20));
+        assert_eq!(&*Keys::new("", &of_one).stream, key);
     }
 
     #[test]

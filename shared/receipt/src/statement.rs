@@ -3,7 +3,6 @@
 use domain::schema;
 use domain::{
     Address, Amount, B256, ChainId, Finality, Payment, PaymentId, PaymentState, Timestamp,
-    TransferMethod,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -83,10 +82,7 @@ impl Statement {
             payer: authorization.payer,
             pay_to: authorization.pay_to,
             amount: authorization.amount,
-            permit2_spender: match authorization.method {
-                TransferMethod::Eip3009 => None,
-                TransferMethod::Permit2 { spender } => Some(spender),
-            },
+            permit2_spender: authorization.method.spender(),
             nonce: authorization.nonce,
             transaction: Transaction {
                 hash: inclusion.tx_hash,
@@ -104,7 +100,7 @@ impl Statement {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use domain::{AccountId, Authorization, FailureCode, Inclusion};
+    use domain::{AccountId, Authorization, FailureCode, Inclusion, TransferMethod};
     use uuid::Uuid;
 
     use super::*;

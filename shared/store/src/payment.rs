@@ -52,6 +52,8 @@ pub(crate) struct PaymentRow {
     block_hash: Option<Vec<u8>>,
     failure_code: Option<String>,
     permit2_spender: Option<Vec<u8>>,
+    upto_sender: Option<Vec<u8>>,
+    upto_amount: Option<String>,
 }
 
 impl PaymentRow {
@@ -83,7 +85,16 @@ impl PaymentRow {
 
     fn method(&self) -> Result<TransferMethod, StoreError> {
         let Some(spender) = &self.permit2_spender else { return Ok(TransferMethod::Eip3009) };
-        Ok(TransferMethod::Permit2 { spender: address(spender)? })
+        let spender = address(spender)?;
+        Ok(match (&self.upto_sender, &self.upto_amount) {
+            (None, None) => TransferMethod::Permit2 { spender },
+            (Some(sender), Some(most)) => TransferMethod::Upto {
+                spender,
+                sender: address(sender)?,
+                most: parse(most, "bound of an amount")?,
+            },
+            _ => return Err(unreadable("bound of an amount")),
+        })
     }
 
     fn state(&self) -> Result<PaymentState, StoreError> {
@@ -144,7 +155,7 @@ pub(crate) async fn load(
                   valid_after, valid_before, finality, reference, metadata, request_id,
                   created_at, updated_at, version, state, held_until, approved_until,
                   transaction_id, tx_hash, log_index, block_number, block_hash, failure_code,
-                  permit2_spender
+                  permit2_spender, upto_sender, upto_amount::text
            from payments where id = any($1)"#,
         ids,
     )

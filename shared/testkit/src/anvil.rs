@@ -34,14 +34,15 @@ const START: Duration = Duration::from_secs(30);
 const BLOCK_GAS_LIMIT: u64 = 300_000_000;
 
 /// What stands on every chain.
-const CONTRACTS: [(Address, &str); 4] = [
+const CONTRACTS: [(Address, &str); 5] = [
     (Anvil::TOKEN, include_str!("../../../contracts/artifacts/TestUsdc.json")),
     (Anvil::MULTICALL, include_str!("../../../contracts/artifacts/Multicall3.json")),
     (domain::PERMIT2, include_str!("../../../contracts/artifacts/TestPermit2.json")),
     (Anvil::EXACT_PROXY, include_str!("../../../contracts/artifacts/TestExactPermit2Proxy.json")),
+    (Anvil::UPTO_PROXY, include_str!("../../../contracts/artifacts/TestUptoPermit2Proxy.json")),
 ];
 
-/// A private anvil with the test USDC, Multicall3, Permit2 and x402's proxy for it. It ends with this value.
+/// A private anvil with the test USDC, Multicall3, Permit2 and x402's proxies for it. It ends with this value.
 ///
 /// The chain is [`Anvil::CHAIN`] (Base Sepolia's id, so that version 1 of x402 has a name for it)
 /// unless the test wants another, the token stands at [`Anvil::TOKEN`], and anybody may mint it.
@@ -142,6 +143,10 @@ impl Anvil {
     pub const EXACT_PROXY: Address =
         alloy::primitives::address!("0x402085c248EeA27D92E8b30b2C58ed07f9E20001");
 
+    /// Where x402's proxy for Permit2 up to an amount stands, as on the public chains that have it.
+    pub const UPTO_PROXY: Address =
+        alloy::primitives::address!("0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002");
+
     /// What deploys contracts for anybody: it is called with a salt and what deploys one, as on
     /// nearly every public chain.
     pub const FACTORY: Address =
@@ -167,7 +172,11 @@ impl Anvil {
             address: Self::TOKEN,
             name: "USDC".to_owned(),
             version: "2".to_owned(),
-            methods: x402::Methods { eip3009: true, permit2: Some(Self::EXACT_PROXY) },
+            methods: x402::Methods {
+                eip3009: true,
+                permit2: Some(Self::EXACT_PROXY),
+                upto: Some(Self::UPTO_PROXY),
+            },
         }
     }
 
@@ -189,7 +198,7 @@ impl Anvil {
             address = "{token}"
             name = "USDC"
             version = "2"
-            transfer_methods = ["eip3009", "permit2"]
+            transfer_methods = ["eip3009", "permit2", "upto"]
             decimals = 6
             symbol = "USDC"
             "#,

@@ -147,6 +147,13 @@ impl AuthorizationBuilder<'_> {
         self
     }
 
+    /// By Permit2 up to this amount, of which this sender takes what is asked.
+    pub fn upto(mut self, sender: Address, most: impl Into<Amount>) -> Self {
+        let (spender, most) = (Anvil::UPTO_PROXY, most.into());
+        self.authorization.method = TransferMethod::Upto { spender, sender, most };
+        self
+    }
+
     /// In which token.
     pub fn token(mut self, token: Asset) -> Self {
         self.authorization.chain = token.chain;
@@ -175,6 +182,13 @@ impl SignedAuthorization {
     #[must_use]
     pub fn with_signature(self, signature: Signature) -> Self {
         Self { signature, ..self }
+    }
+
+    /// The same of which this amount is asked; signed is up to which.
+    #[must_use]
+    pub fn asking(&self, amount: impl Into<Amount>) -> Self {
+        let authorization = Authorization { amount: amount.into(), ..self.authorization.clone() };
+        Self { authorization, ..self.clone() }
     }
 }
 
@@ -226,10 +240,19 @@ impl SignedAuthorization {
             Version::V2 => json!({
                 "x402Version": 2,
                 "resource": {"url": RESOURCE},
-                "accepted": self.requirements(version),
+                "accepted": self.accepted(),
                 "payload": payload,
             }),
         }
+    }
+
+    /// The terms that the buyer was shown.
+    fn accepted(&self) -> Value {
+        let mut accepted = self.requirements(Version::V2);
+        if let Some(most) = self.authorization.method.most() {
+            accepted["amount"] = json!(most);
+        }
+        accepted
     }
 
     fn payload(&self) -> Value {
@@ -261,6 +284,21 @@ impl SignedAuthorization {
                     },
                 },
             }),
+            TransferMethod::Upto { spender, sender, most } => json!({
+                "signature": signature,
+                "permit2Authorization": {
+                    "from": authorization.payer,
+                    "permitted": {"token": authorization.asset, "amount": most},
+                    "spender": spender,
+                    "nonce": U256::from_be_bytes(authorization.nonce.0).to_string(),
+                    "deadline": (authorization.valid_before - 1).to_string(),
+                    "witness": {
+                        "to": authorization.pay_to,
+                        "facilitator": sender,
+                        "validAfter": authorization.valid_after.to_string(),
+                    },
+                },
+            }),
         }
     }
 
@@ -268,7 +306,7 @@ impl SignedAuthorization {
     pub fn requirements(&self, version: Version) -> Value {
         let authorization = &self.authorization;
         let mut requirements = json!({
-            "scheme": "exact",
+            "scheme": authorization.method.scheme(),
             "network": self.network(version),
             "asset": authorization.asset,
             "payTo": authorization.pay_to,
@@ -301,7 +339,7 @@ impl SignedAuthorization {
 
 #[cfg(test)]
 mod tests {
-    use x402::{Assets, Limits, SettleRequest, Wallets, check};
+    use x402::{Assets, Limits, Rules, SettleRequest, Upto, Wallets, check, check_for};
 
     use super::*;
 
@@ -319,6 +357,20 @@ mod tests {
                 assert_eq!(checked.signature, signed.signature);
             }
         }
+    }
+
+    #[test]
+    fn an_authorization_up_to_an_amount_is_what_the_protocol_expects() {
+        let sender = Address::repeat_byte(9);
+        let signed = Buyer::new().authorize().upto(sender, 500).amount(7).sign();
+        let assets = Assets::new([Anvil::token()]);
+        let limits = Limits { min_validity_secs: 10, max_validity_secs: 3_600 };
+        let rules = Rules { assets: &assets, limits: &limits, wallets: &Wallets::Refused };
+        let request: SettleRequest = serde_json::from_value(signed.body(Version::V2)).unwrap();
+        let now = Clock::system().now_unix_secs();
+        let checked = check_for(Upto::Part, &request, rules, now).unwrap();
+        assert_eq!(checked.authorization, signed.authorization);
+        assert_eq!(checked.signature, signed.signature);
     }
 
     #[test]

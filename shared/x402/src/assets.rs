@@ -82,6 +82,12 @@ impl Assets {
         networks
     }
 
+    /// Whether any token of this network may be paid in up to an amount (`upto`).
+    pub fn takes_upto(&self, chain: ChainId) -> bool {
+        let mut listed = self.listed.iter();
+        listed.any(|((listed, _), token)| *listed == chain && token.methods.upto.is_some())
+    }
+
     /// What a token's authorizations are signed for, if it is listed.
     pub fn domain(&self, chain: ChainId, address: Address) -> Option<&TokenDomain> {
         self.find(chain, address).map(|listed| &listed.domain)

@@ -8,9 +8,10 @@ use crate::method::Asked;
 use crate::part::Part;
 use crate::terms::Terms;
 use crate::transfer::Transfer;
+use crate::upto::{self, UPTO, Upto};
 use crate::{Assets, Reason, Refusal, RefusalKind, Version, Wallets, header, network};
 
-/// The one scheme that we settle.
+/// The scheme that every seller may ask for.
 const EXACT: &str = "exact";
 
 /// The body of a settle request, as received.
@@ -32,6 +33,17 @@ pub struct Limits {
     pub min_validity_secs: i64,
     /// At most this many seconds, so that a payment comes to an end.
     pub max_validity_secs: i64,
+}
+
+/// What requests are held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The tokens that payments may be made in.
+    pub assets: &'a Assets,
+    /// For how long an authorization must and may be valid.
+    pub limits: &'a Limits,
+    /// Whether payers may be contract wallets.
+    pub wallets: &'a Wallets,
 }
 
 /// An authorization that meets the seller's terms.
@@ -67,6 +79,20 @@ pub fn check(
     wallets: &Wallets,
     now: i64,
 ) -> Result<Checked, Refusal> {
+    check_for(Upto::Refused, request, Rules { assets, limits, wallets }, now)
+}
+
+/// The same where the scheme may be `upto` as well. Whether the one who alone may name the amount is one of
+/// our signers is not looked at.
+///
+/// # Errors
+/// As [`check()`].
+pub fn check_for(
+    upto: Upto,
+    request: &SettleRequest,
+    Rules { assets, limits, wallets }: Rules<'_>,
+    now: i64,
+) -> Result<Checked, Refusal> {
     let version = spoken(request.x402_version)?;
     let payload = header::payment_payload(&request.payment_payload)?;
     let payment = Part::new(header::POINTER, &payload, Reason::InvalidPayload)?;
@@ -80,26 +106,39 @@ pub fn check(
         Version::V1 => payment,
         Version::V2 => payment.part("/accepted", "/paymentPayload/accepted")?,
     };
-    same_scheme(&accepted, &requirements)?;
+    let is_upto = same_scheme((version, upto), &accepted, &requirements)? == UPTO;
     let chain = same_network(version, &accepted, &requirements, assets)?;
     let terms = Terms::read(version, &requirements)?;
+    let is_part = is_upto && upto == Upto::Part;
+    if !is_part {
+        terms.pay_something(version, &requirements)?;
+    }
     let token = assets.find(chain, terms.asset).ok_or_else(|| {
         let detail = format!("is not a token that is settled on {chain}");
         let reason = Reason::InvalidPaymentRequirements;
         requirements.refuse(RefusalKind::UnsupportedAsset, "/asset", detail, reason)
     })?;
     terms.name_token(token, &requirements)?;
-    let method = token.methods.find(terms.method).ok_or_else(|| {
+    let way = token.methods.find(terms.method).ok_or_else(|| {
         Asked::unsupported(&requirements, "is not a method by which this token is transferred here")
     })?;
-    match version {
-        Version::V1 => {}
-        Version::V2 => Terms::read(version, &accepted)?.accept(&terms, &accepted)?,
-    }
-    let transfer = Transfer::read(&payment, method, wallets)?;
-    transfer.meets(&terms, version)?;
+    let signed = match version {
+        Version::V1 => terms.amount,
+        Version::V2 => {
+            let agreed = Terms::read(version, &accepted)?;
+            agreed.pay_something(version, &accepted)?;
+            agreed.accept(&terms, &accepted)?;
+            if !is_part {
+                agreed.accept_amount(&terms, &accepted)?;
+            }
+            agreed.amount
+        }
+    };
+    let transfer = Transfer::read(&payment, way, wallets)?;
+    transfer.meets(&terms, signed, version)?;
     let window = transfer.window(limits, now)?;
-    let authorization = transfer.authorization(chain, terms.asset, window);
+    upto::bounded(&requirements, terms.amount, transfer.value())?;
+    let authorization = transfer.authorization(chain, &terms, window);
     let digest = token.domain.digest(&authorization);
     let (signature, is_proven) = transfer.signature(digest, chain, wallets)?;
     Ok(Checked { version, authorization, signature, is_proven })
@@ -123,18 +162,26 @@ fn same_version(version: Version, payment: &Part<'_>) -> Result<(), Refusal> {
     Err(payment.refuse(kind, "/x402Version", detail, Reason::InvalidX402Version))
 }
 
-fn same_scheme(accepted: &Part<'_>, requirements: &Part<'_>) -> Result<(), Refusal> {
-    let refuse =
-        |part: &Part<'_>, kind, detail, reason| Err(part.refuse(kind, "/scheme", detail, reason));
-    if requirements.text("/scheme")? != EXACT {
+/// The scheme, which must be one that is settled.
+fn same_scheme<'a>(
+    (version, upto): (Version, Upto),
+    accepted: &Part<'_>,
+    requirements: &Part<'a>,
+) -> Result<&'a str, Refusal> {
+    let required = requirements.text("/scheme")?;
+    let takes_upto = upto != Upto::Refused && version == Version::V2;
+    if required != EXACT && !(takes_upto && required == UPTO) {
         let (kind, reason) = (RefusalKind::UnsupportedScheme, Reason::UnsupportedScheme);
-        return refuse(requirements, kind, "must be exact", reason);
+        let detail = if takes_upto { "must be exact or upto" } else { "must be exact" };
+        return Err(requirements.refuse(kind, "/scheme", detail, reason));
     }
-    if accepted.text("/scheme")? != EXACT {
-        let (kind, reason) = (RefusalKind::SchemeMismatch, Reason::SchemeMismatch);
-        return refuse(accepted, kind, "is not exact, as required", reason);
+    if accepted.text("/scheme")? != required {
+        let reason =
+            if required == UPTO { Reason::UptoSchemeMismatch } else { Reason::SchemeMismatch };
+        let detail = format!("is not {required}, as required");
+        return Err(accepted.refuse(RefusalKind::SchemeMismatch, "/scheme", detail, reason));
     }
-    Ok(())
+    Ok(required)
 }
 
 fn same_network(
@@ -153,8 +200,9 @@ fn same_network(
         })?;
     if accepted.text("/network")? != required {
         let detail = format!("is not {required}, as required");
-        let kind = RefusalKind::NetworkMismatch;
-        return Err(accepted.refuse(kind, "/network", detail, Reason::NetworkMismatch));
+        let is_upto = requirements.text("/scheme")? == UPTO;
+        let reason = if is_upto { Reason::UptoNetworkMismatch } else { Reason::NetworkMismatch };
+        return Err(accepted.refuse(RefusalKind::NetworkMismatch, "/network", detail, reason));
     }
     Ok(chain)
 }

@@ -47,6 +47,9 @@ impl TokenDomain {
         match authorization.method {
             TransferMethod::Eip3009 => self.eip3009_digest(authorization),
             TransferMethod::Permit2 { spender } => permit2::digest(authorization, spender),
+            TransferMethod::Upto { spender, sender, most } => {
+                permit2::upto_digest(authorization, spender, sender, most)
+            }
         }
     }
 

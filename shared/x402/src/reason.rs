@@ -41,11 +41,25 @@ reasons! {
     InvalidPayload = "invalid_payload",
     /// `paymentRequirements` have the wrong shape, or ask for what we do not settle.
     InvalidPaymentRequirements = "invalid_payment_requirements",
-    /// A scheme other than `exact`.
+    /// A scheme that we do not settle.
     UnsupportedScheme = "unsupported_scheme",
     /// Payload and requirements name different schemes.
     SchemeMismatch = "invalid_exact_evm_scheme",
-    /// `exact`, but by a method of transfer that is not settled here.
+    /// Payload and requirements name different schemes, the latter `upto`.
+    UptoSchemeMismatch = "invalid_upto_evm_scheme",
+    /// Payload and requirements name different networks, where the scheme is `upto`.
+    UptoNetworkMismatch = "invalid_upto_evm_network_mismatch",
+    /// `upto`: more is to be taken than was signed.
+    UptoExceedsAmount = "invalid_upto_evm_payload_settlement_exceeds_amount",
+    /// `upto`: the amount is left to somebody else to name than one of our signers.
+    UptoFacilitatorMismatch = "upto_facilitator_mismatch",
+    /// `upto`: the proxy says that more is to be taken than was signed.
+    UptoAmountExceedsPermitted = "upto_amount_exceeds_permitted",
+    /// `upto`: the proxy says that another may take it than the one who would.
+    UptoUnauthorizedFacilitator = "upto_unauthorized_facilitator",
+    /// `upto`: the transfer was refused.
+    UptoTransactionFailed = "invalid_upto_evm_transaction_failed",
+    /// A scheme that we settle, but by a method of transfer that is not settled here.
     UnsupportedPayloadType = "unsupported_payload_type",
     /// A network that we do not settle on.
     InvalidNetwork = "invalid_network",
@@ -153,7 +167,7 @@ impl Serialize for Reason {
 
 #[cfg(test)]
 mod tests {
-    use domain::{Address, FailureCode, TransferMethod};
+    use domain::{Address, Amount, FailureCode, TransferMethod};
 
     use super::*;
 
@@ -170,6 +184,11 @@ mod tests {
             for method in [
                 TransferMethod::Eip3009,
                 TransferMethod::Permit2 { spender: Address::repeat_byte(1) },
+                TransferMethod::Upto {
+                    spender: Address::repeat_byte(1),
+                    sender: Address::repeat_byte(2),
+                    most: Amount::from(1),
+                },
             ] {
                 assert!(code.x402_reason(method).parse::<Reason>().is_ok(), "{code}");
             }

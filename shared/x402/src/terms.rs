@@ -32,13 +32,18 @@ impl<'a> Terms<'a> {
             token_name: part.optional_text("/extra/name")?,
             token_version: part.optional_text("/extra/version")?,
         };
-        if terms.amount == Amount::ZERO {
-            return Err(part.malformed(amount_path(version), "must be more than zero"));
-        }
         if terms.pay_to == Address::ZERO {
             return Err(part.malformed("/payTo", "must not be the zero address"));
         }
         Ok(terms)
+    }
+
+    /// Refuses terms by which nothing is paid.
+    pub(crate) fn pay_something(&self, version: Version, part: &Part<'_>) -> Result<(), Refusal> {
+        match self.amount == Amount::ZERO {
+            true => Err(part.malformed(amount_path(version), "must be more than zero")),
+            false => Ok(()),
+        }
     }
 
     /// Refuses terms that call the token otherwise than it calls itself: what the buyer was shown
@@ -70,15 +75,24 @@ impl<'a> Terms<'a> {
             let (kind, reason) = (RefusalKind::SchemeMismatch, Reason::UnsupportedPayloadType);
             return differs(kind, Asked::POINTER, "the method of transfer".to_owned(), reason);
         }
-        if self.amount != required.amount {
-            let (detail, reason) = (required.amount.to_string(), Reason::AmountMismatchV2);
-            return differs(RefusalKind::AmountMismatch, "/amount", detail, reason);
-        }
         if self.pay_to != required.pay_to {
             let (detail, reason) = (required.pay_to.to_string(), Reason::RecipientMismatch);
             return differs(RefusalKind::RecipientMismatch, "/payTo", detail, reason);
         }
         Ok(())
+    }
+
+    /// Refuses an acceptance, standing at `part`, of another amount than the required one.
+    pub(crate) fn accept_amount(&self, required: &Self, part: &Part<'_>) -> Result<(), Refusal> {
+        if self.amount == required.amount {
+            return Ok(());
+        }
+        let detail = format!("is not {}, as required", required.amount);
+        let reason = match required.method {
+            Asked::Eip3009 | Asked::Permit2 => Reason::AmountMismatchV2,
+            Asked::Upto => Reason::Permit2AmountMismatch,
+        };
+        Err(part.refuse(RefusalKind::AmountMismatch, "/amount", detail, reason))
     }
 }
 

@@ -5,9 +5,10 @@ use domain::{Address, Amount, Authorization, B256, ChainId, Signature, TransferM
 use crate::check::Limits;
 use crate::form::{self, Form};
 use crate::given::Given;
+use crate::method::Way;
 use crate::part::Part;
 use crate::terms::Terms;
-use crate::{Reason, Refusal, RefusalKind, Version, Wallets};
+use crate::{Reason, Refusal, RefusalKind, Version, Wallets, upto};
 
 const SIGNATURE: &str = "/payload/signature";
 const PERMIT2_SPENDER: &str = "/payload/permit2Authorization/spender";
@@ -36,11 +37,7 @@ pub(crate) struct Transfer<'a> {
 
 impl<'a> Transfer<'a> {
     /// Reads the payload that stands in `part`, the payment, which must be one of this method.
-    pub(crate) fn read(
-        part: &'a Part<'a>,
-        method: TransferMethod,
-        wallets: &Wallets,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn read(part: &'a Part<'a>, way: Way, wallets: &Wallets) -> Result<Self, Refusal> {
         let other = |mark: &str, detail: &str| {
             let (kind, reason) = (RefusalKind::UnsupportedScheme, Reason::UnsupportedPayloadType);
             Err(part.refuse(kind, mark, detail, reason))
@@ -48,37 +45,50 @@ impl<'a> Transfer<'a> {
         if part.has(ERC7710_MARK) {
             return other(ERC7710_MARK, "is not supported");
         }
-        match (method, part.has(PERMIT2_MARK)) {
-            (TransferMethod::Eip3009, true) => other(
+        match (way, part.has(PERMIT2_MARK)) {
+            (Way::Eip3009, true) => other(
                 PERMIT2_MARK,
                 "is not asked for: the transfer is to be authorized by EIP-3009",
             ),
-            (TransferMethod::Permit2 { .. }, false) => {
+            (Way::Permit2 { .. } | Way::Upto { .. }, false) => {
                 other("/payload", "must have a permit2Authorization, as is asked for")
             }
-            (TransferMethod::Eip3009, false) => {
+            (Way::Eip3009, false) => {
                 let valid_before = part.amount(form::EIP3009.valid_before)?.units();
                 let nonce = part.word(form::EIP3009.nonce)?;
-                let form = &form::EIP3009;
+                let (form, method) = (&form::EIP3009, TransferMethod::Eip3009);
                 Self::of_form(part, form, method, (valid_before, nonce), wallets)
             }
-            (TransferMethod::Permit2 { spender }, true) => {
-                if part.address(PERMIT2_SPENDER)? != spender {
-                    let detail = format!("is not {spender}, through which x402 is settled");
-                    let (kind, reason) =
-                        (RefusalKind::SchemeMismatch, Reason::InvalidPermit2Spender);
-                    return Err(part.refuse(kind, PERMIT2_SPENDER, detail, reason));
-                }
-                let form = &form::PERMIT2;
-                // Permit2 takes it at the deadline itself.
-                let deadline = part.amount(form.valid_before)?.units();
-                let valid_before = deadline.saturating_add(U256::from(1));
-                let nonce = part.amount(form.nonce)?.units().into();
-                let token = Some(part.address(PERMIT2_TOKEN)?);
-                let read = Self::of_form(part, form, method, (valid_before, nonce), wallets)?;
-                Ok(Self { token, ..read })
+            (Way::Permit2 { spender }, true) => {
+                Self::by_permit2(part, TransferMethod::Permit2 { spender }, spender, wallets)
+            }
+            (Way::Upto { spender }, true) => {
+                let (sender, most) = (upto::sender(part)?, part.amount(form::PERMIT2.value)?);
+                let method = TransferMethod::Upto { spender, sender, most };
+                Self::by_permit2(part, method, spender, wallets)
             }
         }
+    }
+
+    fn by_permit2(
+        part: &'a Part<'a>,
+        method: TransferMethod,
+        spender: Address,
+        wallets: &Wallets,
+    ) -> Result<Self, Refusal> {
+        if part.address(PERMIT2_SPENDER)? != spender {
+            let detail = format!("is not {spender}, through which x402 is settled");
+            let (kind, reason) = (RefusalKind::SchemeMismatch, Reason::InvalidPermit2Spender);
+            return Err(part.refuse(kind, PERMIT2_SPENDER, detail, reason));
+        }
+        let form = &form::PERMIT2;
+        // Permit2 takes it at the deadline itself.
+        let deadline = part.amount(form.valid_before)?.units();
+        let valid_before = deadline.saturating_add(U256::from(1));
+        let nonce = part.amount(form.nonce)?.units().into();
+        let token = Some(part.address(PERMIT2_TOKEN)?);
+        let read = Self::of_form(part, form, method, (valid_before, nonce), wallets)?;
+        Ok(Self { token, ..read })
     }
 
     fn of_form(
@@ -103,16 +113,27 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// Refuses a transfer of another amount, in another token, or to somebody else than the terms say.
-    pub(crate) fn meets(&self, terms: &Terms<'_>, version: Version) -> Result<(), Refusal> {
+    /// The amount that was signed.
+    pub(crate) const fn value(&self) -> Amount {
+        self.value
+    }
+
+    /// Refuses a transfer of another than this amount, in another token, or to somebody else than the
+    /// terms say.
+    pub(crate) fn meets(
+        &self,
+        terms: &Terms<'_>,
+        amount: Amount,
+        version: Version,
+    ) -> Result<(), Refusal> {
         let form = self.form;
         let refuse = |kind, path, detail, reason| Err(self.part.refuse(kind, path, detail, reason));
         if self.to != terms.pay_to {
             let detail = format!("is not {}, who is to be paid", terms.pay_to);
             return refuse(RefusalKind::RecipientMismatch, form.to, detail, form.other_recipient);
         }
-        if self.value != terms.amount {
-            let detail = format!("is {}, but {} is required", self.value, terms.amount);
+        if self.value != amount {
+            let detail = format!("is {}, but {amount} is required", self.value);
             let reason = form.other_amount(version);
             return refuse(RefusalKind::AmountMismatch, form.value, detail, reason);
         }
@@ -149,20 +170,20 @@ impl<'a> Transfer<'a> {
         Ok((after, before))
     }
 
-    /// The authorization that these fields make, for a token of a network.
+    /// The authorization that these fields make, for what the terms ask of it on a network.
     pub(crate) fn authorization(
         &self,
         chain: ChainId,
-        asset: Address,
+        terms: &Terms<'_>,
         (valid_after, valid_before): (i64, i64),
     ) -> Authorization {
         Authorization {
             method: self.method,
             chain,
-            asset,
+            asset: terms.asset,
             payer: self.from,
             pay_to: self.to,
-            amount: self.value,
+            amount: terms.amount,
             valid_after,
             valid_before,
             nonce: self.nonce,
@@ -191,6 +212,12 @@ impl<'a> Transfer<'a> {
                 Ok((signature.normalized(), true))
             }
             Given::Either(_, bytes) | Given::Contract(bytes) => Ok((bytes.clone(), false)),
+            Given::Undeployed(..) if self.method.sender().is_some() => refuse(
+                RefusalKind::UnsupportedSignature,
+                "is of a wallet that is yet to be deployed (ERC-6492), which cannot share the \
+                 transaction of a payment that one signer alone can make",
+                Reason::InvalidPermit2Signature,
+            ),
             Given::Undeployed(wrapped, bytes) if wallets.may_deploy(chain, wrapped.factory) => {
                 Ok((bytes.clone(), false))
             }

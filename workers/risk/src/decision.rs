@@ -166,6 +166,7 @@ impl Decider {
                     Standing::Held => None,
                 },
                 Verdict::Reject(code) => Some(Event::Rejected(code)),
+                Verdict::Cancel => Some(Event::Canceled),
                 Verdict::Expire => Some(Event::Expired),
                 Verdict::AwaitExpiry => None,
                 // One that cannot be traced now must not hold up the others.

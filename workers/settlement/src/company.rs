@@ -3,7 +3,8 @@
 //! In a batch every call runs on the gas of all. A contract wallet's code is asked while its
 //! payment is made (EIP-1271; EIP-7702 gives code to any account), and could spend what the calls
 //! after it need. So payments of such accounts travel alone, on gas of their own. So do payments by
-//! Permit2 that a transaction's logs would not tell apart.
+//! Permit2 that a transaction's logs would not tell apart, and those that only their signer's own call
+//! can make, which no other contract can pass on.
 
 use std::collections::HashSet;
 
@@ -53,6 +54,7 @@ impl Company {
             payment.signature.reveal().len() != ECDSA_BYTES
                 || with_code.contains(&payer(payment))
                 || came_back.contains(&payment.payment.id)
+                || payment.payment.authorization.method.sender().is_some()
                 || is_mistakable(&payment.payment.authorization, &mut transfers)
         });
         Ok(Self { together, alone })
@@ -65,7 +67,9 @@ fn is_mistakable(authorization: &Authorization, transfers: &mut HashSet<Transfer
     let Authorization { asset, payer, pay_to, amount, .. } = *authorization;
     match authorization.method {
         TransferMethod::Eip3009 => false,
-        TransferMethod::Permit2 { .. } => !transfers.insert((asset, payer, pay_to, amount)),
+        TransferMethod::Permit2 { .. } | TransferMethod::Upto { .. } => {
+            !transfers.insert((asset, payer, pay_to, amount))
+        }
     }
 }
 

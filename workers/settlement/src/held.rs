@@ -1,9 +1,9 @@
 //! The lanes that a process holds on one network.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use domain::SignerId;
+use domain::{Address, SignerId};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +31,8 @@ impl Held {
         self.lanes.insert(lease, Arc::clone(&lane));
         let (network, shutdown) = (Arc::clone(network), shutdown.clone());
         self.running.spawn(async move {
-            Box::pin(lane.run(&network, shutdown)).await;
+            let passed_on = lane.hear_of_its_own(&network, &shutdown);
+            tokio::join!(Box::pin(Arc::clone(&lane).run(&network, shutdown.clone())), passed_on);
             lease
         });
     }
@@ -44,6 +45,12 @@ impl Held {
     /// How many of them take new work.
     pub(crate) fn working(&self) -> usize {
         self.lanes.values().filter(|lane| lane.standing().works()).count()
+    }
+
+    /// The signers of those that take new work.
+    pub(crate) fn addresses_working(&self) -> HashSet<Address> {
+        let working = self.lanes.values().filter(|lane| lane.standing().works());
+        working.map(|lane| lane.address()).collect()
     }
 
     /// Waits until one has ended; `None` when there is none.

@@ -1,17 +1,20 @@
 //! Payments whose bells have rung, waiting for a round.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use domain::PaymentId;
+use domain::{Address, PaymentId};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::error::SettleError;
 
 /// Where handlers leave payments and lanes take them. A payment that rings twice waits once.
+///
+/// Any lane takes what waits, and finds out whether another signer alone can make it: then it is passed on
+/// to that one's own line, where it keeps nobody waiting.
 #[derive(Debug)]
 pub(crate) struct Inbox {
     /// The most that one round takes.
@@ -23,11 +26,15 @@ pub(crate) struct Inbox {
     waiting: Mutex<Waiting>,
     rung: Notify,
     filled: Notify,
+    /// Rung for all lanes when one of them has something in its own line.
+    passed_on: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     order: VecDeque<PaymentId>,
+    /// Those that one signer alone can make, by that signer. Each of them that works here has a line.
+    own: HashMap<Address, VecDeque<PaymentId>>,
     callers: HashMap<PaymentId, Vec<oneshot::Sender<()>>>,
     /// When the last round took what waited.
     taken: Option<Instant>,
@@ -62,9 +69,9 @@ impl Ticket {
 impl Inbox {
     /// For rounds of `most` payments, where `concurrency` can wait at once: more never come together.
     pub(crate) fn new(most: usize, concurrency: usize, pace: Duration) -> Self {
-        let (rung, filled) = (Notify::new(), Notify::new());
+        let (rung, filled, passed_on) = (Notify::new(), Notify::new(), Notify::new());
         let full = most.min(concurrency);
-        Self { most, full, pace, waiting: Mutex::default(), rung, filled }
+        Self { most, full, pace, waiting: Mutex::default(), rung, filled, passed_on }
     }
 
     /// Leaves a payment for the next round and waits until a round has dealt with it.
@@ -91,11 +98,12 @@ impl Inbox {
         dealt_with.await.map_err(|_| SettleError::NoLane)
     }
 
-    /// Takes what one round can carry, oldest bell first; waits until there is something. After a
-    /// quiet time one payment is enough; soon after another round it waits for company.
-    pub(crate) async fn take(&self) -> Vec<Ticket> {
+    /// Takes what one round of this lane can carry, its own line first and then oldest bell first; waits
+    /// until there is something. After a quiet time one payment is enough; soon after another round it
+    /// waits for company.
+    pub(crate) async fn take(&self, lane: Address) -> Vec<Ticket> {
         loop {
-            match self.next() {
+            match self.next(lane) {
                 Next::Now(tickets) => return tickets,
                 Next::At(due) => {
                     // Whoever else waits for a bell must not miss this one, should this caller go.
@@ -105,13 +113,17 @@ impl Inbox {
                         () = self.filled.notified() => {}
                     }
                 }
-                Next::Later => self.rung.notified().await,
+                Next::Later => self.wait_for_bell(lane).await,
             }
         }
     }
 
-    fn next(&self) -> Next {
+    fn next(&self, lane: Address) -> Next {
         let mut waiting = self.lock();
+        // Who has a line of its own waits for no company: each of those payments travels alone.
+        if waiting.own.get(&lane).is_some_and(|line| !line.is_empty()) {
+            return Next::Now(self.draw(waiting, lane));
+        }
         if waiting.order.is_empty() {
             return Next::Later;
         }
@@ -121,7 +133,7 @@ impl Inbox {
             return Next::At(due);
         }
         waiting.taken = Some(now);
-        Next::Now(self.draw(waiting))
+        Next::Now(self.draw(waiting, lane))
     }
 
     /// Notes that the round that took last has sent nothing: the next need not keep its distance.
@@ -129,14 +141,17 @@ impl Inbox {
         self.lock().taken = None;
     }
 
-    /// Takes what one round can carry, if anything waits now.
-    pub(crate) fn take_now(&self) -> Vec<Ticket> {
-        self.draw(self.lock())
+    /// Takes what one round of this lane can carry, if anything waits now.
+    pub(crate) fn take_now(&self, lane: Address) -> Vec<Ticket> {
+        self.draw(self.lock(), lane)
     }
 
-    fn draw(&self, mut waiting: MutexGuard<'_, Waiting>) -> Vec<Ticket> {
-        let count = self.most.min(waiting.order.len());
-        let payments: Vec<PaymentId> = waiting.order.drain(..count).collect();
+    fn draw(&self, mut waiting: MutexGuard<'_, Waiting>, lane: Address) -> Vec<Ticket> {
+        let Waiting { order, own, .. } = &mut *waiting;
+        let own = own.get_mut(&lane).map(|line| line.drain(..self.most.min(line.len())));
+        let mut payments: Vec<PaymentId> = own.into_iter().flatten().collect();
+        let count = self.most.saturating_sub(payments.len()).min(order.len());
+        payments.extend(order.drain(..count));
         let more = !waiting.order.is_empty();
         let tickets = payments
             .into_iter()
@@ -171,6 +186,57 @@ impl Inbox {
         }
     }
 
+    /// Leaves a payment in the line of the signer that alone can make it; gives it back where that one
+    /// does not work here.
+    pub(crate) fn pass_on(&self, sender: Address, ticket: Ticket) -> Option<Ticket> {
+        {
+            let mut waiting = self.lock();
+            let Waiting { own, callers, .. } = &mut *waiting;
+            let Some(line) = own.get_mut(&sender) else { return Some(ticket) };
+            match callers.entry(ticket.payment) {
+                Entry::Vacant(place) => {
+                    place.insert(ticket.callers);
+                    line.push_back(ticket.payment);
+                }
+                // It has rung again meanwhile, and will be passed on again.
+                Entry::Occupied(mut others) => others.get_mut().extend(ticket.callers),
+            }
+        }
+        self.passed_on.notify_waiters();
+        None
+    }
+
+    /// Notes which signers take new work here. The lines of others end, and whoever waits there is sent
+    /// away.
+    pub(crate) fn serve(&self, working: HashSet<Address>) {
+        let mut waiting = self.lock();
+        let Waiting { own, callers, .. } = &mut *waiting;
+        own.retain(|sender, line| {
+            let works = working.contains(sender);
+            if !works {
+                line.drain(..).for_each(|payment| drop(callers.remove(&payment)));
+            }
+            works
+        });
+        for sender in working {
+            own.entry(sender).or_default();
+        }
+    }
+
+    /// Waits until something rings, or is passed on to this lane.
+    async fn wait_for_bell(&self, lane: Address) {
+        let mut passed_on = std::pin::pin!(self.passed_on.notified());
+        passed_on.as_mut().enable();
+        // Looked at after that, so that nothing passed on in between is missed.
+        if self.lock().own.get(&lane).is_some_and(|line| !line.is_empty()) {
+            return;
+        }
+        tokio::select! {
+            () = self.rung.notified() => {}
+            () = passed_on => {}
+        }
+    }
+
     /// Rings for whoever waits for a payment, or for a full round.
     fn announce(&self, waiting: &Waiting) {
         if waiting.order.len() >= self.full {
@@ -181,7 +247,10 @@ impl Inbox {
 
     /// Sends everybody away.
     pub(crate) fn clear(&self) {
-        *self.lock() = Waiting::default();
+        let mut waiting = self.lock();
+        let own = std::mem::take(&mut waiting.own);
+        let own = own.into_keys().map(|sender| (sender, VecDeque::new())).collect();
+        *waiting = Waiting { own, ..Waiting::default() };
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -190,162 +259,4 @@ impl Inbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use futures::FutureExt;
-    use uuid::Uuid;
-
-    use super::*;
-
-    fn payment(number: u128) -> PaymentId {
-        PaymentId::new(Uuid::from_u128(number))
-    }
-
-    /// One that never waits for company.
-    fn inbox(most: usize) -> Arc<Inbox> {
-        Arc::new(Inbox::new(most, usize::MAX, Duration::ZERO))
-    }
-
-    /// Rings for payments that have not rung yet.
-    async fn ring(inbox: &Arc<Inbox>, numbers: std::ops::Range<u128>) {
-        let expected = inbox.lock().order.len() + numbers.clone().count();
-        for number in numbers {
-            let inbox = Arc::clone(inbox);
-            tokio::spawn(async move { inbox.submit(payment(number)).await });
-        }
-        while inbox.lock().order.len() < expected {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    #[tokio::test]
-    async fn a_payment_that_rings_twice_is_dealt_with_once_for_both_callers() {
-        let inbox = inbox(10);
-        let callers: Vec<_> = (0..2)
-            .map(|_| {
-                let inbox = Arc::clone(&inbox);
-                tokio::spawn(async move { inbox.submit(payment(1)).await })
-            })
-            .collect();
-        // Both callers are in once two have left their senders.
-        while inbox.lock().callers.get(&payment(1)).map_or(0, Vec::len) < 2 {
-            tokio::task::yield_now().await;
-        }
-        let tickets = inbox.take().await;
-        assert_eq!(tickets.len(), 1);
-        tickets.into_iter().for_each(Ticket::complete);
-        for caller in callers {
-            assert!(caller.await.unwrap().is_ok());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_payment_that_is_put_back_waits_with_all_its_callers() {
-        let inbox = inbox(10);
-        let submit = || {
-            let inbox = Arc::clone(&inbox);
-            tokio::spawn(async move { inbox.submit(payment(1)).await })
-        };
-        let first = submit();
-        let taken = inbox.take().await;
-        let second = submit();
-        while inbox.lock().callers.is_empty() {
-            tokio::task::yield_now().await;
-        }
-        inbox.put_back(taken);
-        let tickets = inbox.take().await;
-        assert_eq!(tickets.len(), 1);
-        tickets.into_iter().for_each(Ticket::complete);
-        assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_dropped_ticket_sends_its_callers_away() {
-        let inbox = inbox(10);
-        let submitting = Arc::clone(&inbox);
-        let caller = tokio::spawn(async move { submitting.submit(payment(1)).await });
-        drop(inbox.take().await);
-        assert!(matches!(caller.await.unwrap(), Err(SettleError::NoLane)));
-    }
-
-    #[tokio::test]
-    async fn a_round_takes_no_more_than_it_can_carry() {
-        let inbox = inbox(3);
-        ring(&inbox, 0..5).await;
-        assert_eq!(inbox.take().await.len(), 3);
-        assert_eq!(inbox.take().await.len(), 2);
-    }
-
-    #[tokio::test]
-    async fn a_caller_that_has_given_up_is_forgotten() {
-        let inbox = inbox(10);
-        for _ in 0..3 {
-            // Nobody takes it, so that its first look is also its last.
-            tokio::select! {
-                biased;
-                _ = inbox.submit(payment(1)) => panic!("nobody dealt with it"),
-                () = std::future::ready(()) => {}
-            }
-        }
-        assert_eq!(inbox.lock().callers[&payment(1)].len(), 1);
-        assert_eq!(inbox.take().await.len(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_payment_alone_waits_for_nobody_and_those_that_follow_soon_wait_for_company() {
-        let inbox = Arc::new(Inbox::new(3, usize::MAX, Duration::from_secs(3_600)));
-        ring(&inbox, 0..1).await;
-        assert_eq!(inbox.take().await.len(), 1);
-
-        ring(&inbox, 1..3).await;
-        let mut lanes: Vec<_> = (0..2).map(|_| Box::pin(inbox.take())).collect();
-        for lane in &mut lanes {
-            assert!(lane.now_or_never().is_none(), "two of three did not wait");
-        }
-        // The lane that heard the bells goes; the other must hear of the third.
-        drop(lanes.remove(0));
-        ring(&inbox, 3..4).await;
-        assert_eq!(lanes.remove(0).await.len(), 3);
-    }
-
-    #[tokio::test]
-    async fn company_is_not_waited_for_for_ever() {
-        let inbox = Arc::new(Inbox::new(3, usize::MAX, Duration::from_millis(20)));
-        for number in 0..3 {
-            ring(&inbox, number..number + 1).await;
-            assert_eq!(inbox.take().await.len(), 1);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_round_is_full_when_no_more_can_wait_at_once() {
-        let inbox = Arc::new(Inbox::new(3, 2, Duration::from_secs(3_600)));
-        for numbers in [0..1, 1..3] {
-            let expected = numbers.clone().count();
-            ring(&inbox, numbers).await;
-            assert_eq!(inbox.take().await.len(), expected);
-        }
-    }
-
-    #[tokio::test]
-    async fn after_a_round_that_has_sent_nothing_a_payment_alone_waits_for_nobody() {
-        let inbox = Arc::new(Inbox::new(3, usize::MAX, Duration::from_secs(3_600)));
-        for number in 0..2 {
-            ring(&inbox, number..number + 1).await;
-            assert_eq!(inbox.take().await.len(), 1);
-            inbox.note_nothing_sent();
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_put_back_can_fill_a_round() {
-        let inbox = Arc::new(Inbox::new(2, usize::MAX, Duration::from_secs(3_600)));
-        ring(&inbox, 0..2).await;
-        let taken = inbox.take().await;
-        let mut lane = Box::pin(inbox.take());
-        assert!((&mut lane).now_or_never().is_none());
-        inbox.put_back(taken);
-        assert_eq!(lane.await.len(), 2);
-    }
-}
+mod tests;

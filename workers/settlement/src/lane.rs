@@ -1,6 +1,7 @@
 //! A signer under lease: the sole place where its nonces are handed out.
 
 mod gather;
+mod passed_on;
 mod start;
 
 use std::sync::atomic::{AtomicU64, Ordering};

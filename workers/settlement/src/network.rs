@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chain::{Node, Signer};
 use domain::{PaymentId, SignerId, Timestamp};
-use queue::{HandlerError, Herald, Job, Queue, Stream};
+use queue::{Bell, HandlerError, Herald, Job, Queue, Stream};
 use runtime::clock::Clock;
 use store::{Advance, LaneRequest, Store};
 use tokio::sync::{Notify, watch};
@@ -27,6 +27,8 @@ pub(crate) struct Network {
     pub(crate) node: Node,
     pub(crate) store: Store,
     pub(crate) herald: Herald,
+    pub(crate) queue: Queue,
+    pub(crate) bell: Bell,
     pub(crate) clock: Clock,
     pub(crate) policy: Policy,
     pub(crate) inbox: Inbox,
@@ -46,6 +48,8 @@ impl Network {
             node: settings.node.clone(),
             store: settlement.store.clone(),
             herald: Herald::new(&settlement.queue),
+            queue: settlement.queue.clone(),
+            bell: settlement.queue.bell(),
             clock: settlement.clock.clone(),
             policy: settings.policy,
             inbox: Inbox::new(
@@ -136,6 +140,7 @@ impl Network {
 
     /// Only lanes that take new work count for the consumer.
     fn note_held(&self, held: &watch::Sender<usize>, lanes: &Held) {
+        self.inbox.serve(lanes.addresses_working());
         held.send_replace(lanes.working());
         meters::lanes(self.node.chain(), lanes.len());
     }
@@ -217,7 +222,7 @@ async fn consume(
     }
 }
 
-async fn handle(network: Arc<Network>, job: Job) -> Result<(), HandlerError> {
+pub(crate) async fn handle(network: Arc<Network>, job: Job) -> Result<(), HandlerError> {
     let payment: PaymentId = job.id.parse()?;
     Ok(network.inbox.submit(payment).await?)
 }

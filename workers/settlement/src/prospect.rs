@@ -48,6 +48,7 @@ async fn verdict(
         // The token refuses for a reason of its own, which may pass: a pause, for example.
         Verdict::Approve | Verdict::AwaitExpiry => None,
         Verdict::Reject(code) => is_news(as_of, payment).then_some(Event::Rejected(code)),
+        Verdict::Cancel => Some(Event::Canceled),
         Verdict::Expire => Some(Event::Expired),
         Verdict::FindUse => match network.node.find_use(&payment.authorization).await? {
             AuthorizationUse::Paid(inclusion) => Some(Event::Included(inclusion)),

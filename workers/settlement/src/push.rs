@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chain::{BlockTag, Head};
-use domain::PaymentId;
 use store::{OpenTransaction, TransactionState};
 
 use crate::decide::pushing::{Push, Stuck, Urge, push, urge};
@@ -11,7 +10,7 @@ use crate::error::SettleError;
 use crate::inbox::Ticket;
 use crate::lane::Lane;
 use crate::network::Network;
-use crate::round::{self, Slot};
+use crate::round::{self, Left, Slot};
 use crate::tracker::{is_filled, newest};
 
 impl Network {
@@ -157,7 +156,7 @@ impl Network {
         }
         let tickets = {
             let _tidying = self.tidying.lock().await;
-            self.inbox.take_now()
+            self.inbox.take_now(lane.address())
         };
         if tickets.is_empty() {
             return Ok(());
@@ -168,13 +167,24 @@ impl Network {
         Ok(())
     }
 
-    /// Lets those go who wait for payments that were dealt with; the others go on waiting.
-    pub(crate) fn finish(&self, tickets: Vec<Ticket>, left: &[PaymentId]) {
-        let (left, done): (Vec<_>, Vec<_>) =
-            tickets.into_iter().partition(|ticket| left.contains(&ticket.payment));
-        done.into_iter().for_each(Ticket::complete);
-        if !left.is_empty() {
-            self.inbox.put_back(left);
+    /// Lets those go who wait for payments that were dealt with, or that another process is to deal with,
+    /// because the one signer that can make them does not work here. The others go on waiting.
+    pub(crate) fn finish(&self, tickets: Vec<Ticket>, left: &Left) {
+        let mut over = Vec::new();
+        for ticket in tickets {
+            let sender = left.of_others.iter().find(|(payment, _)| *payment == ticket.payment);
+            match sender {
+                Some((_, sender)) => {
+                    if let Some(ticket) = self.inbox.pass_on(*sender, ticket) {
+                        self.pass_on(*sender, ticket);
+                    }
+                }
+                None if left.over.contains(&ticket.payment) => over.push(ticket),
+                None => ticket.complete(),
+            }
+        }
+        if !over.is_empty() {
+            self.inbox.put_back(over);
         }
     }
 

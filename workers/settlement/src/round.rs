@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chain::{Call, ChainError, Simulated, batch, transfer};
-use domain::{B256, Event, PaymentId, PaymentState, Submission, TransactionId};
+use domain::{Address, B256, Event, PaymentId, PaymentState, Submission, TransactionId};
 use runtime::id::new_uuid;
 use store::{AttemptKind, Change, OpenTransaction, PauseScope, Round, SignedPayment, Stored};
 use tokio::sync::OwnedSemaphorePermit;
@@ -32,8 +32,18 @@ pub(crate) enum Slot {
     Refill(Box<OpenTransaction>),
 }
 
+/// Payments that a round has not dealt with.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// Those for which there was no room.
+    pub(crate) over: Vec<PaymentId>,
+    /// Those that another signer alone can make, and which.
+    pub(crate) of_others: Vec<(PaymentId, Address)>,
+}
+
 /// Takes these payments one step on: those that can be settled go into one transaction, and those
-/// that must travel alone into one each. Gives those back for which the slot has no room.
+/// that must travel alone into one each. Gives those back for which the slot has no room, and those
+/// that are another signer's to send.
 ///
 /// # Errors
 /// [`SettleError`] when a step could not be taken. What was stored by then is followed; what was
@@ -43,24 +53,26 @@ pub(crate) async fn run(
     lane: &Arc<Lane>,
     payments: &[PaymentId],
     slot: Slot,
-) -> Result<Vec<PaymentId>, SettleError> {
+) -> Result<Left, SettleError> {
     let ready = sort(network, payments).await?;
+    let (ready, of_others) = own(lane, ready);
     let Company { together, mut alone } = Company::of(network, ready).await?;
     let first = if together.is_empty() { alone.pop().into_iter().collect() } else { together };
     let has_room = matches!(slot, Slot::Next(_));
     settle(network, lane, first, slot).await?;
     if !has_room {
-        return Ok(alone.into_iter().map(|payment| payment.payment.id).collect());
+        let over = alone.into_iter().map(|payment| payment.payment.id).collect();
+        return Ok(Left { over, of_others });
     }
-    let mut left = Vec::new();
+    let mut over = Vec::new();
     for payment in alone {
         // Without room they wait in the inbox, where whatever changes meanwhile is seen.
         match lane.free_room() {
             Some(room) => settle(network, lane, vec![payment], Slot::Next(room)).await?,
-            None => left.push(payment.payment.id),
+            None => over.push(payment.payment.id),
         }
     }
-    Ok(left)
+    Ok(Left { over, of_others })
 }
 
 /// Deals with those of the payments that need no transaction, while there is no room for one.
@@ -71,9 +83,24 @@ pub(crate) async fn run(
 pub(crate) async fn tidy(
     network: &Arc<Network>,
     payments: &[PaymentId],
-) -> Result<Vec<PaymentId>, SettleError> {
+) -> Result<Left, SettleError> {
     let ready = sort(network, payments).await?;
-    Ok(ready.into_iter().map(|payment| payment.payment.id).collect())
+    let over = ready.into_iter().map(|payment| payment.payment.id).collect();
+    Ok(Left { over, of_others: Vec::new() })
+}
+
+/// Sets those apart that another signer alone can make.
+fn own(lane: &Lane, ready: Vec<SignedPayment>) -> (Vec<SignedPayment>, Vec<(PaymentId, Address)>) {
+    let (mut own, mut of_others) = (Vec::with_capacity(ready.len()), Vec::new());
+    for payment in ready {
+        match payment.payment.authorization.method.sender() {
+            Some(sender) if sender != lane.address() => {
+                of_others.push((payment.payment.id, sender));
+            }
+            Some(_) | None => own.push(payment),
+        }
+    }
+    (own, of_others)
 }
 
 /// Loads the payments and deals with those that cannot be settled now; the most urgent of the
@@ -245,7 +272,7 @@ async fn prepare_alone(
             Some(gas_limit) => return Ok(Some(Prepared { payments, call, gas_limit })),
             None => format!("{gas} gas for one payment"),
         },
-        Err(ChainError::Reverted { reason }) => reason,
+        Err(ChainError::Reverted { reason, .. }) => reason,
         Err(error) => return Err(error.into()),
     };
     tracing::info!(reason, "a payment would be refused by its token");

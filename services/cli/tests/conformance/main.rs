@@ -16,5 +16,6 @@ mod process;
 mod program;
 mod python;
 mod stock;
+mod upto;
 mod version1;
 mod version2;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -75,7 +76,25 @@ impl Shop {
         Self::with_price(Version::V2, pipeline, price).await
     }
 
+    /// Opens one of version 2 that wants to be paid up to its price, and takes this much.
+    pub(crate) async fn up_to(pipeline: &Pipeline, taken: &str) -> Self {
+        let token = Anvil::token();
+        let domain = json!({"name": token.name, "version": token.version});
+        let price = json!({"amount": PRICE.to_string(), "asset": token.address, "extra": domain});
+        wait_for_signer(pipeline).await;
+        Self::of_scheme("upto", Version::V2, pipeline, (price, json!(taken))).await
+    }
+
     async fn with_price(version: Version, pipeline: &Pipeline, price: Value) -> Self {
+        Self::of_scheme("exact", version, pipeline, (price, Value::Null)).await
+    }
+
+    async fn of_scheme(
+        scheme: &str,
+        version: Version,
+        pipeline: &Pipeline,
+        (price, taken): (Value, Value),
+    ) -> Self {
         let chain = pipeline.anvil.chain();
         let (packages, script, network) = match version {
             Version::V1 => (VERSION_1, "server-v1.mjs", v1_name(chain).unwrap().to_owned()),
@@ -87,6 +106,8 @@ impl Shop {
             "network": network,
             "price": price,
             "payTo": pipeline.pay_to,
+            "scheme": scheme,
+            "taken": taken,
         });
         let folder = beside_packages(NODE, packages);
         let mut command = node(&folder.path().join(script));
@@ -145,6 +166,16 @@ impl Shop {
         assert!(status.success(), "{client:?} ended with {status}: {lines:?}");
         lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
+}
+
+/// Waits until servers are told of a signer that payments can be bound to: they ask only once.
+async fn wait_for_signer(pipeline: &Pipeline) {
+    let (http, url) = (testkit::http::client(), format!("{}/supported", pipeline.ingress().await));
+    testkit::eventually(Duration::from_secs(60), || async {
+        let supported: Value = http.get(&url).send().await.ok()?.json().await.ok()?;
+        supported["kinds"].as_array()?.iter().find(|kind| kind["scheme"] == "upto").map(drop)
+    })
+    .await;
 }
 
 fn node(script: &Path) -> Command {

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use domain::{B256, PaymentId, StateName};
+use domain::{Amount, B256, PaymentId, StateName};
 use serde::Serialize;
 use utoipa::ToSchema;
 use x402::{Reason, Refusal, RefusalKind};
@@ -53,6 +53,10 @@ pub(crate) struct SettlementAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     payer: Option<String>,
+    /// How much was paid, where the scheme is `upto`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, nullable = false)]
+    amount: Option<Amount>,
     /// What stock clients pass on to the buyer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -109,8 +113,15 @@ impl SettlementAnswer {
             transaction: transaction.to_string(),
             network: named.network,
             payer: named.payer,
+            amount: None,
             extra: None,
         }
+    }
+
+    /// Nothing was asked of what was signed, and nothing is.
+    pub(super) fn nothing_owed(named: Named) -> Self {
+        let transaction = String::new();
+        Self { transaction, ..Self::paid(B256::ZERO, named).of(Amount::ZERO) }
     }
 
     pub(super) fn unpaid(reason: Reason, message: &str, named: Named) -> Self {
@@ -121,8 +132,14 @@ impl SettlementAnswer {
             transaction: String::new(),
             network: named.network,
             payer: named.payer,
+            amount: None,
             extra: None,
         }
+    }
+
+    /// The same with how much was paid.
+    pub(super) fn of(self, amount: Amount) -> Self {
+        Self { amount: Some(amount), ..self }
     }
 
     /// The same with the transaction that carries the payment.

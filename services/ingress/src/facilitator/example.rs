@@ -22,6 +22,12 @@ pub(super) fn supported() -> Value {
     json!({
         "kinds": [
             {"x402Version": 2, "scheme": "exact", "network": "eip155:84532"},
+            {
+                "x402Version": 2,
+                "scheme": "upto",
+                "network": "eip155:84532",
+                "extra": {"facilitatorAddress": "0x70997970c51812dc3a010c7d01b50e0d17dc79c8"},
+            },
             {"x402Version": 1, "scheme": "exact", "network": "base-sepolia"},
         ],
         "extensions": ["payment-identifier"],

@@ -3,7 +3,7 @@
 use axum::extract::Request;
 use runtime::{Problem, ProblemCode, json};
 use serde_json::{Map, Value};
-use x402::{Checked, Limits, Reason, Refusal, RefusalKind, SettleRequest, check};
+use x402::{Checked, Limits, Reason, Refusal, RefusalKind, Rules, SettleRequest, Upto, check_for};
 
 use super::answer::Named;
 use super::{Facilitator, Shared, identifier};
@@ -57,21 +57,32 @@ fn unread(problem: Problem) -> NotRead {
 }
 
 impl Posted {
-    /// What can be known of it without asking the chain.
+    /// What can be known of it, as one to be verified, without asking the chain.
+    pub(super) fn check_whole(&self, facilitator: &Facilitator) -> Result<Checked, Refusal> {
+        self.check_within(facilitator, &facilitator.0.app.settings().limits, Upto::Whole)
+    }
+
+    /// The same as one to be settled.
     pub(super) fn check(&self, facilitator: &Facilitator) -> Result<Checked, Refusal> {
-        self.check_within(facilitator, &facilitator.0.app.settings().limits)
+        self.check_within(facilitator, &facilitator.0.app.settings().limits, Upto::Part)
     }
 
     /// The same, whatever time is left.
     pub(super) fn check_at_any_time(&self, facilitator: &Facilitator) -> Result<Checked, Refusal> {
         let limits = Limits { min_validity_secs: i64::MIN / 4, max_validity_secs: i64::MAX / 4 };
-        self.check_within(facilitator, &limits)
+        self.check_within(facilitator, &limits, Upto::Part)
     }
 
-    fn check_within(&self, facilitator: &Facilitator, limits: &Limits) -> Result<Checked, Refusal> {
+    fn check_within(
+        &self,
+        facilitator: &Facilitator,
+        limits: &Limits,
+        upto: Upto,
+    ) -> Result<Checked, Refusal> {
         let Shared { app, assets, .. } = &*facilitator.0;
         let (wallets, now) = (&app.settings().wallets, app.now().unix_secs());
-        let checked = check(&self.request, assets, limits, wallets, now)?;
+        let rules = Rules { assets, limits, wallets };
+        let checked = check_for(upto, &self.request, rules, now)?;
         self.names_the_token()?;
         Ok(checked)
     }

@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use domain::{EventId, Finality, Payment, PaymentId, RiskContext, Timestamp};
+use domain::{Amount, EventId, Finality, Payment, PaymentId, RiskContext, Timestamp};
 use runtime::http::SlowByDesign;
 use runtime::problem::document::{Crowded, Keyed, Limited, Refused};
 use runtime::{Problem, RequestId, TraceContext, http};
@@ -15,6 +15,7 @@ use x402::{Checked, Reason, Refusal, RefusalKind, resource_host};
 use super::answer::{Named, SettlementAnswer, status};
 use super::open::{Asker, Deed, NotAPayee};
 use super::request::{NotRead, Posted, read};
+use super::senders::{self, Standing};
 use super::{Facilitator, Unkept, Unread, example, identifier};
 use crate::intake::NotAccepted;
 use crate::meters::{self, Looked};
@@ -171,6 +172,17 @@ async fn take(
         let answer = unpaid(Reason::InvalidPaymentRequirements, NotAPayee::WORDS);
         return Ok(Err((StatusCode::OK, answer)));
     }
+    match facilitator.sender(&checked).await {
+        Ok(Standing::Works | Standing::Paused) => {}
+        Ok(Standing::Strange) => {
+            let answer = unpaid(Reason::UptoFacilitatorMismatch, senders::STRANGE);
+            return Ok(Err((StatusCode::OK, answer)));
+        }
+        Err(error) => {
+            tracing::warn!(%error, "signers could not be read");
+            return Err(refusal::not_accepted(NotAccepted::Unavailable, app.settings()));
+        }
+    }
     facilitator.heed_payee(caller.asker, Deed::Settle, &checked).await?;
     let identifier = id.map(|id| identifier::key(caller.asker, &id, &checked));
     let intake = intake(caller, posted, checked, identifier.as_ref(), app.now());
@@ -178,7 +190,10 @@ async fn take(
     let acceptance = accepted.map_err(|outcome| refusal::not_accepted(outcome, app.settings()))?;
     Ok(match acceptance {
         Acceptance::New(payment) => {
-            app.ring(payment.id, &caller.trace);
+            // What owes nothing is seen to here, and by risk where this process ends before it is.
+            if payment.authorization.amount != Amount::ZERO {
+                app.ring(payment.id, &caller.trace);
+            }
             Ok((payment, true))
         }
         // It may have been posted to be settled whenever that is; whoever made it takes it back.

@@ -1,6 +1,6 @@
 //! Waiting for a payment's end, and telling it in the words of x402.
 
-use domain::{Event, FailureCode, Payment, PaymentState, StateName};
+use domain::{Amount, Authorization, Event, FailureCode, Payment, PaymentState, StateName};
 use store::{Advanced, Change};
 use tokio::time::Instant;
 use x402::Reason;
@@ -29,9 +29,13 @@ impl Facilitator {
         is_ours: bool,
         named: Named,
     ) -> Result<SettlementAnswer, Unknown> {
-        let mut payment = self.wait_for_end(payment).await?;
+        let owes_nothing = payment.authorization.amount == Amount::ZERO;
+        let mut payment = match owes_nothing {
+            true => payment,
+            false => self.wait_for_end(payment).await?,
+        };
         // Whoever moves it at this moment may not have sent it, and then nobody is to.
-        while is_ours && is_unsent(&payment) {
+        while (is_ours || owes_nothing) && is_unsent(&payment) {
             payment = self.take_back(payment).await?;
         }
         let known = self.known(&payment);
@@ -79,7 +83,14 @@ impl Facilitator {
         let unpaid = |reason, words: &str, named| SettlementAnswer::unpaid(reason, words, named);
         let pending = Reason::SettlementPending;
         Ok(match payment.state {
-            PaymentState::Settled { inclusion } => SettlementAnswer::paid(inclusion.tx_hash, named),
+            PaymentState::Settled { inclusion } => {
+                let answer = SettlementAnswer::paid(inclusion.tx_hash, named);
+                let Authorization { method, amount, .. } = payment.authorization;
+                if method.most().is_some() { answer.of(amount) } else { answer }
+            }
+            PaymentState::Canceled if payment.authorization.amount == Amount::ZERO => {
+                SettlementAnswer::nothing_owed(named)
+            }
             PaymentState::Confirmed { inclusion, .. } => {
                 let words = "The payment is in a block that is not final yet; ask again";
                 unpaid(pending, words, named).carried(inclusion.tx_hash)

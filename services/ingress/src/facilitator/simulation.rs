@@ -58,7 +58,9 @@ impl Simulator {
             let words = "There is no contract at the token's address".to_owned();
             return Ok(Outlook::Unpaid(Reason::AssetNotDeployed, words));
         }
-        if *is_proven && self.succeeds_among_others(authorization, signature).await? {
+        // Nobody but its sender can make it, so that it cannot share a call.
+        let can_share = authorization.method.sender().is_none();
+        if *is_proven && can_share && self.succeeds_among_others(authorization, signature).await? {
             return Ok(Outlook::Paid);
         }
         // By itself, because the code of a wallet can spend the gas of all that share a call.
@@ -103,7 +105,7 @@ impl Simulator {
         authorization: &Authorization,
         words: String,
     ) -> Result<Outlook, Arc<ChainError>> {
-        let refused = |words| Outlook::Unpaid(refused(authorization.method), words);
+        let refused = |words: String| Outlook::Unpaid(refused(authorization.method, &words), words);
         let Some(view) = self.node.views(&[authorization]).await?.pop() else {
             return Ok(refused(words));
         };
@@ -132,10 +134,15 @@ fn reason(code: FailureCode, authorization: &Authorization) -> Reason {
 }
 
 /// What x402 calls a transfer that would fail for no reason of the payer's.
-const fn refused(method: TransferMethod) -> Reason {
+fn refused(method: TransferMethod, words: &str) -> Reason {
     match method {
         TransferMethod::Eip3009 => Reason::SimulationFailed,
         TransferMethod::Permit2 { .. } => Reason::Permit2SimulationFailed,
+        TransferMethod::Upto { .. } => match words {
+            chain::AMOUNT_EXCEEDS_PERMITTED => Reason::UptoAmountExceedsPermitted,
+            chain::UNAUTHORIZED_FACILITATOR => Reason::UptoUnauthorizedFacilitator,
+            _ => Reason::Permit2SimulationFailed,
+        },
     }
 }
 
@@ -151,6 +158,31 @@ async fn simulate(node: &Node, payments: &[(Authorization, Signature)]) -> Vec<S
         Err(error) => {
             let error = Arc::new(error);
             payments.iter().map(|_| Err(Arc::clone(&error))).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Amount;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_words_of_its_method() {
+        let spender = Address::repeat_byte(1);
+        let permit2 = TransferMethod::Permit2 { spender };
+        let (sender, most) = (Address::repeat_byte(2), Amount::from(5));
+        let upto = TransferMethod::Upto { spender, sender, most };
+        for (method, words, reason) in [
+            (TransferMethod::Eip3009, "paused", Reason::SimulationFailed),
+            (permit2, "paused", Reason::Permit2SimulationFailed),
+            (permit2, chain::UNAUTHORIZED_FACILITATOR, Reason::Permit2SimulationFailed),
+            (upto, "paused", Reason::Permit2SimulationFailed),
+            (upto, chain::UNAUTHORIZED_FACILITATOR, Reason::UptoUnauthorizedFacilitator),
+            (upto, chain::AMOUNT_EXCEEDS_PERMITTED, Reason::UptoAmountExceedsPermitted),
+        ] {
+            assert_eq!(refused(method, words), reason, "{method:?} {words}");
         }
     }
 }

@@ -32,6 +32,19 @@ struct Kind {
     scheme: &'static str,
     /// By CAIP-2 in version 2, by name in version 1.
     network: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    extra: Option<KindExtra>,
+}
+
+/// What servers pass on to buyers, where the scheme is `upto`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SupportedKindExtra)]
+struct KindExtra {
+    /// The signer to which buyers bind their payments: nobody else can make them.
+    #[schema(value_type = String)]
+    facilitator_address: Address,
 }
 
 /// Says what is settled here.
@@ -51,10 +64,21 @@ pub(crate) async fn show_supported(State(facilitator): State<Facilitator>) -> Re
     let shared = &facilitator.0;
     let assets = &shared.assets;
     let chains: Vec<ChainId> = assets.networks();
+    // Without the ledger nobody knows whom a payment up to an amount could be bound to.
+    let senders = shared.senders.advertised().await.unwrap_or_default();
     let kinds = chains.iter().flat_map(|chain| {
-        let kind = |x402_version, network| Kind { x402_version, scheme: "exact", network };
+        let kind = |x402_version, network| {
+            let (scheme, extra) = ("exact", None);
+            Kind { x402_version, scheme, network, extra }
+        };
         let v1 = assets.v1_name(*chain).map(|name| kind(1, name.to_owned()));
-        std::iter::once(kind(2, chain.to_string())).chain(v1)
+        let sender = senders.iter().find(|(of, _)| of == chain && assets.takes_upto(*of));
+        let upto = sender.map(|(_, facilitator_address)| Kind {
+            scheme: "upto",
+            extra: Some(KindExtra { facilitator_address: *facilitator_address }),
+            ..kind(2, chain.to_string())
+        });
+        std::iter::once(kind(2, chain.to_string())).chain(upto).chain(v1)
     });
     // Who asks wants to know what is settled; which address sends it is said while the ledger is there.
     let signers = match shared.store.list_signers().await {

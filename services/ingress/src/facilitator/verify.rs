@@ -15,6 +15,7 @@ use super::answer::{Named, Verification, status};
 use super::desk::Unknown;
 use super::open::{Asker, Deed, NotAPayee};
 use super::request::{NotRead, Posted, read};
+use super::senders::{self, Standing};
 use super::simulation::Outlook;
 use super::{Facilitator, Unkept, Unread, example, identifier, settle, settlement};
 use crate::meters::{self, Looked};
@@ -64,7 +65,7 @@ async fn verify(facilitator: &Facilitator, request: Request) -> Result<Response,
         Err(NotRead::Problem(problem)) => return Err(problem),
         Err(NotRead::Refused(refusal)) => return Ok(refused(&refusal, Named::default())),
     };
-    let checked = posted.identifier().and_then(|id| Ok((id, posted.check(facilitator)?)));
+    let checked = posted.identifier().and_then(|id| Ok((id, posted.check_whole(facilitator)?)));
     meters::looked(Looked::by(&checked));
     let (id, checked) = match checked {
         Ok(checked) => checked,
@@ -106,6 +107,21 @@ async fn answer(
     checked: &Checked,
 ) -> Verification {
     let named = posted.named.clone();
+    match facilitator.sender(checked).await {
+        Ok(Standing::Works) => {}
+        Ok(Standing::Strange) => {
+            return Verification::invalid(Reason::UptoFacilitatorMismatch, senders::STRANGE, named);
+        }
+        Ok(Standing::Paused) => {
+            let words = "The signer that alone can make the payment is out of use";
+            return Verification::invalid(Reason::UnexpectedVerifyError, words, named);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "signers could not be read");
+            let words = "The ledger does not answer; try again";
+            return Verification::invalid(Reason::UnexpectedVerifyError, words, named);
+        }
+    }
     // The ledger and the node are asked at the same time: it is hardly ever over.
     let (over, outlook) =
         tokio::join!(facilitator.over(account, posted, checked), facilitator.outlook(checked));
@@ -130,7 +146,8 @@ async fn answer(
 }
 
 impl Facilitator {
-    /// Why this very request would not be settled once more, where its payment is over already.
+    /// Why this very request would not be settled once more, where its payment is over already. One up to
+    /// an amount is settled by another request than it is verified by, once it is.
     async fn over(
         &self,
         account: AccountId,
@@ -139,6 +156,12 @@ impl Facilitator {
     ) -> Result<Option<(Reason, &'static str)>, Unknown> {
         let body_digest = digest::of_request(&posted.request);
         let used = Idempotency { key: settle::key(checked), body_digest };
+        if checked.authorization.method.most().is_some() {
+            let Idempotency { key, body_digest } = used;
+            let taken = self.0.store.is_key_of_another(account, &key, &body_digest).await?;
+            let words = "The payment was submitted to be settled before";
+            return Ok(taken.then_some((Reason::DuplicateSettlement, words)));
+        }
         let found = self.0.desk.find(account, used).await?;
         Ok(found.as_ref().and_then(settlement::why_not_again))
     }

@@ -114,7 +114,16 @@ async fn what_is_wrong_is_told_in_the_codes_of_x402_to_verify_and_to_settle() {
     let signed = &buyer.authorize().amount(10u64).sign();
     let somebody = json!(Address::repeat_byte(9));
     for (body, status, code) in [
-        (changed(signed, "/paymentRequirements/scheme", json!("upto")), 400, "unsupported_scheme"),
+        (
+            changed(signed, "/paymentRequirements/scheme", json!("deferred")),
+            400,
+            "unsupported_scheme",
+        ),
+        (
+            changed(signed, "/paymentRequirements/scheme", json!("upto")),
+            200,
+            "invalid_upto_evm_scheme",
+        ),
         (
             changed(signed, "/paymentRequirements/network", json!("eip155:1")),
             400,

@@ -15,5 +15,6 @@ mod repeated;
 mod running;
 mod shop;
 mod strangers;
+mod upto;
 mod verified;
 mod waited_for;

@@ -10,6 +10,9 @@ const MULTICALL3: &str = "0xcA11bde05977b3631167028862bE2a173976CA11";
 /// x402's proxy for Permit2 and the scheme `exact`, at the address that its reference publishes.
 const EXACT_PERMIT2_PROXY: &str = "0x402085c248EeA27D92E8b30b2C58ed07f9E20001";
 
+/// x402's proxy for Permit2 and the scheme `upto`, at the address that its reference publishes.
+const UPTO_PERMIT2_PROXY: &str = "0x4020A4f3b7b90ccA423B9fabCc0CE57C6C240002";
+
 /// One chain.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +36,9 @@ pub struct NetworkConfig {
     /// x402's proxy through which Permit2 pays by the scheme `exact`.
     #[serde(default = "default_exact_permit2_proxy")]
     pub exact_permit2_proxy: EvmAddress,
+    /// x402's proxy through which Permit2 pays by the scheme `upto`.
+    #[serde(default = "default_upto_permit2_proxy")]
+    pub upto_permit2_proxy: EvmAddress,
     /// A block explorer's base URL.
     #[serde(default, deserialize_with = "value::unset_if_empty")]
     pub explorer_url: Option<PublicUrl>,
@@ -94,6 +100,8 @@ pub enum TransferMethod {
     Eip3009,
     /// By Permit2, through x402's proxy.
     Permit2,
+    /// By Permit2 up to an amount, through x402's proxy for that.
+    Upto,
 }
 
 const fn default_confirmations() -> u64 {
@@ -110,6 +118,10 @@ fn default_multicall() -> EvmAddress {
 
 fn default_exact_permit2_proxy() -> EvmAddress {
     EvmAddress::parse(EXACT_PERMIT2_PROXY).expect("the constant is an address")
+}
+
+fn default_upto_permit2_proxy() -> EvmAddress {
+    EvmAddress::parse(UPTO_PERMIT2_PROXY).expect("the constant is an address")
 }
 
 fn default_transfer_methods() -> Vec<TransferMethod> {

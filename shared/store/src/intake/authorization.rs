@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use domain::{Authorization, PaymentState, Timestamp, TransferMethod, schedule};
+use domain::{Authorization, PaymentState, Timestamp, schedule};
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
@@ -28,21 +28,22 @@ pub(super) async fn write_payments(
         r#"insert into payments (
              id, account_id, chain_id, asset, payer, nonce, pay_to, amount, valid_after,
              valid_before, signature, x402_version, finality, reference, metadata, request_id,
-             created_at, updated_at, due_at, version, state, resource_host, permit2_spender
+             created_at, updated_at, due_at, version, state, resource_host, permit2_spender,
+             upto_sender, upto_amount
            )
            select id, account_id, chain_id, asset, payer, nonce, pay_to, amount::numeric,
                   valid_after, valid_before, signature, x402_version, finality, reference,
                   metadata::json, request_id, accepted_at, accepted_at, due_at, 1, 'accepted',
-                  resource_host, permit2_spender
+                  resource_host, permit2_spender, upto_sender, upto_amount::numeric
            from unnest(
              $1::uuid[], $2::uuid[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bytea[],
              $7::bytea[], $8::text[], $9::bigint[], $10::bigint[], $11::bytea[], $12::smallint[],
              $13::text[], $14::text[], $15::text[], $16::text[], $17::timestamptz[],
-             $18::timestamptz[], $19::text[], $20::bytea[]
+             $18::timestamptz[], $19::text[], $20::bytea[], $21::bytea[], $22::text[]
            ) with ordinality as new (
              id, account_id, chain_id, asset, payer, nonce, pay_to, amount, valid_after,
              valid_before, signature, x402_version, finality, reference, metadata, request_id,
-             accepted_at, due_at, resource_host, permit2_spender, place
+             accepted_at, due_at, resource_host, permit2_spender, upto_sender, upto_amount, place
            )
            order by chain_id, payer, nonce, asset, place
            on conflict do nothing
@@ -67,6 +68,8 @@ pub(super) async fn write_payments(
         &column(open, due) as _,
         &column(open, |i| i.resource_host.clone()) as _,
         &column(open, |i| spender(&i.authorization)) as _,
+        &column(open, |i| i.authorization.method.sender().map(|sender| sender.to_vec())) as _,
+        &column(open, |i| i.authorization.method.most().map(|most| most.to_string())) as _,
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -75,10 +78,7 @@ pub(super) async fn write_payments(
 
 /// Whom the payer lets redeem it by Permit2.
 fn spender(authorization: &Authorization) -> Option<Vec<u8>> {
-    match authorization.method {
-        TransferMethod::Eip3009 => None,
-        TransferMethod::Permit2 { spender } => Some(spender.to_vec()),
-    }
+    authorization.method.spender().map(|spender| spender.to_vec())
 }
 
 /// Looks up whose the authorizations are that were not written. Permit2 takes a nonce once for

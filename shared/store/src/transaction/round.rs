@@ -41,7 +41,7 @@ pub enum Stored {
     Paused,
     /// Nothing was stored: the signer's next nonce is this one.
     NonceMoved(u64),
-    /// Nothing was stored: these payments moved meanwhile.
+    /// Nothing was stored: these payments moved meanwhile, or are another signer's to send.
     Overtaken(Vec<PaymentId>),
 }
 
@@ -58,6 +58,9 @@ impl Store {
         round: Round,
         now: Timestamp,
     ) -> Result<Stored, StoreError> {
+        if let Some(refused) = of_others(lane, &round) {
+            return Ok(refused);
+        }
         let mut tx = self.pool.begin().await?;
         let next = match hold_for_work(&mut tx, lane).await? {
             Ok(next) => next,
@@ -88,6 +91,9 @@ impl Store {
         round: Round,
         now: Timestamp,
     ) -> Result<Stored, StoreError> {
+        if let Some(refused) = of_others(lane, &round) {
+            return Ok(refused);
+        }
         let mut tx = self.pool.begin().await?;
         let next = match hold_for_work(&mut tx, lane).await? {
             Ok(next) => next,
@@ -115,6 +121,9 @@ impl Store {
         round: Round,
         now: Timestamp,
     ) -> Result<Stored, StoreError> {
+        if let Some(refused) = of_others(lane, &round) {
+            return Ok(refused);
+        }
         let mut tx = self.pool.begin().await?;
         let next = match hold_for_work(&mut tx, lane).await? {
             Ok(next) => next,
@@ -168,6 +177,16 @@ impl Store {
         tx.commit().await?;
         Ok(true)
     }
+}
+
+/// Refuses a round with payments that another signer alone can make: they would fail on chain.
+fn of_others(lane: &Lane, round: &Round) -> Option<Stored> {
+    let payments = round.changes.iter().map(|change| &change.payment);
+    let others: Vec<PaymentId> = payments
+        .filter(|it| it.authorization.method.sender().is_some_and(|by| by != lane.address))
+        .map(|payment| payment.id)
+        .collect();
+    (!others.is_empty()).then_some(Stored::Overtaken(others))
 }
 
 /// The signer's next nonce if new work may be stored under this lease, or why nothing is.

@@ -247,6 +247,43 @@ async fn permit2_takes_a_nonce_once_and_its_transfers_pay_one_payment_each() {
 }
 
 #[tokio::test]
+async fn a_payment_up_to_an_amount_has_a_signer_and_a_bound_that_it_keeps() {
+    let scene = Scene::open().await;
+    let (spender, sender) = (hex([7; 20]), hex([9; 20]));
+    let row = |amount: &str, bound: &str, sender: &str, spender: &str| {
+        let (id, nonce) = (uuid(), hex(unique_hash()));
+        let changes = [
+            ("id", id.as_str()),
+            ("nonce", nonce.as_str()),
+            ("amount", amount),
+            ("upto_amount", bound),
+            ("upto_sender", sender),
+            ("permit2_spender", spender),
+        ];
+        with(&scene.payment(StateName::Accepted, &["due_at"]), &changes)
+    };
+    for taken in [
+        row("5", "5", &sender, &spender),
+        row("0", "5", &sender, &spender),
+        row("5", "null", "null", &spender),
+        row("5", "null", "null", "null"),
+    ] {
+        assert_eq!(scene.payment_refused_by(&taken).await, None, "{taken:?}");
+    }
+    for refused in [
+        row("6", "5", &sender, &spender),
+        row("0", "0", &sender, &spender),
+        row("5", "5", "null", &spender),
+        row("5", "null", &sender, &spender),
+        row("5", "5", &sender, "null"),
+        row("5", "5", "'\\x01'", &spender),
+    ] {
+        let by = scene.payment_refused_by(&refused).await;
+        assert_eq!(by.as_deref(), Some("payments_upto"), "{refused:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_payment_is_carried_by_one_open_transaction_at_a_time() {
     let scene = Scene::open().await;
     let payment = scene.payment(StateName::Accepted, &["due_at"]);

@@ -5,6 +5,7 @@
 mod authorizations;
 mod permit2;
 mod refusals;
+mod upto;
 mod wallets;
 
 use alloy::signers::SignerSync;

@@ -61,7 +61,7 @@ fn checked(request: Value, methods: Methods) -> Result<Checked, Refusal> {
     check(&request, &Assets::new([token(methods)]), &LIMITS, &Wallets::Refused, NOW)
 }
 
-const BOTH: Methods = Methods { eip3009: true, permit2: Some(PROXY) };
+const BOTH: Methods = Methods { eip3009: true, permit2: Some(PROXY), upto: None };
 
 #[test]
 fn the_digest_and_the_signature_are_those_of_another_implementation() {

@@ -60,6 +60,25 @@ async fn what_permit2_paid_is_compared_with_the_transfer_that_the_ledger_names()
 }
 
 #[tokio::test]
+async fn what_was_paid_up_to_an_amount_is_compared_with_what_was_asked() {
+    let books = Books::open().await;
+    let mut payments = Vec::new();
+    for _ in 0..2 {
+        let signed = books.signed_up_to_twice_as_much().await;
+        let payment = books.approved(&signed).await;
+        books.settle_as_paid_by(&payment, books.send_as_stranger(&signed).await).await;
+        payments.push(payment);
+    }
+    // As if all that was signed had been asked.
+    books.tamper(&payments[1], "amount = upto_amount").await;
+
+    let audit = books.audit().await;
+
+    assert_eq!(audit.kinds(), ["not_paid"], "{audit:?}");
+    assert_eq!(audit.finished().payments, 2);
+}
+
+#[tokio::test]
 async fn a_place_that_is_not_where_the_token_paid_is_a_difference() {
     let books = Books::open().await;
     let payments = [books.settled().await, books.settled().await, books.settled().await];

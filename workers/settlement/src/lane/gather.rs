@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use domain::Address;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Lane;
@@ -37,10 +38,10 @@ impl Lane {
         let room = loop {
             match tokio::time::timeout(patience, self.room()).await {
                 Ok(room) => break room?,
-                Err(_) => network.tidy().await,
+                Err(_) => network.tidy(self.address()).await,
             }
         };
-        Some((room, network.inbox.take().await))
+        Some((room, network.inbox.take(self.address()).await))
     }
 
     /// Waits until the lane takes new work; `None` when it is paused and everything that it has
@@ -65,9 +66,9 @@ impl Lane {
 
 impl Network {
     /// Deals with what waits and needs no transaction: stale approvals, closed windows.
-    async fn tidy(self: &Arc<Self>) {
+    async fn tidy(self: &Arc<Self>, lane: Address) {
         let _tidying = self.tidying.lock().await;
-        let tickets = self.inbox.take_now();
+        let tickets = self.inbox.take_now(lane);
         let payments: Vec<_> = tickets.iter().map(|ticket| ticket.payment).collect();
         if payments.is_empty() {
             return;

@@ -12,5 +12,6 @@ mod nodes;
 mod permit2;
 mod rounds;
 mod signers;
+mod upto;
 mod wallets;
 mod world;

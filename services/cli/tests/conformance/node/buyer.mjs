@@ -2,6 +2,7 @@
 
 import { decodePaymentResponseHeader, wrapFetchWithPayment, x402Client } from "@x402/fetch";
 import { ExactEvmScheme } from "@x402/evm/exact/client";
+import { UptoEvmScheme } from "@x402/evm/upto/client";
 import { privateKeyToAccount } from "viem/accounts";
 import { tell } from "./told.mjs";
 
@@ -9,7 +10,8 @@ const { url, key, purchases } = JSON.parse(process.env.BUY);
 
 // Otherwise it pays in no token but those that it knows.
 const client = new x402Client().setSpendControls(false);
-client.register("eip155:*", new ExactEvmScheme(privateKeyToAccount(key)));
+const account = privateKeyToAccount(key);
+client.register("eip155:*", new ExactEvmScheme(account)).register("eip155:*", new UptoEvmScheme(account));
 const pay = wrapFetchWithPayment(fetch, client);
 
 async function buy() {

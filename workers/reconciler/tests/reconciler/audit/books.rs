@@ -107,6 +107,14 @@ impl Books {
         buyer.authorize().by_permit2().pay_to(self.pay_to).amount(AMOUNT).valid_for(600).sign()
     }
 
+    /// What such a buyer signed for twice as much, for a stranger to take the usual amount of.
+    pub(crate) async fn signed_up_to_twice_as_much(&self) -> SignedAuthorization {
+        let (buyer, most) = (self.buyer().await, 2 * AMOUNT);
+        self.anvil.let_permit2_move(buyer.address(), most).await;
+        let authorization = buyer.authorize().upto(stranger().address(), most);
+        authorization.pay_to(self.pay_to).amount(AMOUNT).valid_for(600).sign()
+    }
+
     pub(crate) fn sign(&self, buyer: &Buyer) -> SignedAuthorization {
         buyer.authorize().pay_to(self.pay_to).amount(AMOUNT).valid_for(600).sign()
     }

@@ -1,7 +1,7 @@
 //! What others do: strangers on the chain, and processes whose answers are lost.
 
 use chain::{Call, Fees, Signer, TransactionPlan};
-use domain::{Event, Payment, Submission, TransactionId, U256};
+use domain::{Event, Payment, PaymentId, Submission, TransactionId, U256};
 use secrecy::SecretString;
 use store::{AttemptKind, Change, Lane, NewAttempt, Round, Stored};
 use testkit::{Anvil, SignedAuthorization};
@@ -12,8 +12,23 @@ impl World {
     /// Stores a round for this payment under the lease that is held, as a commit does whose answer
     /// is lost on the way.
     pub(crate) async fn store_unanswered(&self, payment: &Payment) {
+        let stored = self.store_round(payment).await;
+        assert!(matches!(stored, Stored::Committed(_)), "{stored:?}");
+    }
+
+    /// Tries to store a round for this payment under the lease that is held, and says which payments
+    /// kept it from being stored.
+    pub(crate) async fn store_for_holder(&self, payment: &Payment) -> Vec<PaymentId> {
+        match self.store_round(payment).await {
+            Stored::Overtaken(payments) => payments,
+            stored => panic!("nothing should be stored: {stored:?}"),
+        }
+    }
+
+    async fn store_round(&self, payment: &Payment) -> Stored {
         let signed = self.store().load_signed(&[payment.id]).await.unwrap().pop().unwrap();
-        let row = self.store().list_signers().await.unwrap().pop().unwrap();
+        let rows = self.store().list_signers().await.unwrap();
+        let row = rows.into_iter().find(|row| row.lease.is_some()).unwrap();
         let lane = Lane {
             signer: row.id,
             chain: row.chain,
@@ -32,7 +47,9 @@ impl World {
             gas_limit: 200_000,
             fees,
         };
-        let bytes = Signer::from_key(&self.keys[0]).unwrap().sign(&plan).await.unwrap();
+        let signers = self.keys.iter().map(|key| Signer::from_key(key).unwrap());
+        let signer = signers.into_iter().find(|it| it.address() == row.address).unwrap();
+        let bytes = signer.sign(&plan).await.unwrap();
         let transaction = TransactionId::new(runtime::new_uuid());
         let submission = Submission { transaction, approved_until: now() };
         let round = Round {
@@ -55,8 +72,7 @@ impl World {
                 carrier: Some(bytes.hash),
             }],
         };
-        let stored = self.store().store_round(&lane, round, now()).await.unwrap();
-        assert!(matches!(stored, Stored::Committed(_)), "{stored:?}");
+        self.store().store_round(&lane, round, now()).await.unwrap()
     }
 
     fn stranger() -> Signer {

@@ -181,6 +181,7 @@ pub(in super::super) fn decide(world: &mut World, payment: Payment, approve: boo
         Verdict::Approve | Verdict::AwaitExpiry => return Ok(()),
         Verdict::Reject(code) if is_news => Event::Rejected(code),
         Verdict::Reject(_) => return Ok(()),
+        Verdict::Cancel => Event::Canceled,
         Verdict::Expire => Event::Expired,
         Verdict::FindUse => match trace(world, index)? {
             Trace::Used { found: AuthorizationUse::Paid(inclusion), .. } => {
