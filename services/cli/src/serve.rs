@@ -121,7 +121,8 @@ impl Process<'_> {
                 // A task of its own: whatever happens to it, bells are rung.
                 self.shutdown.spawn("audit", self.auditor()?.run(self.shutdown.token()));
                 self.shutdown.spawn_essential(name, async move {
-                    reconciler::run(&config, store, &queue, clock, stop).await;
+                    // The largest of them all, and nobody else's stack shall hold it.
+                    Box::pin(reconciler::run(&config, store, &queue, clock, stop)).await;
                 });
             }
         }
