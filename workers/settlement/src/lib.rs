@@ -1,8 +1,8 @@
 //! The settlement worker: from approved payments to money moved, each once.
 //!
-//! Per network: signers are leased ([`lane`]), payments whose bells have rung wait in an
-//! [`inbox`], each lane gathers them into [`round`]s (load, re-check, simulate, sign, store, and
-//! only then send), and one [`watcher`] follows what was sent, block by block, until it is final.
+//! Per network: signers are leased (`lane`), payments whose bells have rung wait in an
+//! `inbox`, each lane gathers them into `round`s (load, re-check, simulate, sign, store, and
+//! only then send), and one `watcher` follows what was sent, block by block, until it is final.
 //! Everything here may be killed between any two lines: what was stored is found again by the
 //! next holder of the lane, and what was not stored was not sent.
 
