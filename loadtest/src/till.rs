@@ -183,6 +183,7 @@ impl<'a> Till<'a> {
             authorization,
             // Nobody looks at it: it was checked by whoever accepts, which is this.
             signature: Signature::new(vec![7; 65]),
+            permit: None,
             x402_version: 2,
             finality: Finality::Confirmed,
             reference: None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Address, Amount, B256, ChainId, Finality, Mandate, RiskContext};
+use domain::{Address, Amount, B256, ChainId, Finality, Mandate, RiskContext, TokenPermit, U256};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -35,6 +35,24 @@ struct Said<'a> {
     /// Left out where there is none, so that such a request has the digest that it had before.
     #[serde(skip_serializing_if = "Option::is_none")]
     handed_over: Option<HandedOver<'a>>,
+    /// So is this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permit: Option<Permit<'a>>,
+}
+
+/// What lets Permit2 move the money.
+#[derive(Serialize)]
+struct Permit<'a> {
+    nonce: U256,
+    deadline: U256,
+    signature: &'a [u8],
+}
+
+impl<'a> Permit<'a> {
+    fn of(permit: &'a TokenPermit) -> Self {
+        let TokenPermit { nonce, deadline, signature } = permit;
+        Self { nonce: *nonce, deadline: *deadline, signature: signature.reveal() }
+    }
 }
 
 /// What is for the risk engine.
@@ -79,6 +97,7 @@ pub(crate) fn of(checked: &Checked, extras: &Extras, handed_over: &RiskContext) 
         reference: extras.reference.as_deref(),
         metadata: extras.metadata.as_ref().map(Sorted),
         handed_over: (!handed_over.is_empty()).then(|| HandedOver::of(handed_over)),
+        permit: checked.permit.as_ref().map(Permit::of),
     };
     let json = serde_json::to_vec(&said).expect("strings, numbers and objects of them are JSON");
     Sha256::digest(json).into()

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use domain::{Address, ChainId};
 use runtime::Config;
 use runtime::config::{
-    AssetConfig, EvmAddress, IngressConfig, NetworkConfig, PublicUrl, TransferMethod,
+    AssetConfig, EvmAddress, GasSponsoring, IngressConfig, NetworkConfig, PublicUrl, TransferMethod,
 };
 use x402::{Asset, Assets, Limits, Methods, Wallets};
 
@@ -164,6 +164,8 @@ fn listing(network: &NetworkConfig, asset: &AssetConfig) -> Result<Asset, Settin
             eip3009: takes(TransferMethod::Eip3009),
             permit2: through(TransferMethod::Permit2, &network.exact_permit2_proxy)?,
             upto: through(TransferMethod::Upto, &network.upto_permit2_proxy)?,
+            permits: takes(TransferMethod::Permit2)
+                && asset.gas_sponsoring.contains(&GasSponsoring::Eip2612),
         },
     })
 }

@@ -181,6 +181,7 @@ impl Call {
             account: self.account,
             authorization: checked.authorization,
             signature: checked.signature,
+            permit: checked.permit,
             x402_version: checked.version.number(),
             finality: extras.finality,
             reference: extras.reference,

@@ -11,6 +11,7 @@ sol! {
 
         function balanceOf(address account) external view returns (uint256);
         function allowance(address owner, address spender) external view returns (uint256);
+        function nonces(address owner) external view returns (uint256);
         function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
     }
 
@@ -58,9 +59,22 @@ sol! {
             uint256 validAfter;
         }
 
+        struct EIP2612Permit {
+            uint256 value;
+            uint256 deadline;
+            bytes32 r;
+            bytes32 s;
+            uint8 v;
+        }
+
         function settle(
             Permit2.PermitTransferFrom calldata permit, address owner, Witness calldata witness,
             bytes calldata signature
+        ) external;
+
+        function settleWithPermit(
+            EIP2612Permit calldata permit2612, Permit2.PermitTransferFrom calldata permit,
+            address owner, Witness calldata witness, bytes calldata signature
         ) external;
     }
 

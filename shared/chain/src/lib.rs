@@ -47,6 +47,6 @@ pub use receipt::{LogEntry, Receipt};
 pub use signer::{
     InvalidKey, KeystoreError, KmsKey, SignError, SignedTransaction, Signer, TransactionPlan,
 };
-pub use transfer::{Call, Simulated, batch, transfer};
+pub use transfer::{Call, Simulated, batch, transfer, transfer_with_permit};
 pub use trial::{PAYMENT_GAS, Trial};
 pub use view::AuthorizationView;

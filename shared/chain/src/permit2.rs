@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::{SolCall, SolError, SolEvent};
-use domain::{Amount, Authorization, PERMIT2, Signature};
+use domain::{Amount, Authorization, B256, PERMIT2, Signature, TokenPermit};
 use serde_json::json;
 
 use crate::abi::{ExactProxy, Permit2, Token, UptoProxy};
@@ -19,13 +19,45 @@ pub(crate) fn settle(authorization: &Authorization, proxy: Address, signature: &
     let input = ExactProxy::settleCall {
         permit: permit(authorization, authorization.amount),
         owner: authorization.payer,
-        witness: ExactProxy::Witness {
-            to: authorization.pay_to,
-            validAfter: seconds(authorization.valid_after),
-        },
+        witness: witness(authorization),
         signature: Bytes::copy_from_slice(signature.reveal()),
     };
     Call { target: proxy, input: input.abi_encode().into() }
+}
+
+/// The same for a payer who has not let Permit2 move the token before: the proxy hands the permit to
+/// the token first, and goes on whatever the token says to it, because anybody may have done that
+/// before.
+pub(crate) fn settle_with_permit(
+    authorization: &Authorization,
+    proxy: Address,
+    signature: &Signature,
+    token_permit: &TokenPermit,
+) -> Call {
+    let input = ExactProxy::settleWithPermitCall {
+        permit2612: parts(authorization, token_permit),
+        permit: permit(authorization, authorization.amount),
+        owner: authorization.payer,
+        witness: witness(authorization),
+        signature: Bytes::copy_from_slice(signature.reveal()),
+    };
+    Call { target: proxy, input: input.abi_encode().into() }
+}
+
+/// A permit over the authorization's amount as x402's proxy takes it.
+fn parts(authorization: &Authorization, permit: &TokenPermit) -> ExactProxy::EIP2612Permit {
+    let signed = permit.signature.reveal();
+    let word = |from: usize| {
+        let bytes = signed.get(from..from.saturating_add(32));
+        bytes.map(B256::from_slice).unwrap_or_default()
+    };
+    ExactProxy::EIP2612Permit {
+        value: authorization.amount.units(),
+        deadline: permit.deadline,
+        r: word(0),
+        s: word(32),
+        v: signed.get(64).copied().unwrap_or_default(),
+    }
 }
 
 /// The call of x402's proxy for `upto`, which takes it from this sender alone, that redeems what is asked
@@ -58,6 +90,10 @@ fn permit(authorization: &Authorization, permitted: Amount) -> Permit2::PermitTr
         nonce: authorization.nonce.into(),
         deadline: seconds(authorization.valid_before.saturating_sub(1)),
     }
+}
+
+fn witness(authorization: &Authorization) -> ExactProxy::Witness {
+    ExactProxy::Witness { to: authorization.pay_to, validAfter: seconds(authorization.valid_after) }
 }
 
 /// The amount that is asked is more than was signed, as x402's proxy for `upto` says it.

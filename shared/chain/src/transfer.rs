@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
-use domain::{Authorization, Signature, TransferMethod};
+use domain::{Authorization, Signature, TokenPermit, TransferMethod};
 use x402::WrappedSignature;
 
 use crate::abi::{Multicall3, TransferByBytes, TransferByParts};
@@ -36,12 +36,27 @@ const REASON_LIMIT: usize = 200;
 /// as they are (FiatToken v2.2), and Permit2 takes all as they are. Of one that is wrapped (ERC-6492),
 /// what is inside is given.
 pub fn transfer(authorization: &Authorization, signature: &Signature) -> Call {
+    transfer_with_permit(authorization, signature, None)
+}
+
+/// The same, with what lets Permit2 move the money, where that is to be handed in with it.
+pub fn transfer_with_permit(
+    authorization: &Authorization,
+    signature: &Signature,
+    permit: Option<&TokenPermit>,
+) -> Call {
     let wrapped = WrappedSignature::parse(signature.reveal()).unwrap_or_default();
     let signature = wrapped.as_ref().map_or(signature, |wrapped| &wrapped.inner);
-    match authorization.method {
-        TransferMethod::Eip3009 => transfer_with_authorization(authorization, signature),
-        TransferMethod::Permit2 { spender } => permit2::settle(authorization, spender, signature),
-        TransferMethod::Upto { spender, sender, most } => {
+    match (authorization.method, permit) {
+        (TransferMethod::Eip3009, _) => transfer_with_authorization(authorization, signature),
+        (TransferMethod::Permit2 { spender }, None) => {
+            permit2::settle(authorization, spender, signature)
+        }
+        (TransferMethod::Permit2 { spender }, Some(permit)) => {
+            permit2::settle_with_permit(authorization, spender, signature, permit)
+        }
+        // Permits are not read beside these.
+        (TransferMethod::Upto { spender, sender, most }, _) => {
             permit2::settle_upto(authorization, (spender, sender, most), signature)
         }
     }

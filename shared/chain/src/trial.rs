@@ -2,12 +2,12 @@
 
 use alloy_primitives::{Address, Bytes};
 use alloy_sol_types::{Revert, SolCall, SolError};
-use domain::{Authorization, Signature};
+use domain::{Authorization, Signature, TokenPermit};
 use x402::WrappedSignature;
 
 use crate::abi::{Multicall3, Permit2, Refusal};
 use crate::call::CallRequest;
-use crate::transfer::{Call, batch, reason, transfer};
+use crate::transfer::{Call, batch, reason, transfer, transfer_with_permit};
 use crate::{ChainError, Node};
 
 /// The most gas that one payment by itself may use: a contract wallet's code runs in it, and we
@@ -51,7 +51,7 @@ struct Steps {
 impl Node {
     /// The call that makes this payment by itself: the token's, or one that deploys the payer's
     /// wallet before that. A wallet is deployed when the signature says how (ERC-6492), the factory
-    /// is listed, and the payer has no code yet.
+    /// is listed, and the payer has no code yet. A permit is handed in with it.
     ///
     /// # Errors
     /// [`ChainError`] when the node did not say whether the payer has code.
@@ -59,8 +59,9 @@ impl Node {
         &self,
         authorization: &Authorization,
         signature: &Signature,
+        permit: Option<&TokenPermit>,
     ) -> Result<Call, ChainError> {
-        let Steps { deployment, transfer } = self.steps(authorization, signature).await?;
+        let Steps { deployment, transfer } = self.steps(authorization, signature, permit).await?;
         let Some(deployment) = deployment else { return Ok(transfer) };
         let step = |call: Call, may_fail| Multicall3::Call3 {
             target: call.target,
@@ -82,12 +83,13 @@ impl Node {
         &self,
         authorization: &Authorization,
         signature: &Signature,
+        permit: Option<&TokenPermit>,
     ) -> Result<Trial, ChainError> {
         if let Some(sender) = authorization.method.sender() {
             return self.try_payment_by(sender, &transfer(authorization, signature)).await;
         }
         let newest = self.fence().time();
-        let Steps { deployment, transfer } = self.steps(authorization, signature).await?;
+        let Steps { deployment, transfer } = self.steps(authorization, signature, permit).await?;
         let clock = Call {
             target: self.multicall(),
             input: Multicall3::getCurrentBlockTimestampCall {}.abi_encode().into(),
@@ -134,6 +136,7 @@ impl Node {
         &self,
         authorization: &Authorization,
         signature: &Signature,
+        permit: Option<&TokenPermit>,
     ) -> Result<Steps, ChainError> {
         let payer = authorization.payer;
         let wrapped = WrappedSignature::parse(signature.reveal()).unwrap_or_default();
@@ -145,7 +148,8 @@ impl Node {
             }
             Some(_) | None => None,
         };
-        Ok(Steps { deployment, transfer: transfer(authorization, signature) })
+        let transfer = transfer_with_permit(authorization, signature, permit);
+        Ok(Steps { deployment, transfer })
     }
 }
 

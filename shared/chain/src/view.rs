@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, Bytes, U256};
 use alloy_sol_types::SolCall;
-use domain::{Amount, Authorization, PERMIT2, TransferMethod};
+use domain::{Amount, Authorization, Leave, PERMIT2, TokenPermit, TransferMethod, allowance_with};
 
 use crate::abi::{Multicall3, Token};
 use crate::call::CallRequest;
@@ -20,8 +20,25 @@ pub struct AuthorizationView {
     pub balance: Amount,
     /// `allowance` of the payer for Permit2, where that is to move the token.
     pub allowance: Option<Amount>,
+    /// `nonces` of the payer, where a permit came with the payment and the token says it.
+    pub permit_nonce: Option<U256>,
     /// The time, in Unix seconds, of the block that it speaks of.
     pub as_of: i64,
+}
+
+impl AuthorizationView {
+    /// What Permit2 may move of the token for a payment of this amount that is made by that Unix
+    /// second, with the permit that came with it, if the token takes that.
+    pub fn allowance_with(
+        &self,
+        amount: Amount,
+        permit: Option<&TokenPermit>,
+        by: i64,
+    ) -> Option<Amount> {
+        let leave = permit.zip(self.permit_nonce);
+        let leave = leave.map(|(permit, next_nonce)| Leave { permit, next_nonce });
+        self.allowance.map(|on_chain| allowance_with(on_chain, amount, leave, by))
+    }
 }
 
 impl Node {
@@ -36,11 +53,25 @@ impl Node {
         &self,
         authorizations: &[&Authorization],
     ) -> Result<Vec<AuthorizationView>, ChainError> {
+        let asked: Vec<_> = authorizations.iter().map(|it| (*it, None)).collect();
+        self.views_with_permits(&asked).await
+    }
+
+    /// The same for authorizations with the permits that came with them: as of the same block, which
+    /// permit each of their tokens takes next.
+    ///
+    /// # Errors
+    /// As [`Node::views`].
+    pub async fn views_with_permits(
+        &self,
+        asked: &[(&Authorization, Option<&TokenPermit>)],
+    ) -> Result<Vec<AuthorizationView>, ChainError> {
         let newest = self.fence().time();
         let clock = (self.multicall(), Multicall3::getCurrentBlockTimestampCall {}.abi_encode());
-        let asked = authorizations.iter().flat_map(|authorization| questions(authorization));
+        let all =
+            asked.iter().flat_map(|(authorization, permit)| questions(authorization, *permit));
         let calls: Vec<_> = std::iter::once(clock)
-            .chain(asked)
+            .chain(all)
             .map(|(target, input)| Multicall3::Call3 {
                 target,
                 allowFailure: true,
@@ -60,9 +91,9 @@ impl Node {
         let (time, results) =
             self.ask_and_read("eth_call", (call.to_json(), call.at), read).await?;
         let mut results = results.as_slice();
-        let mut views = Vec::with_capacity(authorizations.len());
-        for authorization in authorizations {
-            let number = questions(authorization).len();
+        let mut views = Vec::with_capacity(asked.len());
+        for (authorization, permit) in asked {
+            let number = questions(authorization, *permit).len();
             let (answers, rest) = results.split_at_checked(number).ok_or_else(too_few)?;
             views.push(read_view(authorization, answers, time)?);
             results = rest;
@@ -96,7 +127,10 @@ fn read_time(clock: &Multicall3::Result) -> Result<i64, ChainError> {
 }
 
 /// What is asked about an authorization, in the order in which [`read_view`] reads the answers.
-fn questions(authorization: &Authorization) -> Vec<(Address, Vec<u8>)> {
+fn questions(
+    authorization: &Authorization,
+    permit: Option<&TokenPermit>,
+) -> Vec<(Address, Vec<u8>)> {
     let Authorization { asset, payer, nonce, .. } = *authorization;
     let balance = (asset, Token::balanceOfCall { account: payer }.abi_encode());
     match authorization.method {
@@ -107,7 +141,10 @@ fn questions(authorization: &Authorization) -> Vec<(Address, Vec<u8>)> {
         TransferMethod::Permit2 { .. } | TransferMethod::Upto { .. } => {
             let allowance = Token::allowanceCall { owner: payer, spender: PERMIT2 };
             let state = permit2::nonce_question(authorization);
-            vec![(PERMIT2, state), balance, (asset, allowance.abi_encode())]
+            let mut asked = vec![(PERMIT2, state), balance, (asset, allowance.abi_encode())];
+            let nonce = Token::noncesCall { owner: payer };
+            asked.extend(permit.map(|_| (asset, nonce.abi_encode())));
+            asked
         }
     }
 }
@@ -118,6 +155,14 @@ fn read_view(
     as_of: i64,
 ) -> Result<AuthorizationView, ChainError> {
     let unreadable = |_| ChainError::Unreadable("the token's answer".to_owned());
+    // Permits are the last that is asked about, and a token need not know them.
+    let (answers, permits) = match authorization.method {
+        TransferMethod::Eip3009 => (answers, None),
+        TransferMethod::Permit2 { .. } | TransferMethod::Upto { .. } => {
+            let (answers, permits) = answers.split_at_checked(3).ok_or_else(too_few)?;
+            (answers, permits.first().filter(|answer| answer.success))
+        }
+    };
     if !answers.iter().all(|answer| answer.success) {
         let words = "the token does not answer as one of this method of transfer";
         return Err(ChainError::Unreadable(words.to_owned()));
@@ -139,7 +184,8 @@ fn read_view(
             .map_err(unreadable)
     };
     let (balance, allowance) = (read(balance)?, more.first().map(read).transpose()?);
-    Ok(AuthorizationView { used, balance, allowance, as_of })
+    let permit_nonce = permits.and_then(|answer| read(answer).ok()).map(|nonce| nonce.units());
+    Ok(AuthorizationView { used, balance, allowance, permit_nonce, as_of })
 }
 
 fn too_few() -> ChainError {

@@ -33,6 +33,7 @@ pub mod schedule;
 pub mod schema;
 mod scope;
 mod timestamp;
+mod token_permit;
 mod transition;
 
 pub use alloy_primitives::{Address, B256, U256};
@@ -65,4 +66,5 @@ pub use risk::{ChainView, Verdict, judge};
 pub use risk_context::{Mandate, RequestTrace, RiskContext};
 pub use scope::{Scope, UnknownScope};
 pub use timestamp::{InvalidTimestamp, Timestamp};
+pub use token_permit::{Leave, TokenPermit, allowance_with};
 pub use transition::{Event, Refused, transition};

@@ -21,7 +21,7 @@ use serde::Deserialize;
 pub use self::environment::PASSED_BY;
 pub use self::error::{ConfigError, Issue};
 pub use self::facilitator::{FacilitatorConfig, ListedAddress, OpenLimitsConfig};
-pub use self::network::{AssetConfig, NetworkConfig, TransferMethod};
+pub use self::network::{AssetConfig, GasSponsoring, NetworkConfig, TransferMethod};
 pub use self::risk_engine::{Dialect, RiskEngineConfig};
 pub use self::sections::{
     DatabaseConfig, HttpClientConfig, IngressConfig, LogConfig, MetricsConfig, NotifierConfig,

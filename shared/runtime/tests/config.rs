@@ -548,3 +548,22 @@ fn a_build_with_fail_points_arms_one_and_refuses_what_is_none() {
     let refusal = Sources::new().set("QUITTANCE_FAIL_POINT", "after_lunch=kill").refusal();
     assert_eq!(refusal, "QUITTANCE_FAIL_POINT: names no fail point");
 }
+
+#[test]
+fn gas_is_sponsored_token_by_token_and_only_for_permit2() {
+    use runtime::config::GasSponsoring;
+    let sponsored = |methods: &str| {
+        let lines = format!("transfer_methods = {methods}\ngas_sponsoring = [\"eip2612\"]\n");
+        Sources::new().file(NETWORK).file(&lines)
+    };
+    let of = |sources: Sources| {
+        sources.read().unwrap().network(84_532).unwrap().assets[0].gas_sponsoring.clone()
+    };
+    assert_eq!(of(Sources::new().file(NETWORK)), []);
+    assert_eq!(of(sponsored(r#"["eip3009", "permit2"]"#)), [GasSponsoring::Eip2612]);
+    assert_eq!(
+        sponsored(r#"["eip3009"]"#).refusal(),
+        "network eip155:84532: asset 0x036CbD53842c5426634e7929541eC2318f3dCF7e: has gas_sponsoring, which \
+         is for Permit2, and no permit2 among its transfer_methods"
+    );
+}

@@ -2,18 +2,21 @@
 
 mod authorization;
 mod key;
+mod permit;
 
 use std::collections::{HashMap, HashSet};
 
 use domain::{
     AccountId, Authorization, EventId, EventType, Finality, Payment, PaymentId, PaymentState,
-    RiskContext, Signature, Timestamp,
+    RiskContext, Signature, Timestamp, TokenPermit,
 };
 use sqlx::PgTransaction;
 use uuid::Uuid;
 
 use self::authorization::{Owners, find_owners, write_payments};
 use self::key::{Claim, claim_keys, repoint_keys};
+pub(crate) use self::permit::permits;
+use self::permit::write_permits;
 use crate::delivery::announce;
 use crate::payment::load;
 use crate::risk::write_contexts;
@@ -34,6 +37,8 @@ pub struct Intake {
     pub authorization: Authorization,
     /// The buyer's signature.
     pub signature: Signature,
+    /// What lets Permit2 move the money, where the buyer signed that as well (EIP-2612).
+    pub permit: Option<TokenPermit>,
     /// The version of the protocol it came in.
     pub x402_version: u8,
     /// When the seller wants it called settled.
@@ -141,6 +146,8 @@ impl Store {
             .copied()
             .collect();
         write_contexts(&mut tx, new.iter().map(|intake| (intake.id, &intake.risk_context))).await?;
+        let permits = new.iter().filter_map(|intake| Some((intake.id, intake.permit.as_ref()?)));
+        write_permits(&mut tx, permits).await?;
         announce_new(&mut tx, &new).await?;
         let answers = answer(&mut tx, batch, &claims, &fates).await?;
         tx.commit().await?;

@@ -4,23 +4,26 @@ mod listing;
 
 use domain::{
     AccountId, Amount, Authorization, FailureCode, Inclusion, Payment, PaymentId, PaymentState,
-    Signature, StateName, Submission, TransactionId, TransferMethod,
+    Signature, StateName, Submission, TokenPermit, TransactionId, TransferMethod,
 };
 use sqlx::PgExecutor;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use self::listing::PaymentFilter;
+use crate::intake::permits;
 use crate::row::{address, chain, count, hash, moment, parse, unreadable, unsigned};
 use crate::{Store, StoreError};
 
-/// A payment with the signature that can move its money; for risk and settlement alone.
+/// A payment with the signatures that can move its money; for risk and settlement alone.
 #[derive(Clone, Debug)]
 pub struct SignedPayment {
     /// The payment.
     pub payment: Payment,
     /// The buyer's signature.
     pub signature: Signature,
+    /// What lets Permit2 move the money, where the buyer signed that as well (EIP-2612).
+    pub permit: Option<TokenPermit>,
 }
 
 /// A row of `payments` without its signature.
@@ -164,6 +167,10 @@ pub(crate) async fn load(
     rows.into_iter().map(PaymentRow::into_payment).collect()
 }
 
+fn is_by_permit2(payment: &Payment) -> bool {
+    matches!(payment.authorization.method, TransferMethod::Permit2 { .. })
+}
+
 pub(crate) fn uuids(ids: &[PaymentId]) -> Vec<Uuid> {
     ids.iter().map(|id| id.uuid()).collect()
 }
@@ -213,12 +220,19 @@ impl Store {
                 .await?;
         let mut by_id: std::collections::HashMap<Uuid, Vec<u8>> =
             signatures.into_iter().map(|row| (row.id, row.signature)).collect();
+        let by_permit2 = payments.iter().filter(|payment| is_by_permit2(payment));
+        let by_permit2: Vec<Uuid> = by_permit2.map(|payment| payment.id.uuid()).collect();
+        let mut permits = match by_permit2.as_slice() {
+            [] => std::collections::HashMap::new(),
+            payments => permits(&self.pool, payments).await?,
+        };
         payments
             .into_iter()
             .map(|payment| {
                 let bytes =
                     by_id.remove(&payment.id.uuid()).ok_or_else(|| unreadable("signature"))?;
-                Ok(SignedPayment { payment, signature: Signature::new(bytes) })
+                let permit = permits.remove(&payment.id.uuid());
+                Ok(SignedPayment { payment, signature: Signature::new(bytes), permit })
             })
             .collect()
     }

@@ -66,6 +66,7 @@ impl Seller {
             account: self.account,
             authorization: signed.authorization.clone(),
             signature: signed.signature.clone(),
+            permit: signed.permit.clone(),
             x402_version: 2,
             finality: Finality::Confirmed,
             reference: None,

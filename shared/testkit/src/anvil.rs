@@ -176,6 +176,7 @@ impl Anvil {
                 eip3009: true,
                 permit2: Some(Self::EXACT_PROXY),
                 upto: Some(Self::UPTO_PROXY),
+                permits: true,
             },
         }
     }
@@ -199,6 +200,7 @@ impl Anvil {
             name = "USDC"
             version = "2"
             transfer_methods = ["eip3009", "permit2", "upto"]
+            gas_sponsoring = ["eip2612"]
             decimals = 6
             symbol = "USDC"
             "#,

@@ -1,11 +1,13 @@
 //! A buyer: a key, and the authorizations it signs.
 
+mod token_permit;
+
 use alloy::primitives::keccak256;
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolStruct, sol};
 use base64::prelude::{BASE64_STANDARD, Engine};
-use domain::{Address, Amount, Authorization, B256, Signature, TransferMethod, U256};
+use domain::{Address, Amount, Authorization, B256, Signature, TokenPermit, TransferMethod, U256};
 use runtime::Clock;
 use serde_json::{Value, json};
 use x402::{Asset, TokenDomain, Version, v1_name};
@@ -71,7 +73,7 @@ impl Buyer {
             valid_before: Clock::system().now_unix_secs() + VALIDITY_SECS,
             nonce: B256::from(runtime::random_bytes::<32>()),
         };
-        AuthorizationBuilder { buyer: self, token, authorization }
+        AuthorizationBuilder { buyer: self, token, authorization, permit: None }
     }
 }
 
@@ -97,6 +99,8 @@ pub struct AuthorizationBuilder<'a> {
     buyer: &'a Buyer,
     token: Asset,
     authorization: Authorization,
+    /// The nonce and the deadline of what is to let Permit2 move the money.
+    permit: Option<(U256, U256)>,
 }
 
 impl AuthorizationBuilder<'_> {
@@ -167,10 +171,18 @@ impl AuthorizationBuilder<'_> {
     /// # Panics
     /// Never: a local key signs everything.
     pub fn sign(self) -> SignedAuthorization {
-        let digest = TokenDomain::new(&self.token).digest(&self.authorization);
-        let signature = self.buyer.signer.sign_hash_sync(&digest).unwrap();
+        let domain = TokenDomain::new(&self.token);
+        let sign = |digest: B256| {
+            let signature = self.buyer.signer.sign_hash_sync(&digest).unwrap();
+            Signature::new(signature.as_bytes().to_vec())
+        };
+        let permit = self.permit.map(|(nonce, deadline)| {
+            let digest = domain.permit_digest(&self.authorization, nonce, deadline);
+            TokenPermit { nonce, deadline, signature: sign(digest) }
+        });
         SignedAuthorization {
-            signature: Signature::new(signature.as_bytes().to_vec()),
+            signature: sign(domain.digest(&self.authorization)),
+            permit,
             authorization: self.authorization,
             token: self.token,
         }
@@ -199,6 +211,8 @@ pub struct SignedAuthorization {
     pub authorization: Authorization,
     /// The buyer's signature: `r`, `s` and `v` of 27 or 28.
     pub signature: Signature,
+    /// What lets Permit2 move the money, where the buyer signed that as well.
+    pub permit: Option<TokenPermit>,
     /// The token it was signed for.
     pub token: Asset,
 }
@@ -237,12 +251,18 @@ impl SignedAuthorization {
                 "network": self.network(version),
                 "payload": payload,
             }),
-            Version::V2 => json!({
-                "x402Version": 2,
-                "resource": {"url": RESOURCE},
-                "accepted": self.accepted(),
-                "payload": payload,
-            }),
+            Version::V2 => {
+                let mut payment = json!({
+                    "x402Version": 2,
+                    "resource": {"url": RESOURCE},
+                    "accepted": self.accepted(),
+                    "payload": payload,
+                });
+                if let Some(permit) = &self.permit {
+                    payment["extensions"] = self.sponsoring(permit);
+                }
+                payment
+            }
         }
     }
 
@@ -375,13 +395,17 @@ mod tests {
 
     #[test]
     fn an_authorization_for_permit2_is_what_the_protocol_expects() {
-        let signed = Buyer::new().authorize().by_permit2().sign();
         let assets = Assets::new([Anvil::token()]);
-        let limits = Limits { min_validity_secs: 10, max_validity_secs: 3_600 };
-        let request: SettleRequest = serde_json::from_value(signed.body(Version::V2)).unwrap();
-        let now = Clock::system().now_unix_secs();
-        let checked = check(&request, &assets, &limits, &Wallets::Refused, now).unwrap();
-        assert_eq!(checked.authorization, signed.authorization);
-        assert_eq!(checked.signature, signed.signature);
+        let buyer = Buyer::new();
+        let plain = buyer.authorize().by_permit2().sign();
+        for signed in [plain, buyer.authorize().with_permit(3).sign()] {
+            let limits = Limits { min_validity_secs: 10, max_validity_secs: 3_600 };
+            let request: SettleRequest = serde_json::from_value(signed.body(Version::V2)).unwrap();
+            let now = Clock::system().now_unix_secs();
+            let checked = check(&request, &assets, &limits, &Wallets::Refused, now).unwrap();
+            assert_eq!(checked.authorization, signed.authorization);
+            assert_eq!(checked.signature, signed.signature);
+            assert_eq!(checked.permit, signed.permit);
+        }
     }
 }

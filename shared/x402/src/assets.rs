@@ -88,6 +88,11 @@ impl Assets {
         listed.any(|((listed, _), token)| *listed == chain && token.methods.upto.is_some())
     }
 
+    /// Whether Permit2 may be let move any of the tokens by a permit beside the payment (EIP-2612).
+    pub fn take_permits(&self) -> bool {
+        self.listed.values().any(|token| token.methods.permits)
+    }
+
     /// What a token's authorizations are signed for, if it is listed.
     pub fn domain(&self, chain: ChainId, address: Address) -> Option<&TokenDomain> {
         self.find(chain, address).map(|listed| &listed.domain)

@@ -1,15 +1,16 @@
 //! Everything that can be known about a settle request without asking the chain.
 
-use domain::{Authorization, ChainId, Signature};
+use domain::{Authorization, ChainId, Signature, TokenPermit, TransferMethod};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::assets::Listed;
 use crate::method::Asked;
 use crate::part::Part;
 use crate::terms::Terms;
 use crate::transfer::Transfer;
 use crate::upto::{self, UPTO, Upto};
-use crate::{Assets, Reason, Refusal, RefusalKind, Version, Wallets, header, network};
+use crate::{Assets, Reason, Refusal, RefusalKind, Version, Wallets, eip2612, header, network};
 
 /// The scheme that every seller may ask for.
 const EXACT: &str = "exact";
@@ -61,13 +62,15 @@ pub struct Checked {
     /// Whether the payer's key made the signature, so that the token takes it as long as the
     /// payer's account has no code ([`PayerSignature::proves`](crate::PayerSignature::proves)).
     pub is_proven: bool,
+    /// What lets Permit2 move the money, where that came with it and the token takes such.
+    pub permit: Option<TokenPermit>,
 }
 
 /// Checks a settle request at a time, in Unix seconds. The first thing that is wrong is told.
 ///
 /// What is compared is always `paymentRequirements`; what the buyer says to have accepted must be
 /// the same in scheme, network, asset, amount and recipient. Fields that decide nothing here
-/// (`resource`, `maxTimeoutSeconds`, `extensions`, …) are passed over.
+/// (`resource`, `maxTimeoutSeconds`, other `extensions` than permits of tokens, …) are passed over.
 ///
 /// # Errors
 /// [`Refusal`] with the field that is wrong. The same request is refused again, except when it
@@ -141,7 +144,20 @@ pub fn check_for(
     let authorization = transfer.authorization(chain, &terms, window);
     let digest = token.domain.digest(&authorization);
     let (signature, is_proven) = transfer.signature(digest, chain, wallets)?;
-    Ok(Checked { version, authorization, signature, is_proven })
+    let earliest = now.saturating_add(limits.min_validity_secs);
+    let permit = match takes_permit(token, &authorization) {
+        true => eip2612::read(&payment, &token.domain, (&authorization, is_proven), earliest)?,
+        false => None,
+    };
+    Ok(Checked { version, authorization, signature, is_proven, permit })
+}
+
+/// Whether a permit of the token may come beside this authorization.
+const fn takes_permit(token: &Listed, authorization: &Authorization) -> bool {
+    match authorization.method {
+        TransferMethod::Permit2 { .. } => token.methods.permits,
+        TransferMethod::Eip3009 | TransferMethod::Upto { .. } => false,
+    }
 }
 
 fn spoken(number: u64) -> Result<Version, Refusal> {

@@ -14,6 +14,7 @@
 
 mod assets;
 mod check;
+mod eip2612;
 mod eip712;
 mod erc6492;
 mod form;
@@ -36,6 +37,7 @@ mod wallets;
 pub use assets::{Asset, Assets};
 pub use check::{Checked, Limits, Rules, SettleRequest, check, check_for};
 pub use eip712::TokenDomain;
+pub use eip2612::EIP2612_GAS_SPONSORING;
 pub use erc6492::{MalformedWrap, WrappedSignature};
 pub use header::is_same_payment;
 pub use method::Methods;

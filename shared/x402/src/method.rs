@@ -15,11 +15,13 @@ pub struct Methods {
     pub permit2: Option<Address>,
     /// By Permit2 up to an amount (`upto`), for this proxy of x402 to redeem.
     pub upto: Option<Address>,
+    /// Whether Permit2 may be let move the token by a permit beside the payment (EIP-2612).
+    pub permits: bool,
 }
 
 impl Methods {
     /// By the token's own authorizations alone.
-    pub const EIP3009: Self = Self { eip3009: true, permit2: None, upto: None };
+    pub const EIP3009: Self = Self { eip3009: true, permit2: None, upto: None, permits: false };
 
     /// The method that goes by this name, if it may be used.
     pub(crate) fn find(&self, asked: Asked) -> Option<Way> {

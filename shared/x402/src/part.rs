@@ -47,6 +47,16 @@ impl<'a> Part<'a> {
         Self::new(pointer, value, self.blame)
     }
 
+    /// The same, if there is anything but null; `blame` is what is said when one of its fields is wrong.
+    pub(crate) fn optional_part(
+        &self,
+        path: &str,
+        pointer: &'static str,
+        blame: Reason,
+    ) -> Result<Option<Self>, Refusal> {
+        self.find(path).map(|value| Self::new(pointer, value, blame)).transpose()
+    }
+
     /// Whether there is anything but null at `path`.
     pub(crate) fn has(&self, path: &str) -> bool {
         self.find(path).is_some()

@@ -121,6 +121,18 @@ reasons! {
     Permit2InvalidNonce = "permit2_invalid_nonce",
     /// Permit2: the transfer is refused when asked beforehand.
     Permit2SimulationFailed = "permit2_simulation_failed",
+    /// A permit of the token (EIP-2612) that cannot be read, or that its payer has not signed.
+    InvalidEip2612Extension = "invalid_eip2612_extension_format",
+    /// A permit of the token that is another payer's.
+    Eip2612FromMismatch = "eip2612_from_mismatch",
+    /// A permit of another token.
+    Eip2612AssetMismatch = "eip2612_asset_mismatch",
+    /// A permit of the token for somebody else than Permit2.
+    Eip2612SpenderNotPermit2 = "eip2612_spender_not_permit2",
+    /// A permit of the token that is taken for too short a time, or no more.
+    Eip2612DeadlineExpired = "eip2612_deadline_expired",
+    /// A permit of the token over another amount than the payment's.
+    Permit2612AmountMismatch = "permit2_2612_amount_mismatch",
     /// The payment is in a state in which this cannot be done.
     InvalidTransactionState = "invalid_transaction_state",
     /// Broadcast, not final: ask again. Comes with the transaction's hash.

@@ -61,7 +61,7 @@ pub async fn run(
         config.networks.iter().filter_map(|network| ChainId::new(network.chain_id)).collect();
     tokio::join!(
         wake::run(reconciler.clone(), &chains, (interval, batch), &shutdown),
-        measure::run(reconciler.clone(), &chains, &shutdown),
+        Box::pin(measure::run(reconciler.clone(), &chains, &shutdown)),
         recover::run(reconciler.clone(), &shutdown),
         approvals::run(reconciler.clone(), &shutdown),
         keys::run(reconciler, &shutdown),

@@ -134,31 +134,36 @@ impl Decider {
         let now = self.now();
         let final_block_time = final_block_time(network, &payments, now).await?;
         let (payments, signatures) = Signatures::of(Arc::clone(&network.tokens), payments).await;
-        let authorizations: Vec<_> =
-            payments.iter().map(|signed| &signed.payment.authorization).collect();
+        let asked: Vec<_> = payments
+            .iter()
+            .map(|signed| (&signed.payment.authorization, signed.permit.as_ref()))
+            .collect();
         let (views, proven) = tokio::try_join!(
-            network.node.views(&authorizations),
+            network.node.views_with_permits(&asked),
             signatures.proven(network, &payments)
         )?;
         let decided = self.decided_holds(&payments).await?;
         let (mut candidates, mut unproven, mut found) = (Vec::new(), Vec::new(), Vec::new());
         for (signed, view) in payments.into_iter().zip(views) {
             let payment = &signed.payment;
-            let AuthorizationView { used, balance, allowance, as_of } = view;
+            let needed = network.min_remaining_secs;
+            let (amount, by) =
+                (payment.authorization.amount, now.unix_secs().saturating_add(needed));
+            let allowance = view.allowance_with(amount, signed.permit.as_ref(), by);
+            let AuthorizationView { used, balance, as_of, .. } = view;
             let seen = Seen { balance, as_of: Timestamp::from_unix_secs(as_of) };
             let view = ChainView { authorization_used: used, balance, allowance, final_block_time };
-            let event = match judge(&payment.authorization, &view, now, network.min_remaining_secs)
-            {
+            let event = match judge(&payment.authorization, &view, now, needed) {
                 Verdict::Approve => match standing(payment, &decided, now) {
                     Standing::ToBeDecided => {
                         let is_proven = proven.contains(&payment.id);
-                        let SignedPayment { payment, signature } = signed;
+                        let SignedPayment { payment, signature, permit } = signed;
                         let decide_by = decide_by(network, &payment);
                         let Seen { balance, as_of } = seen;
                         let candidate = Candidate { payment, balance, as_of, decide_by };
                         match is_proven {
                             true => candidates.push(candidate),
-                            false => unproven.push(Unproven { candidate, signature }),
+                            false => unproven.push(Unproven { candidate, signature, permit }),
                         }
                         continue;
                     }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use chain::{ChainError, Trial};
-use domain::{Address, Event, FailureCode, PaymentId, Signature};
+use domain::{Address, Event, FailureCode, PaymentId, Signature, TokenPermit};
 use futures::stream::{self, StreamExt};
 use store::{Candidate, Change, Found, Seen, SignedPayment};
 use x402::{PayerSignature, TokenDomain};
@@ -79,6 +79,7 @@ fn is_by_key(tokens: &HashMap<Address, TokenDomain>, signed: &SignedPayment) -> 
 pub(crate) struct Unproven {
     pub(crate) candidate: Candidate,
     pub(crate) signature: Signature,
+    pub(crate) permit: Option<TokenPermit>,
 }
 
 /// What tokens said about payments.
@@ -120,9 +121,10 @@ pub(crate) async fn try_all(network: &RiskNetwork, payments: Vec<Unproven>) -> T
 
 /// What the token says; nothing where nobody answers.
 async fn try_one(network: &RiskNetwork, unproven: &Unproven) -> Option<Trial> {
-    let Unproven { candidate, signature } = unproven;
+    let Unproven { candidate, signature, permit } = unproven;
     let payment = &candidate.payment;
-    let trial = network.node.try_payment(&payment.authorization, signature).await;
+    let (authorization, permit) = (&payment.authorization, permit.as_ref());
+    let trial = network.node.try_payment(authorization, signature, permit).await;
     trial
         .inspect_err(|error| {
             tracing::warn!(%error, payment = %payment.id, "a payment was not tried");

@@ -3,8 +3,10 @@
 //! In a batch every call runs on the gas of all. A contract wallet's code is asked while its
 //! payment is made (EIP-1271; EIP-7702 gives code to any account), and could spend what the calls
 //! after it need. So payments of such accounts travel alone, on gas of their own. So do payments by
-//! Permit2 that a transaction's logs would not tell apart, and those that only their signer's own call
-//! can make, which no other contract can pass on.
+//! Permit2 that a transaction's logs would not tell apart, those that only their signer's own call can
+//! make, which no other contract can pass on, and those that come with a permit of their token
+//! (EIP-2612): the token takes its payer's permits one after the other, and the gas for one is more than
+//! an item's share.
 
 use std::collections::HashSet;
 
@@ -52,6 +54,7 @@ impl Company {
         let mut transfers = HashSet::new();
         let (alone, together) = ready.into_iter().partition(|payment| {
             payment.signature.reveal().len() != ECDSA_BYTES
+                || payment.permit.is_some()
                 || with_code.contains(&payer(payment))
                 || came_back.contains(&payment.payment.id)
                 || payment.payment.authorization.method.sender().is_some()

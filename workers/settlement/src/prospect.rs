@@ -1,7 +1,7 @@
 //! Deciding about payments that cannot be settled now: for good, or for the time being.
 
 use chain::{AuthorizationUse, AuthorizationView};
-use domain::{ChainView, Event, FailureCode, Payment, Verdict, judge};
+use domain::{ChainView, Event, FailureCode, Verdict, judge};
 use store::{Change, SignedPayment};
 
 use crate::decide::readiness::is_news;
@@ -18,13 +18,17 @@ pub(crate) async fn decide(
     if payments.is_empty() {
         return Ok(());
     }
-    let payments: Vec<Payment> = payments.into_iter().map(|signed| signed.payment).collect();
     let final_block_time = network.final_block_time().await?;
-    let authorizations: Vec<_> = payments.iter().map(|payment| &payment.authorization).collect();
-    let views = network.node.views(&authorizations).await?;
+    let asked: Vec<_> = payments
+        .iter()
+        .map(|signed| (&signed.payment.authorization, signed.permit.as_ref()))
+        .collect();
+    let views = network.node.views_with_permits(&asked).await?;
     let mut changes = Vec::new();
-    for (payment, view) in payments.into_iter().zip(views) {
-        match verdict(network, &payment, view, final_block_time).await {
+    for (signed, view) in payments.into_iter().zip(views) {
+        let decided = verdict(network, &signed, view, final_block_time).await;
+        let payment = signed.payment;
+        match decided {
             Ok(Some(event)) => changes.push(Change { payment, event, carrier: None }),
             Ok(None) => {}
             Err(error) => {
@@ -37,14 +41,16 @@ pub(crate) async fn decide(
 
 async fn verdict(
     network: &Network,
-    payment: &Payment,
+    SignedPayment { payment, permit, .. }: &SignedPayment,
     view: AuthorizationView,
     final_block_time: i64,
 ) -> Result<Option<Event>, SettleError> {
-    let AuthorizationView { used, balance, allowance, as_of } = view;
+    let (now, needed) = (network.now(), network.policy.min_remaining_secs);
+    let by = now.unix_secs().saturating_add(needed);
+    let allowance = view.allowance_with(payment.authorization.amount, permit.as_ref(), by);
+    let AuthorizationView { used, balance, as_of, .. } = view;
     let view = ChainView { authorization_used: used, balance, allowance, final_block_time };
-    let needed = network.policy.min_remaining_secs;
-    Ok(match judge(&payment.authorization, &view, network.now(), needed) {
+    Ok(match judge(&payment.authorization, &view, now, needed) {
         // The token refuses for a reason of its own, which may pass: a pause, for example.
         Verdict::Approve | Verdict::AwaitExpiry => None,
         Verdict::Reject(code) => is_news(as_of, payment).then_some(Event::Rejected(code)),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use chain::{Call, ChainError, Simulated, batch, transfer};
-use domain::{Address, B256, Event, PaymentId, PaymentState, Submission, TransactionId};
+use domain::{
+    Address, B256, Event, PaymentId, PaymentState, Submission, TokenPermit, TransactionId,
+};
 use runtime::id::new_uuid;
 use store::{AttemptKind, Change, OpenTransaction, PauseScope, Round, SignedPayment, Stored};
 use tokio::sync::OwnedSemaphorePermit;
@@ -249,8 +251,10 @@ async fn prepare(
     }
     match ready.as_slice() {
         [] => Ok(None),
-        [SignedPayment { payment, signature }] => {
-            let call = network.node.payment_call(&payment.authorization, signature).await?;
+        [alone] => {
+            let permit = needed_permit(network, alone).await?;
+            let SignedPayment { payment, signature, .. } = alone;
+            let call = network.node.payment_call(&payment.authorization, signature, permit).await?;
             prepare_alone(network, lane, ready, call).await
         }
         _ => {
@@ -259,6 +263,19 @@ async fn prepare(
             Ok(Some(Prepared { payments: ready, call, gas_limit }))
         }
     }
+}
+
+/// The permit to be handed in with a payment: none where Permit2 may move as much already, because the
+/// payer has let it, or because somebody else has handed the permit in.
+async fn needed_permit<'a>(
+    network: &Network,
+    payment: &'a SignedPayment,
+) -> Result<Option<&'a TokenPermit>, SettleError> {
+    let Some(permit) = &payment.permit else { return Ok(None) };
+    let authorization = &payment.payment.authorization;
+    let view = network.node.views(&[authorization]).await?.pop();
+    let allowance = view.and_then(|view| view.allowance).unwrap_or_default();
+    Ok((allowance < authorization.amount).then_some(permit))
 }
 
 async fn prepare_alone(

@@ -15,6 +15,7 @@ mod pipeline;
 mod process;
 mod program;
 mod python;
+mod sponsoring;
 mod stock;
 mod upto;
 mod version1;

@@ -24,6 +24,7 @@ pub(crate) const PRICE: u64 = 10_000;
 pub(crate) struct Shop {
     program: Program,
     network: String,
+    node: String,
     url: String,
     _folder: TempDir,
 }
@@ -35,6 +36,8 @@ pub(crate) enum Client {
     Version1,
     /// `@x402/fetch`.
     Version2,
+    /// The same with a node, so that it can sign what lets Permit2 move its money.
+    Sponsored,
     /// `x402` for Python.
     Python,
     /// The packages of version 2 in the hands of somebody who shows one payment again and again.
@@ -82,40 +85,53 @@ impl Shop {
         let domain = json!({"name": token.name, "version": token.version});
         let price = json!({"amount": PRICE.to_string(), "asset": token.address, "extra": domain});
         wait_for_signer(pipeline).await;
-        Self::of_scheme("upto", Version::V2, pipeline, (price, json!(taken))).await
+        let more = json!({"scheme": "upto", "taken": taken});
+        Self::offering(more, Version::V2, pipeline, price).await
+    }
+
+    /// Opens one of version 2 that wants to be paid by Permit2, and says that buyers may sign a permit
+    /// (`eip2612GasSponsoring`).
+    pub(crate) async fn sponsored(pipeline: &Pipeline) -> Self {
+        let token = Anvil::token();
+        let extra = json!({
+            "name": token.name,
+            "version": token.version,
+            "assetTransferMethod": "permit2",
+        });
+        let price = json!({"amount": PRICE.to_string(), "asset": token.address, "extra": extra});
+        let more = json!({"scheme": "exact", "sponsored": true});
+        Self::offering(more, Version::V2, pipeline, price).await
     }
 
     async fn with_price(version: Version, pipeline: &Pipeline, price: Value) -> Self {
-        Self::of_scheme("exact", version, pipeline, (price, Value::Null)).await
+        Self::offering(json!({"scheme": "exact"}), version, pipeline, price).await
     }
 
-    async fn of_scheme(
-        scheme: &str,
-        version: Version,
-        pipeline: &Pipeline,
-        (price, taken): (Value, Value),
-    ) -> Self {
+    async fn offering(more: Value, version: Version, pipeline: &Pipeline, price: Value) -> Self {
         let chain = pipeline.anvil.chain();
         let (packages, script, network) = match version {
             Version::V1 => (VERSION_1, "server-v1.mjs", v1_name(chain).unwrap().to_owned()),
             Version::V2 => (VERSION_2, "server.mjs", chain.to_string()),
         };
-        let told = json!({
+        let mut told = json!({
             "facilitator": pipeline.ingress().await,
             "key": pipeline.seller.key,
             "network": network,
             "price": price,
             "payTo": pipeline.pay_to,
-            "scheme": scheme,
-            "taken": taken,
+            "taken": null,
         });
+        for (name, value) in more.as_object().into_iter().flatten() {
+            told[name] = value.clone();
+        }
         let folder = beside_packages(NODE, packages);
         let mut command = node(&folder.path().join(script));
         command.env("SHOP", told.to_string());
         let program = Program::start(command);
         let port = program.says(|line| member(line, "listening")).await;
         let url = format!("http://127.0.0.1:{port}/paid");
-        Self { program, network, url, _folder: folder }
+        let node = pipeline.anvil.url();
+        Self { program, network, node, url, _folder: folder }
     }
 
     /// What the facilitator has answered so far on this path.
@@ -146,6 +162,7 @@ impl Shop {
             "key": to.key(),
             "network": self.network,
             "purchases": purchases,
+            "node": matches!(client, Client::Sponsored).then_some(&self.node),
         });
         let node_beside = |script: &str, packages| {
             let folder = beside_packages(NODE, packages);
@@ -153,7 +170,7 @@ impl Shop {
         };
         let (mut command, _folder) = match client {
             Client::Version1 => node_beside("buyer-v1.mjs", VERSION_1),
-            Client::Version2 => node_beside("buyer.mjs", VERSION_2),
+            Client::Version2 | Client::Sponsored => node_beside("buyer.mjs", VERSION_2),
             Client::Presenter => node_beside("presenter.mjs", VERSION_2),
             Client::Python => {
                 let mut command = Command::new(installed(PYTHON).join("bin/python"));

@@ -21,6 +21,7 @@ fn checked() -> Checked {
         },
         signature: Signature::new(vec![5; 65]),
         is_proven: true,
+        permit: None,
     }
 }
 
@@ -81,11 +82,20 @@ fn every_field_matters() {
         change(&mut other);
         of(&checked(), &extras(), &other)
     };
+    let permit = |nonce: u64| TokenPermit {
+        nonce: U256::from(nonce),
+        deadline: U256::from(9),
+        signature: Signature::new(vec![8; 65]),
+    };
+    let [with_permit, another_permit] =
+        [3, 4].map(|nonce| Checked { permit: Some(permit(nonce)), ..checked() });
     let resigned = Checked { signature: Signature::new(vec![6; 65]), ..checked() };
     let digests = [
         of(&checked(), &extras(), &nothing()),
         of(&Checked { version: Version::V1, ..checked() }, &extras(), &nothing()),
         of(&resigned, &extras(), &nothing()),
+        of(&with_permit, &extras(), &nothing()),
+        of(&another_permit, &extras(), &nothing()),
         authorized(|a| a.chain = ChainId::new(1).unwrap()),
         authorized(|a| a.asset = Address::ZERO),
         authorized(|a| a.payer = Address::ZERO),

@@ -30,7 +30,7 @@ pub(super) fn supported() -> Value {
             },
             {"x402Version": 1, "scheme": "exact", "network": "base-sepolia"},
         ],
-        "extensions": ["payment-identifier"],
+        "extensions": ["payment-identifier", "eip2612GasSponsoring"],
         "signers": {"eip155:*": ["0x70997970c51812dc3a010c7d01b50e0d17dc79c8"]},
     })
 }

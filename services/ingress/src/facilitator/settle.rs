@@ -226,6 +226,7 @@ fn intake(
         account: caller.asker.account(),
         authorization: checked.authorization,
         signature: checked.signature,
+        permit: checked.permit,
         x402_version: checked.version.number(),
         finality: Finality::default(),
         reference: None,

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, RwLock};
 
-use chain::{AuthorizationView, Call, ChainError, Node, Simulated, Trial, transfer};
-use domain::{Address, Authorization, FailureCode, Signature, TransferMethod};
+use chain::{AuthorizationView, Call, ChainError, Node, Simulated, Trial, transfer_with_permit};
+use domain::{Address, Authorization, FailureCode, Signature, TokenPermit, TransferMethod, U256};
 use runtime::Coalescer;
 use x402::{Checked, Reason};
 
@@ -26,13 +26,33 @@ pub(super) enum Outlook {
 
 type Simulation = Result<Simulated, Arc<ChainError>>;
 
+/// What is simulated: the permit too, where one came. What would be paid without it would be paid with
+/// it as well.
+#[derive(Clone, Debug)]
+struct Transfer {
+    authorization: Authorization,
+    signature: Signature,
+    permit: Option<TokenPermit>,
+}
+
+impl Transfer {
+    fn of(checked: &Checked) -> Self {
+        let Checked { authorization, signature, permit, .. } = checked.clone();
+        Self { authorization, signature, permit }
+    }
+
+    fn call(&self) -> Call {
+        transfer_with_permit(&self.authorization, &self.signature, self.permit.as_ref())
+    }
+}
+
 /// Asks the node of one network.
 #[derive(Clone, Debug)]
 pub(super) struct Simulator {
     node: Node,
     /// The tokens that were seen to be there.
     deployed: Arc<RwLock<HashSet<Address>>>,
-    simulations: Coalescer<(Authorization, Signature), Simulation>,
+    simulations: Coalescer<Transfer, Simulation>,
 }
 
 impl Simulator {
@@ -52,7 +72,7 @@ impl Simulator {
     /// # Errors
     /// When the node did not say.
     pub(super) async fn outlook(&self, checked: &Checked) -> Result<Outlook, Arc<ChainError>> {
-        let Checked { authorization, signature, is_proven, .. } = checked;
+        let Checked { authorization, signature, is_proven, permit, .. } = checked;
         // A call of an account without code succeeds.
         if !self.is_deployed(authorization.asset).await? {
             let words = "There is no contract at the token's address".to_owned();
@@ -60,17 +80,17 @@ impl Simulator {
         }
         // Nobody but its sender can make it, so that it cannot share a call.
         let can_share = authorization.method.sender().is_none();
-        if *is_proven && can_share && self.succeeds_among_others(authorization, signature).await? {
+        if *is_proven && can_share && self.succeeds_among_others(checked).await? {
             return Ok(Outlook::Paid);
         }
         // By itself, because the code of a wallet can spend the gas of all that share a call.
-        match self.node.try_payment(authorization, signature).await? {
+        match self.node.try_payment(authorization, signature, permit.as_ref()).await? {
             Trial::Succeeds => Ok(Outlook::Paid),
             Trial::SignatureRefused => Ok(Outlook::Unpaid(
                 reason(FailureCode::InvalidSignature, authorization),
                 "The signature is not taken".to_owned(),
             )),
-            Trial::Fails(words) => self.diagnose(authorization, words).await,
+            Trial::Fails(words) => self.diagnose(authorization, permit.as_ref(), words).await,
         }
     }
 
@@ -85,13 +105,8 @@ impl Simulator {
         Ok(is_there)
     }
 
-    async fn succeeds_among_others(
-        &self,
-        authorization: &Authorization,
-        signature: &Signature,
-    ) -> Result<bool, Arc<ChainError>> {
-        let asked = (authorization.clone(), signature.clone());
-        match self.simulations.submit(asked).await {
+    async fn succeeds_among_others(&self, checked: &Checked) -> Result<bool, Arc<ChainError>> {
+        match self.simulations.submit(Transfer::of(checked)).await {
             // Somebody's wallet has left nothing of the gas even for the call itself.
             Ok(Err(error)) if matches!(*error, ChainError::Reverted { .. }) => Ok(false),
             Ok(simulated) => Ok(matches!(simulated?, Simulated::Succeeds)),
@@ -103,13 +118,15 @@ impl Simulator {
     async fn diagnose(
         &self,
         authorization: &Authorization,
+        permit: Option<&TokenPermit>,
         words: String,
     ) -> Result<Outlook, Arc<ChainError>> {
         let refused = |words: String| Outlook::Unpaid(refused(authorization.method, &words), words);
-        let Some(view) = self.node.views(&[authorization]).await?.pop() else {
+        let asked = [(authorization, permit)];
+        let Some(view) = self.node.views_with_permits(&asked).await?.pop() else {
             return Ok(refused(words));
         };
-        let AuthorizationView { used, balance, allowance, .. } = view;
+        let AuthorizationView { used, balance, allowance, permit_nonce, .. } = view;
         let allowance = allowance.unwrap_or(authorization.amount);
         let unpaid = |code, words| Outlook::Unpaid(reason(code, authorization), words);
         Ok(if used {
@@ -120,10 +137,24 @@ impl Simulator {
             unpaid(FailureCode::InsufficientFunds, words)
         } else if allowance < authorization.amount {
             let words = format!("The payer lets Permit2 move {allowance} of the token");
-            unpaid(FailureCode::AllowanceRequired, words)
+            unpaid(FailureCode::AllowanceRequired, words + &permit_refused(permit, permit_nonce))
         } else {
             refused(words)
         })
+    }
+}
+
+/// What is said besides of a permit that came and did not help.
+fn permit_refused(permit: Option<&TokenPermit>, next_nonce: Option<U256>) -> String {
+    match (permit, next_nonce) {
+        (None, _) => String::new(),
+        (Some(_), None) => ", which takes no permits".to_owned(),
+        (Some(TokenPermit { nonce, .. }), Some(next)) if *nonce == next => {
+            ", and the token does not take the permit".to_owned()
+        }
+        (Some(TokenPermit { nonce, .. }), Some(next)) => {
+            format!(", and the permit's nonce is {nonce}, where the token's next one is {next}")
+        }
     }
 }
 
@@ -146,11 +177,8 @@ fn refused(method: TransferMethod, words: &str) -> Reason {
     }
 }
 
-async fn simulate(node: &Node, payments: &[(Authorization, Signature)]) -> Vec<Simulation> {
-    let calls: Vec<Call> = payments
-        .iter()
-        .map(|(authorization, signature)| transfer(authorization, signature))
-        .collect();
+async fn simulate(node: &Node, payments: &[Transfer]) -> Vec<Simulation> {
+    let calls: Vec<Call> = payments.iter().map(Transfer::call).collect();
     let gas =
         GAS_EACH.saturating_mul(u64::try_from(calls.len()).unwrap_or(u64::MAX).saturating_add(1));
     match node.simulate_batch(Address::ZERO, &calls, gas).await {

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use domain::{Address, ChainId};
 use serde::Serialize;
 use utoipa::ToSchema;
+use x402::EIP2612_GAS_SPONSORING;
 
 use super::{Facilitator, example, identifier};
 
@@ -89,6 +90,7 @@ pub(crate) async fn show_supported(State(facilitator): State<Facilitator>) -> Re
         }
     };
     let signers = BTreeMap::from([("eip155:*", signers)]);
-    let extensions = vec![identifier::EXTENSION];
+    let sponsoring = assets.take_permits().then_some(EIP2612_GAS_SPONSORING);
+    let extensions = std::iter::once(identifier::EXTENSION).chain(sponsoring).collect();
     Json(Supported { kinds: kinds.collect(), extensions, signers }).into_response()
 }

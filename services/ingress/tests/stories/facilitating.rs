@@ -29,7 +29,7 @@ async fn what_is_settled_is_told_to_everybody_in_both_versions() {
     let kind =
         |version, network| json!({"x402Version": version, "scheme": "exact", "network": network});
     assert_eq!(told.body["kinds"], json!([kind(2, "eip155:84532"), kind(1, "base-sepolia")]));
-    assert_eq!(told.body["extensions"], json!(["payment-identifier"]));
+    assert_eq!(told.body["extensions"], json!(["payment-identifier", "eip2612GasSponsoring"]));
     assert!(told.body["signers"]["eip155:*"].is_array());
 }
 

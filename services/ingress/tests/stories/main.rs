@@ -14,6 +14,7 @@ mod refused;
 mod repeated;
 mod running;
 mod shop;
+mod sponsored;
 mod strangers;
 mod upto;
 mod verified;

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::error::Issue;
-use super::{Config, NetworkConfig, facilitator, known_networks, risk_engine};
+use super::{
+    AssetConfig, Config, NetworkConfig, TransferMethod, facilitator, known_networks, risk_engine,
+};
 
 const DATABASE_SCHEMES: &[&str] = &["postgres://", "postgresql://"];
 const REDIS_SCHEMES: &[&str] =
@@ -172,6 +174,16 @@ fn network_errors(network: &NetworkConfig) -> Vec<Issue> {
         Issue::new(
             format!("{prefix}asset {}", asset.address),
             "has no transfer_methods, so that nothing can be paid in it",
+        )
+    }));
+    let is_idle = |asset: &&AssetConfig| {
+        !asset.gas_sponsoring.is_empty()
+            && !asset.transfer_methods.contains(&TransferMethod::Permit2)
+    };
+    issues.extend(network.assets.iter().filter(is_idle).map(|asset| {
+        Issue::new(
+            format!("{prefix}asset {}", asset.address),
+            "has gas_sponsoring, which is for Permit2, and no permit2 among its transfer_methods",
         )
     }));
     let endless = network.assets.iter().filter(|asset| asset.decimals > MAX_DECIMALS);

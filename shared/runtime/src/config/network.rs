@@ -90,6 +90,18 @@ pub struct AssetConfig {
     /// By what payments in it may be authorized; by EIP-3009 alone when it is not said.
     #[serde(default = "default_transfer_methods")]
     pub transfer_methods: Vec<TransferMethod>,
+    /// By what Permit2 may be let move the token with the payment, so that its payer needs no gas for
+    /// that; by nothing when it is not said.
+    #[serde(default)]
+    pub gas_sponsoring: Vec<GasSponsoring>,
+}
+
+/// By what Permit2 may be let move a token with the payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GasSponsoring {
+    /// By a permit of the token (EIP-2612): the extension `eip2612GasSponsoring` of x402.
+    Eip2612,
 }
 
 /// By what payments in a token may be authorized.

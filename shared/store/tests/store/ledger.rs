@@ -5,7 +5,7 @@ use std::time::Duration;
 use domain::{
     AccountId, Address, Amount, Authorization, B256, ChainId, EndpointId, EndpointTerms, Event,
     EventId, EventType, Finality, Payment, PaymentId, RiskContext, Signature, Timestamp,
-    TransferMethod,
+    TokenPermit, TransferMethod, U256,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -64,6 +64,7 @@ pub(crate) fn intake(account: AccountId, authorization: &Authorization) -> Intak
         account,
         authorization: authorization.clone(),
         signature: Signature::new(vec![7; 65]),
+        permit: None,
         x402_version: 2,
         finality: Finality::Confirmed,
         reference: None,
@@ -74,6 +75,18 @@ pub(crate) fn intake(account: AccountId, authorization: &Authorization) -> Intak
         idempotency: Vec::new(),
         accepted_at: NOW,
     }
+}
+
+/// A submission of a payment by Permit2, with a permit of the token of this nonce.
+pub(crate) fn with_permit(account: AccountId, nonce: u64) -> Intake {
+    let method = TransferMethod::Permit2 { spender: Address::repeat_byte(0xDD) };
+    let permit = TokenPermit {
+        nonce: U256::from(nonce),
+        deadline: U256::MAX,
+        signature: Signature::new(vec![8; 65]),
+    };
+    let authorization = Authorization { method, ..authorization() };
+    Intake { permit: Some(permit), ..intake(account, &authorization) }
 }
 
 /// The same with a further key, under which it says what `body` stands for.

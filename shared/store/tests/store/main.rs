@@ -35,4 +35,5 @@ mod signers;
 mod signing_keys;
 mod spending;
 mod timeline;
+mod token_permits;
 mod walks;

@@ -13,7 +13,7 @@ use store::{
 };
 
 use self::ground::{PAYMENTS, Process, busy, compares, generic_plans, grown, id, walked};
-use crate::ledger::{Ledger, NOW, authorization, change, intake, keyed, later};
+use crate::ledger::{Ledger, NOW, authorization, change, intake, keyed, later, with_permit};
 use crate::settling::{LONG, follow_up, mined, round, take};
 
 /// Behind an earlier event, for a while.
@@ -74,7 +74,11 @@ async fn intake_is_looked_up(ledger: &Ledger) {
         batch.push(keyed(intake(ledger.seller, &payment.authorization), &format!("key-{n}"), 1));
         batch.push(intake(busy(), &authorization()));
     }
+    let by_permit2 = with_permit(ledger.seller, 0);
+    let brought = by_permit2.id;
+    batch.push(by_permit2);
     process.store.accept(batch).await.unwrap();
+    process.store.load_signed(&[brought]).await.unwrap();
     process.assert_walked_through_nothing("accept").await;
 
     let process = Process::start(ledger).await;

@@ -5,6 +5,7 @@
 mod authorizations;
 mod permit2;
 mod refusals;
+mod token_permits;
 mod upto;
 mod wallets;
 

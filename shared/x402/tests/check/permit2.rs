@@ -20,16 +20,16 @@ const SIGNATURE: [u8; 65] = hex!(
     "1c"
 );
 
-fn signed() -> Authorization {
+pub(crate) fn signed() -> Authorization {
     // The deadline that was signed is the last second at which it is taken.
     Authorization { method: METHOD, valid_after: 1, valid_before: NOW + 61, ..authorization() }
 }
 
-fn token(methods: Methods) -> Asset {
+pub(crate) fn token(methods: Methods) -> Asset {
     Asset { methods, ..usdc() }
 }
 
-fn request() -> Value {
+pub(crate) fn request() -> Value {
     let terms = json!({
         "scheme": "exact", "network": "eip155:84532", "amount": "10000",
         "asset": usdc().address, "payTo": SHOP, "maxTimeoutSeconds": 60,
@@ -61,7 +61,8 @@ fn checked(request: Value, methods: Methods) -> Result<Checked, Refusal> {
     check(&request, &Assets::new([token(methods)]), &LIMITS, &Wallets::Refused, NOW)
 }
 
-const BOTH: Methods = Methods { eip3009: true, permit2: Some(PROXY), upto: None };
+pub(crate) const BOTH: Methods =
+    Methods { eip3009: true, permit2: Some(PROXY), upto: None, permits: false };
 
 #[test]
 fn the_digest_and_the_signature_are_those_of_another_implementation() {

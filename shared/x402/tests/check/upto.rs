@@ -78,7 +78,8 @@ fn checked(upto: Upto, request: Value) -> Result<Checked, Refusal> {
     checked_by(upto, METHODS, request)
 }
 
-const METHODS: Methods = Methods { eip3009: true, permit2: None, upto: Some(PROXY) };
+const METHODS: Methods =
+    Methods { eip3009: true, permit2: None, upto: Some(PROXY), permits: false };
 
 #[test]
 fn the_digest_and_the_signature_are_those_of_another_implementation() {

@@ -7,5 +7,6 @@ mod doubts;
 mod engines;
 mod receipts;
 mod rules;
+mod token_permits;
 mod wallets;
 mod world;

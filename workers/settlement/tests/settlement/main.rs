@@ -12,6 +12,7 @@ mod nodes;
 mod permit2;
 mod rounds;
 mod signers;
+mod token_permits;
 mod upto;
 mod wallets;
 mod world;

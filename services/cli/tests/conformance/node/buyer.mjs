@@ -6,12 +6,14 @@ import { UptoEvmScheme } from "@x402/evm/upto/client";
 import { privateKeyToAccount } from "viem/accounts";
 import { tell } from "./told.mjs";
 
-const { url, key, purchases } = JSON.parse(process.env.BUY);
+const { url, key, purchases, node } = JSON.parse(process.env.BUY);
 
 // Otherwise it pays in no token but those that it knows.
 const client = new x402Client().setSpendControls(false);
 const account = privateKeyToAccount(key);
-client.register("eip155:*", new ExactEvmScheme(account)).register("eip155:*", new UptoEvmScheme(account));
+// Only with a node it can look whether Permit2 may move its money, and sign a permit.
+const chain = node ? { rpcUrl: node } : undefined;
+client.register("eip155:*", new ExactEvmScheme(account, chain)).register("eip155:*", new UptoEvmScheme(account));
 const pay = wrapFetchWithPayment(fetch, client);
 
 async function buy() {

@@ -4,10 +4,11 @@ import { HTTPFacilitatorClient } from "@x402/core/server";
 import { ExactEvmScheme } from "@x402/evm/exact/server";
 import { UptoEvmScheme } from "@x402/evm/upto/server";
 import { paymentMiddleware, setSettlementOverrides, x402ResourceServer } from "@x402/express";
+import { declareEip2612GasSponsoringExtension } from "@x402/extensions";
 import express from "express";
 import { tell, tellAnswersOf, tellPort } from "./told.mjs";
 
-const { facilitator, key, network, price, payTo, scheme, taken } = JSON.parse(process.env.SHOP);
+const { facilitator, key, network, price, payTo, scheme, taken, sponsored } = JSON.parse(process.env.SHOP);
 const authorization = { Authorization: `Bearer ${key}` };
 
 tellAnswersOf(facilitator);
@@ -18,7 +19,9 @@ const client = new HTTPFacilitatorClient({
 const server = new x402ResourceServer(client)
   .register(network, new ExactEvmScheme())
   .register(network, new UptoEvmScheme());
-const routes = { "GET /paid": { accepts: { scheme, network, price, payTo, maxTimeoutSeconds: 300 } } };
+const accepts = { scheme, network, price, payTo, maxTimeoutSeconds: 300 };
+const extensions = sponsored ? declareEip2612GasSponsoringExtension() : undefined;
+const routes = { "GET /paid": { accepts, extensions } };
 
 const app = express();
 app.use(paymentMiddleware(routes, server));

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::ledger::{Ledger, later};
 
 /// Tables that grow with every payment.
-const GROWING: [&str; 12] = [
+const GROWING: [&str; 13] = [
     "payments",
     "payment_events",
     "webhook_deliveries",
@@ -25,6 +25,7 @@ const GROWING: [&str; 12] = [
     "risk_contexts",
     "risk_answers",
     "risk_receipts",
+    "token_permits",
 ];
 
 /// Tables that fill and empty again.
@@ -93,6 +94,7 @@ const SEED: &str = "
             sha256('')
         from payments;
     insert into risk_contexts (payment_id, session_id) select id, id from payments;
+    insert into token_permits select id, 0, 2000000000, decode(repeat('07', 65), 'hex') from payments;
     insert into risk_answers (payment_id, state, engine, ask_at, decision, decision_id, level,
             reasons, valid_until)
         select id, 'answered', 'trustline', now(), 'allow', 'd', 'low', '{}', to_timestamp(0)

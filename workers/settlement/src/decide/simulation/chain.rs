@@ -115,7 +115,13 @@ impl Chain {
         let (state, as_of) = (&newest.state, newest.head.timestamp);
         let balance =
             if state.funded[index] { self.authorizations[index].amount } else { Amount::from(0) };
-        AuthorizationView { used: state.uses[index].is_some(), balance, allowance: None, as_of }
+        AuthorizationView {
+            used: state.uses[index].is_some(),
+            balance,
+            allowance: None,
+            permit_nonce: None,
+            as_of,
+        }
     }
 
     pub(super) fn find_use(&self, index: usize, lag: usize) -> AuthorizationUse {

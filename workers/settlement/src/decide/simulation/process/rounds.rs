@@ -50,7 +50,7 @@ impl Process {
         for id in rung {
             let signature = Signature::new(vec![27; 65]);
             let payment = world.ledger.payment(id).clone();
-            let signed = SignedPayment { payment, signature };
+            let signed = SignedPayment { payment, signature, permit: None };
             match readiness(signed, world.now, world.policy.min_remaining_secs) {
                 Readiness::Ready(signed) => ready.push(signed.payment),
                 Readiness::Stale(signed) => {
