@@ -121,8 +121,7 @@ impl Process<'_> {
                 // A task of its own: whatever happens to it, bells are rung.
                 self.shutdown.spawn("audit", self.auditor()?.run(self.shutdown.token()));
                 self.shutdown.spawn_essential(name, async move {
-                    // The largest of them all, and nobody else's stack shall hold it.
-                    Box::pin(reconciler::run(&config, store, &queue, clock, stop)).await;
+                    reconciler::run(&config, store, &queue, clock, stop).await;
                 });
             }
         }
