@@ -1,15 +1,19 @@
 //! Both APIs as processes over one ledger, and tenants with something of each kind.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use domain::{Event, Timestamp};
 use reqwest::{Method, RequestBuilder};
 use runtime::Clock;
 use serde_json::{Value, json};
 use store::Change;
-use testkit::{Buyer, Database, RedisServer, Seller, http};
+use testkit::{Buyer, Database, RedisServer, Seller, eventually, http};
 
 use crate::process::Process;
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A process of each API, and the servers that they need.
 pub(crate) struct Apis {
@@ -79,7 +83,7 @@ impl Apis {
         let change = Change { payment, event: Event::Canceled, carrier: None };
         let advance = store.advance(vec![change], now).await.unwrap();
 
-        let since = now.minus(std::time::Duration::from_secs(60));
+        let since = now.minus(Duration::from_secs(60));
         let recovery = json!({"since": since});
         let path = format!("/v1/webhook_endpoints/{endpoint}/recover");
         let job = text(&self.made(&path, key, &recovery).await, "id");
@@ -88,10 +92,14 @@ impl Apis {
         let session = text(&self.made("/risk/session", key, &session).await, "sid");
         let trace = json!({"sid": session, "agent_trace": {}});
         let trace = text(&self.made("/risk/trace", key, &trace).await, "tid");
-        let events =
-            self.request(Method::GET, &format!("{}/v1/events", self.results)).bearer_auth(key);
-        let events: Value = events.send().await.unwrap().json().await.unwrap();
-        let event = text(&events["data"][0], "id");
+        // Others' transactions hold the newest events back for a moment.
+        let event = eventually(LIMIT, || async {
+            let events = format!("{}/v1/events", self.results);
+            let events = self.request(Method::GET, &events).bearer_auth(key).send().await.unwrap();
+            let events: Value = events.json().await.unwrap();
+            events["data"][0]["id"].as_str().map(str::to_owned)
+        })
+        .await;
 
         let things = BTreeMap::from([
             ("payment", id),
