@@ -105,13 +105,12 @@ impl Porter {
             return Ok(Ticket::Trusted { digest, allowance });
         }
         let client = client();
+        // It is counted when the answer is there: whoever brings it may be right.
+        self.has_room(ANONYMOUS, shared.settings.anonymous, &client)?;
         let guessed = !shared.asked.contains_key(&digest);
         if guessed {
             self.count(GUESSES, shared.settings.guesses, &guesses_of(&client))?;
             shared.asked.insert(digest, ());
-        } else {
-            // It is counted when the answer is there: whoever has brought it before may be right.
-            self.has_room(ANONYMOUS, shared.settings.anonymous, &client)?;
         }
         Ok(Ticket::Unproven { digest, client, kind, guessed })
     }
@@ -163,21 +162,21 @@ impl Porter {
                 }
                 Some(allowance)
             }
-            Ticket::Unproven { digest, client, kind, guessed } => match self.good_key(&digest) {
-                Some(key) => {
-                    if guessed {
-                        turnstile.give_back(settings.guesses, &guesses_of(&client), 1);
-                    }
-                    let (quota, subject) = settings.of_key(&key, kind);
-                    self.count(kind.as_str(), quota, &subject).ok()
-                }
-                // What nobody could decide on was no guess.
-                None if guessed && !is_refused => {
+            Ticket::Unproven { digest, client, kind, guessed } => {
+                let key = self.good_key(&digest);
+                // What nobody looked up, or could look up, was no guess.
+                if guessed && (key.is_some() || !is_refused) {
                     turnstile.give_back(settings.guesses, &guesses_of(&client), 1);
-                    None
                 }
-                None => self.count(ANONYMOUS, settings.anonymous, &client).ok(),
-            },
+                match key {
+                    Some(key) => {
+                        let (quota, subject) = settings.of_key(&key, kind);
+                        self.count(kind.as_str(), quota, &subject).ok()
+                    }
+                    None if response.status().is_server_error() => None,
+                    None => self.count(ANONYMOUS, settings.anonymous, &client).ok(),
+                }
+            }
         };
         if let Some(allowance) = allowance {
             allowance.tell(response.headers_mut());

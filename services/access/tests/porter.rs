@@ -56,12 +56,18 @@ impl Process {
                 Err(denied) => Problem::from(denied).into_response(),
             }
         };
-        let router = Router::new().route("/v1/payments", any(handler));
+        let router = Router::new()
+            .route("/v1/payments", any(handler))
+            .route("/supported", any(|| async { "for everybody" }));
         Self { database, router: porter.before(router) }
     }
 
     async fn ask(&self, method: &str, key: Option<&str>, client: &str) -> Response {
-        let mut request = Request::builder().method(method).uri("/v1/payments");
+        self.ask_at("/v1/payments", method, key, client).await
+    }
+
+    async fn ask_at(&self, path: &str, method: &str, key: Option<&str>, client: &str) -> Response {
+        let mut request = Request::builder().method(method).uri(path);
         request = request.header("x-forwarded-for", client);
         if let Some(key) = key {
             request = request.header("authorization", format!("Bearer {key}"));
@@ -153,6 +159,17 @@ async fn the_same_wrong_key_over_and_over_is_counted_like_no_key() {
     let process = Process::start().await;
     let statuses = process.ask_often(6, Some("qtk_wrong"), "192.0.2.1").await;
     assert_eq!(statuses, [401, 401, 401, 429, 429, 429]);
+}
+
+#[tokio::test]
+async fn a_key_that_nobody_looks_up_is_counted_like_no_key() {
+    let process = Process::start().await;
+    let mut statuses = Vec::new();
+    for key in ["qtk_a", "qtk_b", "qtk_c", "qtk_d", "qtk_e"] {
+        let answer = process.ask_at("/supported", "GET", Some(key), "192.0.2.1").await;
+        statuses.push(answer.status().as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 200, 429, 429]);
 }
 
 #[tokio::test]

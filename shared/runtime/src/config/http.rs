@@ -30,8 +30,10 @@ impl HostName {
     /// # Errors
     /// When it has anything besides: a scheme, a port, a path.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
-        let bare = url::Host::parse(text).map_err(|_| ValueError::HostName)?;
-        Ok(Self(bare.to_string()))
+        match url::Host::parse(text) {
+            Ok(host) if !text.contains('*') => Ok(Self(host.to_string())),
+            Ok(_) | Err(_) => Err(ValueError::HostName),
+        }
     }
 
     /// The name.
@@ -52,7 +54,7 @@ impl Origin {
     /// When no browser would write it so; `*` is none.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let url = Url::parse(text).map_err(|_| ValueError::Origin)?;
-        let is_web = matches!(url.scheme(), "http" | "https");
+        let is_web = matches!(url.scheme(), "http" | "https") && !text.contains('*');
         match url.origin().ascii_serialization() {
             origin if is_web && origin == text => Ok(Self(origin)),
             _ => Err(ValueError::Origin),
