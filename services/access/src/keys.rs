@@ -113,10 +113,8 @@ impl ApiKeys {
         // It only waits for housekeeping of its own, which is no reason to make anybody wait.
         let key = self.remembered.get(digest).now_or_never()???;
         let is_good = !key.revoked && !key.has_expired(self.now());
-        is_good.then(|| GoodKey {
-            caller: Caller { account: key.account, key: key.id },
-            requests_per_second: key.requests_per_second,
-        })
+        let caller = Caller { account: key.account, key: key.id };
+        is_good.then_some(GoodKey { caller, requests_per_second: key.requests_per_second })
     }
 
     /// Concurrent callers with the same key share one look-up; failures are not remembered.
