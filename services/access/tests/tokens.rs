@@ -93,6 +93,7 @@ async fn where_no_issuer_is_configured_a_token_is_a_key_that_nobody_knows() {
     let provider = Provider::start().await;
     let seller = Seller::create(&provider.database.store).await;
     let keys = ApiKeys::new(provider.database.store.clone(), Clock::fixed(NOW * 1_000));
-    let denied = keys.authorize(&provider.token(seller.account, NOW + 60), Scope::PaymentsRead);
-    assert!(matches!(denied.await, Err(Denied::Unknown)));
+    let token = provider.token(seller.account, NOW + 60);
+    let denied = keys.authorize(&token, Scope::PaymentsRead).await;
+    assert!(matches!(denied, Err(Denied::Unknown)));
 }
