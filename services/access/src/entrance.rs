@@ -26,11 +26,6 @@ impl Entrance {
         queue: &Queue,
         clock: Clock,
     ) -> Result<Self, JwtSetupError> {
-        metrics::describe_counter!(
-            "requests_limited_total",
-            "Requests answered 429 before they were handled, by limit: submit, read, change (of API \
-             keys), anonymous, guesses (of addresses)"
-        );
         if let Some(tokens) = Jwt::from_config(config)? {
             keys.take_tokens(tokens);
         }

@@ -196,7 +196,6 @@ fn guesses_of(client: &str) -> String {
 
 fn too_many(allowance: Allowance, verdict: Verdict) -> Problem {
     let policy = allowance.policy;
-    metrics::counter!("requests_limited_total", "limit" => policy).increment(1);
     let words = match policy {
         ANONYMOUS => "Too many requests without a good API key from this address".to_owned(),
         GUESSES => "Too many keys from this address that are not good".to_owned(),
