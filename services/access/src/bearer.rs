@@ -5,8 +5,8 @@ use axum::http::header::AUTHORIZATION;
 
 use crate::Denied;
 
-/// The longest token that is looked at, in characters.
-const LONGEST_TOKEN: usize = 256;
+/// The longest token that is looked at, in characters: those of identity providers are long.
+const LONGEST_TOKEN: usize = 4_096;
 
 /// The token of `Authorization: Bearer <token>` (RFC 6750); the scheme's case does not matter.
 pub(crate) fn token(headers: &HeaderMap) -> Result<&str, Denied> {

@@ -6,6 +6,8 @@ use domain::Scope;
 use runtime::{Problem, ProblemCode};
 use store::StoreError;
 
+use crate::jwt::BadToken;
+
 /// Why a request is not let in. As a [`Problem`] it is what the client is told.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Denied {
@@ -21,9 +23,21 @@ pub enum Denied {
     /// The key is no longer good.
     #[error("The API key was revoked")]
     Revoked,
+    /// The key ended by itself, or another took its place.
+    #[error("The API key has expired")]
+    Expired,
     /// The key is good, but not for this.
     #[error("The API key lacks the scope {0}")]
     OutOfScope(Scope),
+    /// It brought a token of an identity provider, which is not good.
+    #[error(transparent)]
+    BadToken(#[from] BadToken),
+    /// Its token names an account that is not there.
+    #[error("The token names an account that is not there")]
+    UnknownAccount,
+    /// Its token is good, but not for this.
+    #[error("The token lacks the scope {0}, or may not have it")]
+    TokenOutOfScope(Scope),
     /// It brought a poll token, which is good for another payment or none.
     #[error("The poll token is not this payment's")]
     NotItsToken,
@@ -41,10 +55,13 @@ impl From<Denied> for Problem {
             Denied::Missing
             | Denied::Malformed
             | Denied::Unknown
+            | Denied::BadToken(_)
+            | Denied::UnknownAccount
             | Denied::NotItsToken
             | Denied::TokenExpired => ProblemCode::Unauthorized,
             Denied::Revoked => ProblemCode::KeyRevoked,
-            Denied::OutOfScope(_) => ProblemCode::Forbidden,
+            Denied::Expired => ProblemCode::KeyExpired,
+            Denied::OutOfScope(_) | Denied::TokenOutOfScope(_) => ProblemCode::Forbidden,
             Denied::Undecided(error) if error.is_unavailable() => ProblemCode::Unavailable,
             Denied::Undecided(_) => ProblemCode::InternalError,
         };
@@ -55,7 +72,11 @@ impl From<Denied> for Problem {
             | Denied::Malformed
             | Denied::Unknown
             | Denied::Revoked
+            | Denied::Expired
             | Denied::OutOfScope(_)
+            | Denied::BadToken(_)
+            | Denied::UnknownAccount
+            | Denied::TokenOutOfScope(_)
             | Denied::NotItsToken
             | Denied::TokenExpired) => Self::new(code).detail(told.to_string()),
         }

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use crate::{Denied, bearer};
 
 /// What every poll token begins with.
-const PREFIX: &str = "qtp_";
+pub(crate) const PREFIX: &str = "qtp_";
 
 /// The installation's secret that they are made with.
 const SECRET: &str = "poll_tokens";

@@ -8,6 +8,7 @@ use clap::{Args as Arguments, Parser, Subcommand, ValueEnum};
 use domain::{AccountId, Address, ApiKeyId, ChainId, Denial, Scope, SignerId};
 use secrecy::SecretString;
 
+use crate::key_terms::{AccountLimit, Lifetime, RequestLimit};
 use crate::role::Role;
 
 /// Settles x402 payments: takes them, judges them, moves the money, and tells the seller.
@@ -39,7 +40,7 @@ pub(crate) enum Command {
         url: Option<reqwest::Url>,
     },
     /// API keys of sellers.
-    #[command(subcommand)]
+    #[command(subcommand, visible_alias = "api-key")]
     Key(KeyCommand),
     /// Signing addresses that pay the gas.
     #[command(subcommand)]
@@ -175,6 +176,31 @@ pub(crate) enum KeyCommand {
         /// What the key may do; give it again for more. All but `ops` when it is not given.
         #[arg(long = "scope")]
         scopes: Vec<Scope>,
+        /// When it ends by itself: 90d, 12h, 30m. Never, when it is not given.
+        #[arg(long, value_name = "TIME")]
+        expires_in: Option<Lifetime>,
+        /// How many requests in a second all keys of the account may send together.
+        #[arg(long, value_name = "PER_SECOND")]
+        limit: Option<RequestLimit>,
+    },
+    /// Makes a key that takes another's place, with its scopes, and prints it, once, as JSON.
+    Rotate {
+        /// The key's id, as `key list` shows it.
+        id: ApiKeyId,
+        /// How long the old one stays good beside it: 24h, 7d, 0s.
+        #[arg(long, value_name = "TIME", default_value = "24h")]
+        overlap: Lifetime,
+        /// When the new one ends by itself. Never, when it is not given.
+        #[arg(long, value_name = "TIME")]
+        expires_in: Option<Lifetime>,
+    },
+    /// Says how many requests in a second all keys of an account may send together.
+    Limit {
+        /// The account.
+        account: AccountId,
+        /// The number, or `default`: what every key may by itself, by `[limits]`.
+        #[arg(value_name = "PER_SECOND|default")]
+        limit: AccountLimit,
     },
     /// Lists every key: never the keys themselves.
     List,

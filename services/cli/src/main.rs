@@ -9,6 +9,7 @@ mod denial;
 mod failure;
 mod health;
 mod http_client;
+mod key_terms;
 mod migrate;
 mod networks;
 mod openapi;

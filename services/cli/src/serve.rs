@@ -121,7 +121,7 @@ impl Process<'_> {
                 // A task of its own: whatever happens to it, bells are rung.
                 self.shutdown.spawn("audit", self.auditor()?.run(self.shutdown.token()));
                 self.shutdown.spawn_essential(name, async move {
-                    reconciler::run(&config, store, &queue, clock, stop).await;
+                    Box::pin(reconciler::run(&config, store, &queue, clock, stop)).await;
                 });
             }
         }

@@ -17,7 +17,7 @@ const RULE: [(&str, &[&str]); 19] = [
     ("queue", &["domain"]),
     ("chain", &["domain", "x402"]),
     ("watchtower", &["domain", "store", "queue", "runtime"]),
-    ("access", &["domain", "store", "runtime"]),
+    ("access", &["domain", "store", "queue", "runtime"]),
     ("reference", &["runtime"]),
     (
         "ingress",

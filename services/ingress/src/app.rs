@@ -40,7 +40,8 @@ impl App {
     pub fn new(settings: Settings, store: Store, bell: Bell, clock: Clock) -> Self {
         let door = Door::new(settings.max_in_flight, settings.max_backlog);
         let register = Register::open(store.clone(), settings.max_batch);
-        let (keys, poll_tokens) = (ApiKeys::new(store.clone()), PollTokens::new(store));
+        let keys = ApiKeys::new(store.clone(), clock.clone());
+        let poll_tokens = PollTokens::new(store);
         let shared = Shared { settings, keys, poll_tokens, door, register, bell, clock };
         Self { shared: Arc::new(shared) }
     }
@@ -72,7 +73,8 @@ impl App {
         &self.shared.poll_tokens
     }
 
-    pub(crate) fn keys(&self) -> &ApiKeys {
+    /// Who may submit.
+    pub fn keys(&self) -> &ApiKeys {
         &self.shared.keys
     }
 

@@ -23,6 +23,7 @@ mod submit;
 
 use std::time::Duration;
 
+use access::Entrance;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use chain::Node;
@@ -50,6 +51,9 @@ pub enum IngressError {
     /// The configuration names a network or token that cannot be.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// Tokens are to be taken and cannot be checked.
+    #[error(transparent)]
+    Tokens(#[from] access::JwtSetupError),
     /// The address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] std::io::Error),
@@ -69,7 +73,8 @@ pub async fn run(
 ) -> Result<(), IngressError> {
     door::begin_metrics();
     meters::begin();
-    let app = App::new(Settings::from_config(config)?, store.clone(), queue.bell(), clock);
+    let app = App::new(Settings::from_config(config)?, store.clone(), queue.bell(), clock.clone());
+    let entrance = Entrance::from_config(config, app.keys().clone(), queue, clock)?;
     let facilitator = {
         let settings = FacilitatorSettings::from_config(config)?;
         // Whoever waits for a settlement is answered with the other requests under way.
@@ -84,7 +89,9 @@ pub async fn run(
     };
     let listener = http::bind(config.ingress.listen).await?;
     tracing::info!(address = %listener.local_addr()?, "taking payments");
-    http::serve(listener, router(app.clone(), facilitator.clone()), shutdown).await;
+    let guard = |router| entrance.before(router);
+    let router = router_behind(app.clone(), facilitator.clone(), guard);
+    http::serve(listener, router, shutdown).await;
     facilitator.finish().await;
     app.finish().await;
     heeding.abort();
@@ -102,12 +109,21 @@ fn streams(config: &Config) -> Result<Vec<Stream>, SettingsError> {
 
 /// The routes of the payment API, with everything that its answers have in common.
 pub fn router(app: App, facilitator: Facilitator) -> Router {
+    router_behind(app, facilitator, |router| router)
+}
+
+/// The same, with something before every route.
+pub fn router_behind(
+    app: App,
+    facilitator: Facilitator,
+    guard: impl FnOnce(Router) -> Router,
+) -> Router {
     let max_body_bytes = app.settings().max_body_bytes;
     let (routes, _) = routes().split_for_parts();
     let (facilitating, _) = facilitator::routes().split_for_parts();
     let routes = routes.with_state(app).merge(facilitating.with_state(facilitator));
     let routes = routes.layer(DefaultBodyLimit::max(max_body_bytes));
-    http::instrument(routes.merge(reference::router()))
+    http::instrument_behind(routes.merge(reference::router()), guard)
 }
 
 /// The description of these routes.

@@ -2,6 +2,7 @@
 
 use runtime::problem::document as problems;
 use serde_json::{Map, Value, json};
+use utoipa::IntoResponses;
 use utoipa::openapi::{
     ComponentsBuilder, Info, InfoBuilder, License, OpenApi, OpenApiBuilder, Server,
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
@@ -29,7 +30,9 @@ const ABOUT: &str = "Quittance settles x402 payments. A seller posts a signed pa
     answer as soon as it is committed; what becomes of it is polled, streamed, or told to a \
     webhook.\n\nTwo services share these paths: `POST /v1/payments`, `/supported`, `/verify` \
     and `/settle` are the payment API's, all else the status API's. Amounts are decimal strings of a token's atomic units, networks CAIP-2, \
-    times RFC 3339 in UTC. Every refusal is a problem (RFC 9457), whose `code` is stable.";
+    times RFC 3339 in UTC. Every refusal is a problem (RFC 9457), whose `code` is stable.\n\nAnswers \
+    tell how often may be asked, by `RateLimit` and `RateLimit-Policy`, and by `X-RateLimit-Limit`, \
+    `X-RateLimit-Remaining` and `X-RateLimit-Reset`; whoever asks more often is told when to come again.";
 
 /// The document of everything that these services serve, and of this crate's own routes.
 ///
@@ -51,8 +54,10 @@ pub fn assemble(services: impl IntoIterator<Item = OpenApi>) -> Value {
         "description": "Names the request, in our log too.",
         "schema": {"type": "string", "pattern": "^req_[0-9a-f]{32}$"},
     }});
+    let at_the_door = json!(problems::Refused::<problems::AtTheDoor>::responses());
     for operation in operations(&mut document) {
         leave_out_null_headers(operation);
+        tell_of_the_door(operation, &at_the_door);
         tell_who_may(operation);
         tell_request_id(operation);
     }
@@ -138,6 +143,14 @@ fn tell_who_may(operation: &mut Map<String, Value>) {
         && !ways.is_empty()
     {
         description.push_str(&format!("\n\nNeeds {}.", ways.join(", or ")));
+    }
+}
+
+/// Every route is behind the same door.
+fn tell_of_the_door(operation: &mut Map<String, Value>, answers: &Value) {
+    let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
+    for (status, answer) in answers.as_object().into_iter().flatten() {
+        responses.entry(status).or_insert_with(|| answer.clone());
     }
 }
 

@@ -60,7 +60,7 @@ impl App {
         let signing_keys = SigningKeys::new(store.clone(), settings.signing_keys_kept);
         let shared = Shared {
             settings,
-            keys: ApiKeys::new(store.clone()),
+            keys: ApiKeys::new(store.clone(), clock.clone()),
             poll_tokens: PollTokens::new(store.clone()),
             signing_keys,
             store,
@@ -79,6 +79,11 @@ impl App {
     /// How many requests wait for news now.
     pub fn waiting(&self) -> usize {
         self.shared.waiters.taken()
+    }
+
+    /// Who may ask.
+    pub fn keys(&self) -> &ApiKeys {
+        &self.shared.keys
     }
 
     /// Who sends these headers, if its key is good for `scope`.

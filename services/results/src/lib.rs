@@ -37,6 +37,7 @@ mod webhook_deliveries;
 mod webhook_endpoints;
 mod webhook_secret;
 
+use access::Entrance;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use queue::Queue;
@@ -56,31 +57,50 @@ use risk_engine::MAX_TRACE_BYTES;
 /// The longest request body, in bytes: an endpoint's URL and event types.
 const MAX_BODY_BYTES: usize = 16 * 1024;
 
+/// Why the status API did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    /// Tokens are to be taken and cannot be checked.
+    #[error(transparent)]
+    Tokens(#[from] access::JwtSetupError),
+    /// The address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] std::io::Error),
+}
+
 /// Serves the status API on the configured address until `shutdown`, then answers whoever waits
 /// and finishes the requests under way.
 ///
 /// # Errors
-/// When the address cannot be listened on; once it serves, nothing ends it but `shutdown`.
+/// [`ResultsError`] when it cannot start; once it serves, nothing ends it but `shutdown`.
 pub async fn run(
     config: &Config,
     store: Store,
     queue: &Queue,
     clock: Clock,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
+) -> Result<(), ResultsError> {
     show_payment::begin_metrics();
-    let app = App::new(Settings::from_config(config), store, queue, clock, shutdown.clone());
+    let settings = Settings::from_config(config);
+    let app = App::new(settings, store, queue, clock.clone(), shutdown.clone());
+    let entrance = Entrance::from_config(config, app.keys().clone(), queue, clock)?;
     let listener = http::bind(config.results.listen).await?;
     tracing::info!(address = %listener.local_addr()?, "serving statuses");
-    http::serve(listener, router(app), shutdown).await;
+    let router = router_behind(app, |router| entrance.before(router));
+    http::serve(listener, router, shutdown).await;
     Ok(())
 }
 
 /// The routes of the status API, with everything that its answers have in common.
 pub fn router(app: App) -> Router {
+    router_behind(app, |router| router)
+}
+
+/// The same, with something before every route.
+pub fn router_behind(app: App, guard: impl FnOnce(Router) -> Router) -> Router {
     let (routes, _) = routes().split_for_parts();
     let routes = routes.layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(app);
-    http::instrument(routes.merge(reference::router()))
+    http::instrument_behind(routes.merge(reference::router()), guard)
 }
 
 /// The description of these routes.

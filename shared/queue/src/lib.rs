@@ -7,7 +7,7 @@
 //!
 //! - [`Bell`] rings without waiting: an HTTP handler is never held up by Redis.
 //! - [`Queue::work`] runs a handler over a [`Stream`] with an apalis worker until it is told to stop.
-//! - [`RateLimit`] says how often somebody may, whichever process they ask.
+//! - [`RateLimit`] says how often somebody may, whichever process they ask; [`Turnstile`] says it at once.
 //! - [`status`] tells waiting readers, over pub/sub, that a payment has changed.
 //!
 //! # What is promised
@@ -53,5 +53,5 @@ pub use herald::Herald;
 pub use job::{InvalidJob, Job};
 pub use meters::begin_metrics;
 pub use queue::{Depth, Queue};
-pub use rate_limit::{Quota, RateLimit, Verdict};
+pub use rate_limit::{Quota, RateLimit, Turnstile, Verdict};
 pub use stream::{InvalidNetwork, Network, Stream};

@@ -14,7 +14,7 @@ use crate::dead::{self, DeadEntry};
 use crate::error::{HandlerError, QueueError, WorkError};
 use crate::gate::Gates;
 use crate::job::Job;
-use crate::rate_limit::{Quota, RateLimit};
+use crate::rate_limit::{Quota, RateLimit, Turnstile};
 use crate::scripts::{DEPTH, LINE};
 use crate::status::{self, Publisher, Subscriber};
 use crate::stream::{GROUP, Keys, Stream};
@@ -101,6 +101,12 @@ impl Queue {
     /// A rate limit of this installation: processes that give it the same name and quota share it.
     pub fn rate_limit(&self, name: &str, quota: Quota) -> RateLimit {
         RateLimit::new(self.shared.hasty_link.clone(), &self.shared.settings.prefix, name, quota)
+    }
+
+    /// A turnstile of this installation, shared by the processes that give it the same name. Must be
+    /// called within a tokio runtime, whose task tells the others until the turnstile is gone.
+    pub fn turnstile(&self, name: &str) -> Turnstile {
+        Turnstile::spawn(self.shared.hasty_link.clone(), &self.shared.settings.prefix, name)
     }
 
     /// Starts to listen on the status channel. One subscriber is enough for a process.

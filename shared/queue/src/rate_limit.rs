@@ -2,6 +2,7 @@
 
 mod here;
 mod quota;
+mod turnstile;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use self::here::Buckets;
 pub use self::quota::{Quota, Verdict};
+pub use self::turnstile::Turnstile;
 use crate::connection::Link;
 use crate::scripts::RATE_LIMIT;
 

@@ -31,6 +31,9 @@ pub(crate) static SWEEP: LazyLock<Script> =
 /// Takes from a bucket that fills with time.
 pub(crate) static RATE_LIMIT: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/rate_limit.lua")));
+/// Adds up what several processes let through.
+pub(crate) static TURNSTILE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/turnstile.lua")));
 /// Lets somebody through a gate.
 pub(crate) static GATE_ENTER: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/gate_enter.lua")));

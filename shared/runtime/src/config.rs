@@ -4,8 +4,11 @@ mod check;
 mod environment;
 mod error;
 mod facilitator;
+mod http;
+mod jwt;
 mod known_networks;
 mod layers;
+mod limits;
 mod network;
 mod risk_engine;
 mod sections;
@@ -21,6 +24,9 @@ use serde::Deserialize;
 pub use self::environment::PASSED_BY;
 pub use self::error::{ConfigError, Issue};
 pub use self::facilitator::{FacilitatorConfig, ListedAddress, OpenLimitsConfig};
+pub use self::http::{HostName, HttpConfig, Origin};
+pub use self::jwt::{JwtAlgorithm, JwtConfig};
+pub use self::limits::LimitsConfig;
 pub use self::network::{AssetConfig, GasSponsoring, NetworkConfig, TransferMethod};
 pub use self::risk_engine::{Dialect, RiskEngineConfig};
 pub use self::sections::{
@@ -46,6 +52,12 @@ pub struct Config {
     pub redis: RedisConfig,
     /// Calls to other services.
     pub http_client: HttpClientConfig,
+    /// What both APIs say to browsers and proxies.
+    pub http: HttpConfig,
+    /// How often both APIs may be asked.
+    pub limits: LimitsConfig,
+    /// Tokens of an identity provider.
+    pub jwt: JwtConfig,
     /// The payment API.
     pub ingress: IngressConfig,
     /// What stock x402 servers ask of it.
@@ -164,6 +176,9 @@ struct Settings {
     database: DatabaseConfig,
     redis: RedisConfig,
     http_client: HttpClientConfig,
+    http: HttpConfig,
+    limits: LimitsConfig,
+    jwt: JwtConfig,
     ingress: IngressConfig,
     facilitator: FacilitatorConfig,
     results: ResultsConfig,
@@ -186,6 +201,9 @@ impl Settings {
             database: self.database,
             redis: self.redis,
             http_client: self.http_client,
+            http: self.http,
+            limits: self.limits,
+            jwt: self.jwt,
             ingress: self.ingress,
             facilitator: self.facilitator,
             results: self.results,

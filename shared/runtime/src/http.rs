@@ -2,6 +2,7 @@
 
 mod client;
 mod connection;
+mod frontage;
 mod http2;
 mod meters;
 mod observe;
@@ -19,8 +20,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::client::ClientAddress;
+pub use self::frontage::Frontage;
 use self::http2::Streams;
-pub use self::observe::{RequestId, SlowByDesign, instrument, note_user};
+pub use self::observe::{RequestId, SlowByDesign, instrument, instrument_behind, note_user};
 
 /// The most connections served at once; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 20_000;

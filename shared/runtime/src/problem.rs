@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,6 +17,10 @@ pub use self::code::ProblemCode;
 /// How much may be asked for (draft-ietf-httpapi-ratelimit-headers-10).
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// The same in the older words that most clients know.
+const X_RATE_LIMIT_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const X_RATE_LIMIT_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const X_RATE_LIMIT_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -46,7 +50,7 @@ struct Parts {
     allowance: Option<Allowance>,
 }
 
-/// How much a client may ask for, as it is told when it has asked for more.
+/// How much a client may ask for, as it is told with every answer that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// The name of the limit.
@@ -59,6 +63,8 @@ pub struct Allowance {
     pub remaining: u32,
     /// When there is all of it again, in seconds.
     pub reset_secs: u32,
+    /// The same as a time, in seconds since the Unix epoch.
+    pub reset_at: i64,
 }
 
 /// What is wrong with one field of the request.
@@ -210,14 +216,20 @@ impl Problem {
 }
 
 impl Allowance {
-    /// The values of `RateLimit` and `RateLimit-Policy`.
-    fn fields(&self) -> [HeaderValue; 2] {
-        let Self { policy, quota, window_secs, remaining, reset_secs } = self;
-        let limit = format!("\"{policy}\";r={remaining};t={reset_secs}");
-        let policy = format!("\"{policy}\";q={quota};w={window_secs}");
-        [limit, policy].map(|field| {
+    /// Tells it, where these headers do not tell of a limit yet.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        if headers.contains_key(RATE_LIMIT) {
+            return;
+        }
+        let Self { policy, quota, window_secs, remaining, reset_secs, reset_at } = self;
+        let text = |field: String| {
             HeaderValue::try_from(field).expect("a name of ours and numbers are visible ASCII")
-        })
+        };
+        headers.insert(RATE_LIMIT, text(format!("\"{policy}\";r={remaining};t={reset_secs}")));
+        headers.insert(RATE_LIMIT_POLICY, text(format!("\"{policy}\";q={quota};w={window_secs}")));
+        headers.insert(X_RATE_LIMIT_LIMIT, (*quota).into());
+        headers.insert(X_RATE_LIMIT_REMAINING, (*remaining).into());
+        headers.insert(X_RATE_LIMIT_RESET, (*reset_at).into());
     }
 }
 
@@ -237,9 +249,7 @@ impl IntoResponse for Problem {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         if let Some(allowance) = self.0.allowance {
-            let [limit, policy] = allowance.fields();
-            headers.insert(RATE_LIMIT, limit);
-            headers.insert(RATE_LIMIT_POLICY, policy);
+            allowance.tell(headers);
         }
         if self.status() == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -337,6 +347,7 @@ mod tests {
             window_secs: 60,
             remaining: 0,
             reset_secs: 20,
+            reset_at: 1_700_000_020,
         };
         let response = Problem::rate_limited(allowance, 3).into_response();
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
@@ -344,6 +355,9 @@ mod tests {
             (RETRY_AFTER, "3"),
             (RATE_LIMIT, "\"address\";r=0;t=20"),
             (RATE_LIMIT_POLICY, "\"address\";q=60;w=60"),
+            (X_RATE_LIMIT_LIMIT, "60"),
+            (X_RATE_LIMIT_REMAINING, "0"),
+            (X_RATE_LIMIT_RESET, "1700000020"),
         ] {
             assert_eq!(response.headers()[&name], value);
         }

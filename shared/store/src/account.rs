@@ -1,9 +1,19 @@
 //! Accounts and their API keys.
 
+mod rotation;
+
+pub use self::rotation::{KeyNotRotated, KeyRotation, RotatedKey};
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use domain::{AccountId, ApiKeyId, Scope, Timestamp};
 
 use crate::row::{moment, parse};
 use crate::{Store, StoreError};
+
+/// A key's use is written down when the last one that was is older than this.
+const USE_NOTED_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What a presented key may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +26,26 @@ pub struct ApiKey {
     pub scopes: Vec<Scope>,
     /// Whether it was revoked.
     pub revoked: bool,
+    /// When it stops being good, if it does by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, within an hour.
+    pub last_used_at: Option<Timestamp>,
+    /// How many requests in a second all keys of its account may send together, where that was said.
+    pub requests_per_second: Option<NonZeroU32>,
+}
+
+impl ApiKey {
+    /// Whether it is no longer good by then.
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
+    }
+
+    /// Whether a use of it now should be written down.
+    #[must_use]
+    pub fn is_use_news(&self, now: Timestamp) -> bool {
+        self.last_used_at.is_none_or(|used| used.plus(USE_NOTED_EVERY) <= now)
+    }
 }
 
 /// A key to be stored: its digest, never the key.
@@ -31,6 +61,8 @@ pub struct NewApiKey {
     pub last_four: String,
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// When it stops being good by itself; none: never.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A key as its owner sees it.
@@ -50,6 +82,18 @@ pub struct ApiKeyListing {
     pub created_at: Timestamp,
     /// When it was revoked, if it was.
     pub revoked_at: Option<Timestamp>,
+    /// When it stops being good, if it does by itself.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, within an hour.
+    pub last_used_at: Option<Timestamp>,
+    /// The key whose place it takes.
+    pub replaces: Option<ApiKeyId>,
+    /// How many requests in a second all keys of its account may send together, where that was said.
+    pub requests_per_second: Option<NonZeroU32>,
+}
+
+fn per_second(count: Option<i32>) -> Option<NonZeroU32> {
+    count.and_then(|count| u32::try_from(count).ok()).and_then(NonZeroU32::new)
 }
 
 fn scopes(names: &[String]) -> Result<Vec<Scope>, StoreError> {
@@ -89,6 +133,61 @@ impl Store {
         Ok(found.is_some())
     }
 
+    /// Says how many requests in a second all keys of an account may send together; none: what every
+    /// key may by itself. False when there is no such account.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot take it.
+    pub async fn limit_account(
+        &self,
+        id: AccountId,
+        requests_per_second: Option<NonZeroU32>,
+    ) -> Result<bool, StoreError> {
+        let count = requests_per_second.map(|count| i32::try_from(count.get()).unwrap_or(i32::MAX));
+        let done = sqlx::query!(
+            "update accounts set requests_per_second = $2 where id = $1",
+            id.uuid(),
+            count,
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// The account's own limit, where it has one; nothing when there is no such account.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot answer.
+    pub async fn find_account_limit(
+        &self,
+        id: AccountId,
+    ) -> Result<Option<Option<NonZeroU32>>, StoreError> {
+        let found = sqlx::query_scalar!(
+            "select requests_per_second from accounts where id = $1",
+            id.uuid(),
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(found.map(per_second))
+    }
+
+    /// Writes down that a key is used, unless somebody has within the hour.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the ledger cannot take it.
+    pub async fn note_api_key_use(&self, id: ApiKeyId, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query!(
+            "update api_keys set last_used_at = $2
+             where id = $1 and (last_used_at is null or last_used_at <= $3)",
+            id.uuid(),
+            now.to_datetime(),
+            now.minus(USE_NOTED_EVERY).to_datetime(),
+        )
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
     /// Stores a key.
     ///
     /// # Errors
@@ -97,14 +196,16 @@ impl Store {
         let scopes: Vec<String> =
             key.scopes.iter().map(|scope| scope.as_str().to_owned()).collect();
         sqlx::query!(
-            "insert into api_keys (id, account_id, token_sha256, last_four, scopes, created_at)
-             values ($1, $2, $3, $4, $5, $6)",
+            "insert into api_keys
+                (id, account_id, token_sha256, last_four, scopes, created_at, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7)",
             key.id.uuid(),
             key.account.uuid(),
             key.token_sha256.as_slice(),
             key.last_four,
             &scopes,
             now.to_datetime(),
+            key.expires_at.map(Timestamp::to_datetime),
         )
         .execute(&self.pool)
         .await?;
@@ -117,8 +218,10 @@ impl Store {
     /// [`StoreError`] when the ledger cannot answer.
     pub async fn find_api_key(&self, sha256: [u8; 32]) -> Result<Option<ApiKey>, StoreError> {
         let row = sqlx::query!(
-            r#"select id, account_id, scopes, revoked_at is not null as "revoked!"
-               from api_keys where token_sha256 = $1"#,
+            r#"select k.id, k.account_id, k.scopes, k.revoked_at is not null as "revoked!",
+                      k.expires_at, k.last_used_at, a.requests_per_second
+               from api_keys k join accounts a on a.id = k.account_id
+               where k.token_sha256 = $1"#,
             sha256.as_slice(),
         )
         .fetch_optional(&self.pool)
@@ -129,6 +232,9 @@ impl Store {
                 account: AccountId::new(row.account_id),
                 scopes: scopes(&row.scopes)?,
                 revoked: row.revoked,
+                expires_at: row.expires_at.map(moment),
+                last_used_at: row.last_used_at.map(moment),
+                requests_per_second: per_second(row.requests_per_second),
             })
         })
         .transpose()
@@ -155,7 +261,8 @@ impl Store {
     /// [`StoreError`] when the ledger cannot answer.
     pub async fn list_api_keys(&self) -> Result<Vec<ApiKeyListing>, StoreError> {
         let rows = sqlx::query!(
-            "select k.id, k.account_id, a.name, k.last_four, k.scopes, k.created_at, k.revoked_at
+            "select k.id, k.account_id, a.name, k.last_four, k.scopes, k.created_at, k.revoked_at,
+                    k.expires_at, k.last_used_at, k.replaces, a.requests_per_second
              from api_keys k join accounts a on a.id = k.account_id
              order by k.id",
         )
@@ -171,6 +278,10 @@ impl Store {
                     scopes: scopes(&row.scopes)?,
                     created_at: moment(row.created_at),
                     revoked_at: row.revoked_at.map(moment),
+                    expires_at: row.expires_at.map(moment),
+                    last_used_at: row.last_used_at.map(moment),
+                    replaces: row.replaces.map(ApiKeyId::new),
+                    requests_per_second: per_second(row.requests_per_second),
                 })
             })
             .collect()

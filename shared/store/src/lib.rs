@@ -31,7 +31,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
 
-pub use account::{ApiKey, ApiKeyListing, NewApiKey};
+pub use account::{ApiKey, ApiKeyListing, KeyNotRotated, KeyRotation, NewApiKey, RotatedKey};
 pub use advance::{Advance, Advanced, Change};
 pub use audit::{
     AuditClaim, AuditResult, AuthorizationKey, BlockRange, LastAudit, MinedTransaction, Recorded,

@@ -89,6 +89,7 @@ async fn add_key(store: &Store, account: AccountId, scopes: &[Scope]) -> (ApiKey
         token_sha256: Sha256::digest(&key).into(),
         last_four: key[key.len() - 4..].to_owned(),
         scopes: scopes.to_vec(),
+        expires_at: None,
     };
     store.create_api_key(&new, now()).await.unwrap();
     (id, key)

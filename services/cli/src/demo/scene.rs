@@ -148,6 +148,7 @@ async fn open_account(config: &Config) -> Result<(AccountId, SecretString), Fail
         token_sha256: token.sha256(),
         last_four: token.last_four().to_owned(),
         scopes: SCOPES.to_vec(),
+        expires_at: None,
     };
     store.create_api_key(&key, now).await?;
     Ok((account, token.reveal().to_owned().into()))

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed arrangement should stop the test")]
 
+mod api_keys;
 mod audit;
+mod authorization;
 mod dashboards;
 mod denials;
 mod facilitator;
@@ -18,3 +20,4 @@ mod risk_engine;
 mod rules;
 mod signers;
 mod signing_keys;
+mod tenants;

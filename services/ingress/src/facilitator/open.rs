@@ -7,11 +7,10 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use domain::{AccountId, Address, ChainId, Scope};
-use queue::{Queue, Quota, RateLimit, Verdict};
+use queue::{Queue, Quota, RateLimit};
 use runtime::Problem;
 use runtime::config::{Config, FacilitatorConfig, ListedAddress, OpenLimitsConfig};
 use runtime::http::ClientAddress;
-use runtime::problem::Allowance;
 use x402::Checked;
 
 use super::Facilitator;
@@ -195,7 +194,7 @@ impl Facilitator {
     ) -> Result<(), Problem> {
         let (Some(open), Asker::Stranger(_)) = (&self.0.open, asker) else { return Ok(()) };
         let client = ClientAddress::of(head, open.settings.trusted_proxies);
-        heed("address", &open.limits(deed).by_address, &client.to_string()).await
+        self.heed("address", &open.limits(deed).by_address, &client.to_string()).await
     }
 
     /// Refuses a stranger for whose payee too much is asked.
@@ -207,7 +206,24 @@ impl Facilitator {
     ) -> Result<(), Problem> {
         let (Some(open), Asker::Stranger(_)) = (&self.0.open, asker) else { return Ok(()) };
         let payee = format!("{:#x}", checked.authorization.pay_to);
-        heed("payee", &open.limits(deed).to_payee, &payee).await
+        self.heed("payee", &open.limits(deed).to_payee, &payee).await
+    }
+
+    async fn heed(
+        &self,
+        policy: &'static str,
+        limit: &RateLimit,
+        subject: &str,
+    ) -> Result<(), Problem> {
+        let verdict = limit.take(subject, 1).await;
+        if verdict.allowed {
+            return Ok(());
+        }
+        let now = self.0.app.now().unix_secs();
+        let allowance = access::allowance(policy, limit.quota(), &verdict, now);
+        let words = format!("Too many requests without an API key, by {policy}: nothing was taken");
+        Err(Problem::rate_limited(allowance, access::begun_seconds(verdict.retry_after))
+            .detail(words))
     }
 
     /// Whether the asker may have this payee paid.
@@ -219,29 +235,6 @@ impl Facilitator {
             false => Err(NotAPayee),
         }
     }
-}
-
-async fn heed(policy: &'static str, limit: &RateLimit, subject: &str) -> Result<(), Problem> {
-    let Verdict { allowed, remaining, retry_after, reset } = limit.take(subject, 1).await;
-    if allowed {
-        return Ok(());
-    }
-    let Quota { per_period, period, .. } = limit.quota();
-    let allowance = Allowance {
-        policy,
-        quota: per_period,
-        window_secs: begun_seconds(period),
-        remaining,
-        reset_secs: begun_seconds(reset),
-    };
-    Err(Problem::rate_limited(allowance, begun_seconds(retry_after))
-        .detail(format!("Too many requests without an API key, by {policy}: nothing was taken")))
-}
-
-/// Whole seconds, the last of them begun.
-fn begun_seconds(time: Duration) -> u32 {
-    let whole = time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0));
-    u32::try_from(whole).unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]
@@ -259,12 +252,5 @@ mod tests {
         assert!(includes(8_453, &one) && includes(1, &one) && includes(8_453, &other));
         assert!(!includes(1, &other) && !includes(8_453, &format!("0x{}", "3d".repeat(20))));
         assert_eq!(Payees::from_config(&[]), Ok(Payees::All));
-    }
-
-    #[test]
-    fn a_client_that_waits_the_whole_seconds_that_it_is_told_has_waited_long_enough() {
-        for (millis, told) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)] {
-            assert_eq!(begun_seconds(Duration::from_millis(millis)), told);
-        }
     }
 }

@@ -302,6 +302,7 @@ pub(crate) async fn new_seller(store: &Store, scopes: &[Scope]) -> Seller {
         token_sha256: token.sha256(),
         last_four: token.last_four().to_owned(),
         scopes: scopes.to_vec(),
+        expires_at: None,
     };
     store.create_api_key(&new, now).await.unwrap();
     Seller { account, key, token }

@@ -32,9 +32,19 @@ impl Quota {
     /// full then; both in microseconds of one clock. A cost above the burst is the whole burst.
     #[must_use]
     pub fn decide(&self, due: u64, now: u64, cost: u32) -> (u64, Verdict) {
+        self.decide_up_to(due, now, (cost, self.room()))
+    }
+
+    /// The same where a bucket may be full again as late as this, because others took from it too.
+    pub(super) fn decide_up_to(
+        &self,
+        due: u64,
+        now: u64,
+        (cost, furthest): (u32, u64),
+    ) -> (u64, Verdict) {
         let room = self.room();
         // What lies further ahead comes from a clock that was put back, or from a larger quota.
-        let due = due.clamp(now, now.saturating_add(room));
+        let due = due.clamp(now, now.saturating_add(furthest));
         let next = due.saturating_add(self.cost(cost));
         let ahead = next.saturating_sub(now);
         match ahead.checked_sub(room) {

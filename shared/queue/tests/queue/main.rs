@@ -15,3 +15,4 @@ mod redis_server;
 mod stage;
 mod status;
 mod stopping;
+mod turnstiles;

@@ -6,7 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::error::Issue;
 use super::{
-    AssetConfig, Config, NetworkConfig, TransferMethod, facilitator, known_networks, risk_engine,
+    AssetConfig, Config, NetworkConfig, TransferMethod, facilitator, jwt, known_networks, limits,
+    risk_engine,
 };
 
 const DATABASE_SCHEMES: &[&str] = &["postgres://", "postgresql://"];
@@ -31,6 +32,7 @@ pub(super) fn errors(config: &Config) -> Vec<Issue> {
     issues.extend(zeros(config));
     issues.extend(risk_engine::errors(config));
     issues.extend(facilitator::errors(config));
+    issues.extend(jwt::errors(config));
     if config.ingress.min_validity_secs >= config.ingress.max_validity_secs {
         issues.push(Issue::new(
             "ingress.min_validity_secs",
@@ -112,6 +114,7 @@ fn zeros(config: &Config) -> Vec<Issue> {
         ("database.max_connections", u64::from(config.database.max_connections)),
         ("database.acquire_timeout_ms", config.database.acquire_timeout_ms),
         ("http_client.timeout_ms", config.http_client.timeout_ms),
+        ("jwt.refresh_secs", config.jwt.refresh_secs),
         ("ingress.max_body_bytes", wide(config.ingress.max_body_bytes)),
         ("ingress.max_batch", wide(config.ingress.max_batch)),
         ("ingress.max_in_flight", wide(config.ingress.max_in_flight)),
@@ -139,6 +142,7 @@ fn zeros(config: &Config) -> Vec<Issue> {
     ];
     let mut issues = zero_issues("", &counts);
     issues.extend(zero_issues("", &facilitator::counts(config)));
+    issues.extend(zero_issues("", &limits::counts(config)));
     issues
 }
 

@@ -150,6 +150,12 @@ pub enum ValueError {
     /// Not an address, with its chain or without.
     #[error("must be 0x and 40 hexadecimal digits, with eip155:<chain id>: before it or without")]
     ListedAddress,
+    /// Not a host's name.
+    #[error("must be a host's name or address, without scheme, port and path")]
+    HostName,
+    /// Not an origin.
+    #[error("must be an origin as browsers write it, https://shop.example, and not *")]
+    Origin,
     /// Not a base URL.
     #[error("must be an http or https URL without user, query and fragment")]
     PublicUrl,

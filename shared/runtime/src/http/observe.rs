@@ -10,8 +10,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
 use axum::http::header::{
-    CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS, X_XSS_PROTECTION,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -53,13 +53,18 @@ impl RequestId {
     }
 }
 
-/// What protects a browser that shows one of our answers; a handler's own header wins.
-const PROTECTION: [(HeaderName, HeaderValue); 5] = [
+/// What protects a browser that shows one of our answers, and whoever it belongs to from caches; a
+/// handler's own header wins.
+const PROTECTION: [(HeaderName, HeaderValue); 6] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (X_XSS_PROTECTION, HeaderValue::from_static("0")),
     (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
-    (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'")),
+    (
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'self'; frame-ancestors 'none'"),
+    ),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
 /// Put into a response's extensions when it is meant to take its time (a long poll): no warning is logged.
@@ -72,11 +77,17 @@ pub struct SlowByDesign;
 /// `X-Request-Id`, the headers that protect browsers, an access line and the counts of `http::meters`. Unknown paths and methods, panics and failures in plain
 /// text become problems. Query strings and bodies are never logged.
 pub fn instrument(router: Router) -> Router {
+    instrument_behind(router, |router| router)
+}
+
+/// The same, with something between what all answers have in common and every route, unknown paths
+/// included: whom it turns away is answered like anybody else.
+pub fn instrument_behind(router: Router, guard: impl FnOnce(Router) -> Router) -> Router {
     meters::begin();
-    router
+    let router = router
         .fallback(|| async { Problem::new(ProblemCode::NotFound) })
-        .method_not_allowed_fallback(|| async { Problem::new(ProblemCode::MethodNotAllowed) })
-        .layer(Observe)
+        .method_not_allowed_fallback(|| async { Problem::new(ProblemCode::MethodNotAllowed) });
+    guard(router).layer(Observe)
 }
 
 /// What is known of a request before it is handled.

@@ -59,6 +59,7 @@ problem_codes! {
     PaymentHeaderMismatch = "payment_header_mismatch", BAD_REQUEST, Never, "The header and the body carry different payments";
     Unauthorized = "unauthorized", UNAUTHORIZED, Never, "The API key is missing or unknown";
     KeyRevoked = "key_revoked", UNAUTHORIZED, Never, "The API key was revoked";
+    KeyExpired = "key_expired", UNAUTHORIZED, Never, "The API key has expired";
     Forbidden = "forbidden", FORBIDDEN, Never, "The API key lacks the scope for this";
     PayToNotYours = "pay_to_not_yours", FORBIDDEN, Never, "The recipient belongs to another account";
     NotFound = "not_found", NOT_FOUND, Never, "There is nothing here";
@@ -69,6 +70,7 @@ problem_codes! {
     EndpointLimitReached = "endpoint_limit_reached", CONFLICT, Never, "The account has as many webhook endpoints as it may have";
     PayloadTooLarge = "payload_too_large", PAYLOAD_TOO_LARGE, Never, "The body is too large";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, Never, "The body must be application/json";
+    MisdirectedRequest = "misdirected_request", MISDIRECTED_REQUEST, Never, "This is not the host that was asked for";
     UnsupportedVersion = "unsupported_version", UNPROCESSABLE_ENTITY, Never, "The x402 version is not supported";
     UnsupportedScheme = "unsupported_scheme", UNPROCESSABLE_ENTITY, Never, "The payment scheme is not supported";
     UnsupportedNetwork = "unsupported_network", UNPROCESSABLE_ENTITY, Never, "The network is not supported";

@@ -65,6 +65,10 @@ pub enum Malformed {}
 #[derive(Clone, Copy, Debug)]
 pub enum Limited {}
 
+/// What every operation may answer with, whatever it does.
+#[derive(Clone, Copy, Debug)]
+pub enum AtTheDoor {}
+
 /// There may be no room.
 #[derive(Clone, Copy, Debug)]
 pub enum Crowded {}
@@ -80,7 +84,7 @@ macro_rules! codes {
 }
 
 codes! {
-    Keyed: Unauthorized, KeyRevoked, Forbidden;
+    Keyed: Unauthorized, KeyRevoked, KeyExpired, Forbidden;
     Stored: InternalError, Unavailable;
     Absent: NotFound, InvalidRequest;
     Queried: InvalidQuery;
@@ -89,6 +93,7 @@ codes! {
     Contested: Conflict;
     Malformed: MalformedField;
     Limited: RateLimited;
+    AtTheDoor: MisdirectedRequest, RateLimited;
     Crowded: Overloaded;
 }
 
@@ -139,7 +144,7 @@ fn answer(status: StatusCode, codes: &[ProblemCode]) -> Response {
         .description(format!("The `code` is {}.", named.join(" or ")))
         .content("application/problem+json", content);
     if Problem::new(codes[0]).0.retry_after_secs.is_some() {
-        response = response.header("Retry-After", seconds("When to come again, in seconds."));
+        response = response.header("Retry-After", number("When to come again, in seconds."));
     }
     if status == StatusCode::TOO_MANY_REQUESTS {
         response = response
@@ -150,6 +155,12 @@ fn answer(status: StatusCode, codes: &[ProblemCode]) -> Response {
             .header(
                 "RateLimit-Policy",
                 text("How much there is, and in how many seconds it is earned."),
+            )
+            .header("X-RateLimit-Limit", number("How much there is."))
+            .header("X-RateLimit-Remaining", number("What is left."))
+            .header(
+                "X-RateLimit-Reset",
+                number("When there is all of it again, in seconds since 1970."),
             );
     }
     if status == StatusCode::UNAUTHORIZED {
@@ -159,7 +170,7 @@ fn answer(status: StatusCode, codes: &[ProblemCode]) -> Response {
     response.build()
 }
 
-fn seconds(description: &str) -> utoipa::openapi::Header {
+fn number(description: &str) -> utoipa::openapi::Header {
     let count = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
     HeaderBuilder::new().schema(count).description(Some(description)).build()
 }

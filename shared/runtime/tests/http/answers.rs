@@ -117,7 +117,10 @@ async fn every_answer_carries_the_headers_that_protect_browsers() {
     assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(answer.header("x-frame-options"), Some("DENY"));
     assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
-    assert_eq!(answer.header("content-security-policy"), Some("default-src 'self'"));
+    let policy = answer.header("content-security-policy");
+    assert_eq!(policy, Some("default-src 'self'; frame-ancestors 'none'"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(answer.header("strict-transport-security"), None);
 }
 
 #[tokio::test]

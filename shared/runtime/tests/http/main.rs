@@ -3,6 +3,7 @@
 
 mod answers;
 mod connections;
+mod frontage;
 mod observed;
 mod operations;
 mod server;

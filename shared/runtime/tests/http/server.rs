@@ -35,10 +35,14 @@ impl Answer {
 
 impl Server {
     pub(crate) async fn start(router: Router) -> Self {
+        Self::serve(runtime::http::instrument(router)).await
+    }
+
+    /// Serves this router as it is.
+    pub(crate) async fn serve(router: Router) -> Self {
         let listener = runtime::http::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = Shutdown::new();
-        let router = runtime::http::instrument(router);
         shutdown.spawn_essential("http", runtime::http::serve(listener, router, shutdown.token()));
         Self { address, shutdown }
     }
@@ -48,9 +52,15 @@ impl Server {
     }
 
     pub(crate) async fn ask(&self, request_line: &str, headers: &str) -> Answer {
+        self.ask_as("test", request_line, headers).await
+    }
+
+    /// Asks it by this name.
+    pub(crate) async fn ask_as(&self, host: &str, request_line: &str, headers: &str) -> Answer {
         let mut stream = self.connect().await;
-        let request =
-            format!("{request_line} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{headers}\r\n");
+        let request = format!(
+            "{request_line} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n"
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         read_answer(&mut stream).await
     }

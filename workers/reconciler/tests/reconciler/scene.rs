@@ -98,7 +98,7 @@ impl Scene {
         let shutdown = CancellationToken::new();
         let token = shutdown.clone();
         let task = tokio::spawn(async move {
-            reconciler::run(&config, store, &queue, clock, token).await;
+            Box::pin(reconciler::run(&config, store, &queue, clock, token)).await;
         });
         Running { shutdown, task }
     }
