@@ -53,6 +53,8 @@ async fn a_wallets_payment_travels_alone_and_those_beside_it_together() {
 async fn wallets_payments_that_find_no_room_wait_for_it_one_after_the_other() {
     let mut world = World::start().await;
     world.policy.max_in_flight = 1;
+    // A lease that a slow machine lets run out sends away whoever waits, to be rung for again.
+    world.policy.lease = Duration::from_secs(60);
     let mut payments = Vec::new();
     for _ in 0..3 {
         payments.push(of_wallet(&world, WalletBehaviour::Honest, 600).await.1.id);
