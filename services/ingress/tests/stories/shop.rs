@@ -133,7 +133,8 @@ impl ShopBuilder {
         let config = NodeConfig {
             chain: Anvil::CHAIN,
             urls: vec![SecretString::from(anvil.url())],
-            timeout: Duration::from_secs(5),
+            // On a busy machine a node that is there must not be taken for one that is away.
+            timeout: Duration::from_secs(20),
             block_time: Duration::from_secs(1),
             breaker: BreakerPolicy::default(),
             multicall: Anvil::MULTICALL,

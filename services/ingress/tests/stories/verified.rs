@@ -79,8 +79,7 @@ async fn a_wallet_that_spends_all_gas_harms_nobody_who_asks_at_the_same_time() {
     anvil.make_wallet(bad.address()).await;
     anvil.set_wallet_behaviour(bad.address(), WalletBehaviour::BurnsGas).await;
 
-    // Few enough for a slow machine: the node burns all that gas, one call after the other.
-    let asked = (0..16).map(|at| {
+    let asked = (0..40).map(|at| {
         let buyer = if at % 2 == 0 { &bad } else { &good };
         let body = buyer.authorize().amount(1u64).sign().body(Version::V2);
         let shop = &shop;
