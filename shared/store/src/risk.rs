@@ -378,8 +378,10 @@ async fn apply(
     });
     let reasons = reasons.collect();
     let waits = Decision::Wait(WaitingFor::Purse);
-    let waiting = all.iter().filter(|decided| decided.decision == waits).count();
-    Ok(Decisions { advance, reasons, waiting, ..Decisions::default() })
+    let waiting = all.iter().filter(|decided| decided.decision == waits);
+    let waiting: Vec<Uuid> = waiting.map(|decided| decided.candidate.payment.id.uuid()).collect();
+    exposure::look_again(tx, &waiting, terms.now).await?;
+    Ok(Decisions { advance, reasons, waiting: waiting.len(), ..Decisions::default() })
 }
 
 /// Applies these changes and what was found out, which leaves its evidence where it moves a payment.

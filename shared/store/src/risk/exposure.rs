@@ -14,6 +14,9 @@ use crate::{Store, StoreError};
 /// The chain's clock and ours may differ by so much.
 const CLOCKS: Duration = Duration::from_secs(10);
 
+/// By so much a node's newest block may be older than the time.
+const BLOCKS_AGE: Duration = Duration::from_secs(3);
+
 /// What a block has held for so long shows in every balance that is asked for now.
 const SHOWN_BY: Duration = Duration::from_secs(120);
 
@@ -123,6 +126,36 @@ pub(super) async fn open(
         &allowed.iter().map(|payment| payment.authorization.asset.to_vec()).collect::<Vec<_>>(),
         &allowed.iter().map(|payment| payment.authorization.payer.to_vec()).collect::<Vec<_>>(),
         &allowed.iter().map(|payment| payment.authorization.amount.to_string()).collect::<Vec<_>>(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Has these payments looked at as soon as what blocks hold of their purses by now shows in any balance,
+/// where they would be looked at later: it may be that alone which they wait for.
+pub(super) async fn look_again(
+    tx: &mut PgTransaction<'_>,
+    waiting: &[Uuid],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update payments p set due_at = look.at
+         from (
+             select w.id, max(o.left_at) + make_interval(secs => $2) as at
+             from payments w
+             join open_approvals o on o.chain_id = w.chain_id and o.asset = w.asset
+                 and o.payer = w.payer and coalesce(o.left_at, 'infinity') < 'infinity'
+             where w.id = any($1)
+             group by w.id
+         ) look
+         where p.id = look.id and p.due_at > look.at and look.at > $3",
+        waiting,
+        (CLOCKS + BLOCKS_AGE).as_secs_f64(),
+        now.to_datetime(),
     )
     .execute(&mut **tx)
     .await?;

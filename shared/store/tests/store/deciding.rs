@@ -205,6 +205,27 @@ async fn what_a_block_holds_counts_against_a_balance_of_before_and_not_of_after(
 }
 
 #[tokio::test]
+async fn what_waits_for_money_that_a_block_has_taken_is_looked_at_when_that_shows() {
+    let ledger = Ledger::open().await;
+    let payments = ledger.payments_of(1, 60, 2).await;
+    ledger.decide(&payments[..1], 120).await;
+    let first = ledger.reload(payments[0].id).await;
+    let included = change(&first, Event::Included(inclusion()));
+    ledger.store().advance(vec![included], later(2)).await.unwrap();
+    // Bells in vain put it off further and further.
+    let late = format!(
+        "update payments set due_at = '{}' where id = '{}'",
+        later(100),
+        payments[1].id.uuid()
+    );
+    ledger.sql(&late).await.unwrap();
+
+    assert_eq!(ledger.decide(&payments[1..], 60).await.waiting, 1);
+
+    assert_eq!(ledger.count("payments", &format!("due_at = '{}'", later(15))).await, 1);
+}
+
+#[tokio::test]
 async fn a_payment_that_left_its_block_wants_its_money_again_however_long_it_was_there() {
     for is_swept in [false, true] {
         let ledger = Ledger::open().await;
