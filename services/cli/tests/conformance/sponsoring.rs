@@ -12,8 +12,7 @@ use crate::stock::{Client, PRICE, Shop, assert_paid};
 async fn a_buyer_without_gas_signs_a_permit_and_is_delivered() {
     let pipeline = Pipeline::on(ticking(), 1, Vec::new()).await;
     let shop = Shop::sponsored(&pipeline).await;
-    // More than both cost: what a block has just taken counts for some seconds as still to be taken.
-    let buyer = pipeline.buyer(3 * PRICE).await;
+    let buyer = pipeline.buyer(2 * PRICE).await;
 
     for purchase in 1..=2_u64 {
         let bought = shop.sell(Client::Sponsored, &buyer, 1).await;
